@@ -1,2 +1,22 @@
 //! Typed async client for machine images over HTTP: Djinn CI and DevOps Service v3.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod client;
+mod content;
+pub mod djinn;
+mod error;
+mod page;
+mod progress;
+mod retry;
+mod source;
+mod transport;
+
+pub use client::ClientBuilder;
+pub use content::{Content, ContentReader};
+#[cfg(feature = "fs")]
+pub use content::{Digest, Saved};
+pub use error::{Error, ErrorKind, FieldErrors, Result};
+pub use page::Page;
+pub use progress::{Phase, Progress, Report};
+pub use retry::RetryPolicy;
+pub use source::Source;

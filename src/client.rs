@@ -1,0 +1,296 @@
+//! The builder that both clients share.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::redirect;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::error::{Cause, Error, ErrorKind, Result};
+use crate::retry::RetryPolicy;
+use crate::transport::{Inner, Timeouts, Transport, public_url};
+
+const OPERATION: &str = "build client";
+
+/// Builds a client: where the server is, who asks, and how long to wait.
+///
+/// | setting | default |
+/// |---|---|
+/// | [`connect_timeout`](Self::connect_timeout) | 10 s |
+/// | [`response_timeout`](Self::response_timeout) | 5 minutes, from the last byte of the request |
+/// | [`stall_timeout`](Self::stall_timeout) | 60 s without a byte in either direction |
+/// | [`retry`](Self::retry) | [`RetryPolicy::default`] |
+/// | [`user_agent`](Self::user_agent) | `machine-images/VERSION` |
+/// | proxies, root certificates | those of the system |
+///
+/// There is no limit on the time of a whole transfer: one that moves is never cut off.
+///
+/// Redirects are followed only for reading and only within the origin of the base URL, which is
+/// the only one that the credentials ever go to.
+///
+/// ```
+/// use std::time::Duration;
+/// use machine_images::djinn;
+///
+/// let client = djinn::Client::builder("https://api.djinn-ci.com")
+///     .token("1a2b3c")
+///     .stall_timeout(Duration::from_secs(20))
+///     .build()?;
+/// # Ok::<(), machine_images::Error>(())
+/// ```
+#[must_use]
+pub struct ClientBuilder<C> {
+    base: String,
+    http: Option<reqwest::ClientBuilder>,
+    certificates: Vec<Vec<u8>>,
+    proxy: Option<SecretString>,
+    user_agent: String,
+    credentials: Credentials,
+    connect_timeout: Duration,
+    timeouts: Timeouts,
+    retry: RetryPolicy,
+    max_pages: u64,
+    client: PhantomData<fn() -> C>,
+}
+
+enum Credentials {
+    None,
+    Bearer(SecretString),
+    Basic(String, SecretString),
+}
+
+impl<C> ClientBuilder<C> {
+    pub(crate) fn new(base: impl Into<String>) -> Self {
+        Self {
+            base: base.into(),
+            http: None,
+            certificates: Vec::new(),
+            proxy: None,
+            user_agent: concat!("machine-images/", env!("CARGO_PKG_VERSION")).to_owned(),
+            credentials: Credentials::None,
+            connect_timeout: Duration::from_secs(10),
+            timeouts: Timeouts {
+                response: Duration::from_secs(300),
+                stall: Duration::from_secs(60),
+            },
+            retry: RetryPolicy::default(),
+            max_pages: 100_000,
+            client: PhantomData,
+        }
+    }
+
+    /// Sends `Authorization: Bearer TOKEN`.
+    pub fn token(mut self, token: impl Into<SecretString>) -> Self {
+        self.credentials = Credentials::Bearer(token.into());
+        self
+    }
+
+    pub(crate) fn set_basic(mut self, user: String, password: SecretString) -> Self {
+        self.credentials = Credentials::Basic(user, password);
+        self
+    }
+
+    /// What the client calls itself.
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = user_agent.into();
+        self
+    }
+
+    /// How long making a connection may take.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long the server may take to begin its answer, from the last byte of the request on.
+    ///
+    /// A Djinn CI server copies an upload before it answers, which takes it seconds for each GiB.
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.response = timeout;
+        self
+    }
+
+    /// How long a transfer may stand still.
+    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.stall = timeout;
+        self
+    }
+
+    /// When requests are sent again.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// The most pages that one walk over a list asks for; 100,000 unless told.
+    pub fn max_pages(mut self, pages: u64) -> Self {
+        self.max_pages = pages;
+        self
+    }
+
+    /// Trusts the certificates in this PEM text besides those of the system.
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.certificates.push(pem.into());
+        self
+    }
+
+    /// Sends every request through this proxy, such as `http://user:password@proxy:3128`.
+    pub fn proxy(mut self, url: impl Into<SecretString>) -> Self {
+        self.proxy = Some(url.into());
+        self
+    }
+
+    /// Starts from an own [`reqwest::ClientBuilder`], for what this builder has no setting for.
+    ///
+    /// It is a builder, not a client, because this crate's own rules are set on it: no redirects
+    /// behind its back, no total timeout, no retries but its own.
+    pub fn http(mut self, builder: reqwest::ClientBuilder) -> Self {
+        self.http = Some(builder);
+        self
+    }
+
+    /// Checks the settings and makes what sends; `not_found` is what a 404 of the service means.
+    pub(crate) fn transport(self, not_found: ErrorKind) -> Result<Transport> {
+        let base = base_url(&self.base)?;
+        #[cfg(all(feature = "rustls-no-provider", not(feature = "rustls")))]
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            return Err(invalid(
+                "rustls needs a crypto provider to be installed first",
+            ));
+        }
+        let mut http = match self.http {
+            // What a foreign builder may bring is undone; `None` cannot be set again.
+            Some(http) => http.timeout(Duration::MAX).read_timeout(Duration::MAX),
+            None => reqwest::Client::builder(),
+        }
+        .user_agent(&self.user_agent)
+        .connect_timeout(self.connect_timeout)
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false);
+        for pem in &self.certificates {
+            http = add_certificates(http, pem)?;
+        }
+        if let Some(proxy) = &self.proxy {
+            // Its error would show the URL with the password.
+            let proxy = reqwest::Proxy::all(proxy.expose_secret())
+                .map_err(|_| invalid("the proxy's URL cannot be read"))?;
+            http = http.proxy(proxy);
+        }
+        let http = http
+            .build()
+            .map_err(|error| Error::new(OPERATION, Cause::Setup(Box::new(error))))?;
+        let (authorization, secrets) = self.credentials.header(http.get(base.clone()))?;
+        Ok(Transport::new(Inner {
+            http,
+            base,
+            authorization,
+            secrets,
+            timeouts: self.timeouts,
+            retry: self.retry,
+            max_pages: self.max_pages,
+            not_found,
+        }))
+    }
+}
+
+impl<C> fmt::Debug for ClientBuilder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base = Url::parse(&self.base).map(|url| public_url(&url));
+        f.debug_struct("ClientBuilder")
+            .field("base", &base.unwrap_or_default())
+            .field("user_agent", &self.user_agent)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("timeouts", &self.timeouts)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    /// The header's value, and what must never be shown.
+    fn header(
+        &self,
+        any: reqwest::RequestBuilder,
+    ) -> Result<(Option<HeaderValue>, Vec<SecretString>)> {
+        let (secret, request) = match self {
+            Self::None => return Ok((None, Vec::new())),
+            Self::Bearer(token) => {
+                let text = token.expose_secret();
+                if text.is_empty() || text.contains(char::is_whitespace) {
+                    return Err(invalid("the token is empty or has white space in it"));
+                }
+                (token, any.bearer_auth(text))
+            }
+            Self::Basic(user, _) if user.contains(':') => {
+                return Err(invalid("the user's name has a colon in it"));
+            }
+            Self::Basic(user, password) => (
+                password,
+                any.basic_auth(user, Some(password.expose_secret())),
+            ),
+        };
+        let request = request.build().ok();
+        let value = request.and_then(|mut request| request.headers_mut().remove(AUTHORIZATION));
+        let value = value.ok_or_else(|| invalid("the token cannot be sent in a header"))?;
+        let sent = value.to_str().unwrap_or_default();
+        let sent = sent.split_once(' ').map_or(sent, |(_, encoded)| encoded);
+        let mut secrets = vec![secret.clone(), sent.into()];
+        secrets.retain(|secret| !secret.expose_secret().is_empty());
+        Ok((Some(value), secrets))
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::invalid(OPERATION, message)
+}
+
+fn base_url(text: &str) -> Result<Url> {
+    let invalid = |why: &str| invalid(format!("the base URL {why}"));
+    let url = Url::parse(text.trim()).map_err(|_| invalid("is not a URL"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(invalid("is not one of http or https"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid("carries credentials; set them on the builder"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(invalid("has a query or a fragment"));
+    }
+    Ok(url)
+}
+
+#[cfg(any(
+    feature = "rustls",
+    feature = "rustls-no-provider",
+    feature = "native-tls"
+))]
+fn add_certificates(http: reqwest::ClientBuilder, pem: &[u8]) -> Result<reqwest::ClientBuilder> {
+    let certificates = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
+    if certificates.is_empty() {
+        return Err(invalid("there is no PEM certificate in the text"));
+    }
+    Ok(http.tls_certs_merge(certificates))
+}
+
+#[cfg(not(any(
+    feature = "rustls",
+    feature = "rustls-no-provider",
+    feature = "native-tls"
+)))]
+fn add_certificates(_: reqwest::ClientBuilder, _: &[u8]) -> Result<reqwest::ClientBuilder> {
+    Err(invalid("certificates need a TLS feature of this crate"))
+}
+
+/// A variable of the environment, if it is set to something.
+pub(crate) fn from_env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A variable of the environment that must be set.
+pub(crate) fn required_env(name: &str) -> Result<String> {
+    from_env(name).ok_or_else(|| invalid(format!("{name} is not set")))
+}

@@ -1,0 +1,220 @@
+//! Who fetches what, shared by the connections of one transfer.
+
+use std::collections::VecDeque;
+use std::io;
+
+use sha2::{Digest as _, Sha256};
+
+use super::journal::Journal;
+use super::part::PartFile;
+use super::spans::Spans;
+use crate::progress::Meter;
+
+/// What a connection asks for at once when there are several.
+pub(super) const SEGMENT: u64 = 4 * 1024 * 1024;
+/// With large images a segment may be this share of what one connection has to fetch.
+const SHARE: u64 = 16;
+/// What is left of another's segment is worth an own request from twice this on.
+const STEAL: u64 = 1024 * 1024;
+/// How much one connection writes between two lines of the journal.
+const RECORD: u64 = 1024 * 1024;
+/// How much is written between two syncs of the file.
+const SYNC: u64 = 64 * 1024 * 1024;
+
+/// The state of a transfer.
+pub(super) struct Ledger {
+    todo: VecDeque<Segment>,
+    active: Vec<Segment>,
+    journal: Option<Journal>,
+    durable: bool,
+    done: u64,
+    unsynced: u64,
+    pub(super) fetched: u64,
+    hasher: Option<(Sha256, u64)>,
+    meter: Meter,
+}
+
+/// A range that a connection is fetching.
+#[derive(Clone, Debug)]
+pub(super) struct Segment {
+    pub(super) position: u64,
+    pub(super) end: u64,
+    /// How far the journal knows of it.
+    recorded: u64,
+    /// Nothing was ever written there, so that zeros can be left out.
+    pub(super) untouched: bool,
+}
+
+impl Ledger {
+    /// Plans what is not `done` of `length` bytes for a number of connections.
+    pub(super) fn new(done: &Spans, length: u64, connections: usize, meter: Meter) -> Self {
+        let missing = length - done.total();
+        let share = missing / (connections as u64 * SHARE);
+        let size = match connections {
+            1 => u64::MAX,
+            _ => share.clamp(SEGMENT, 16 * SEGMENT),
+        };
+        let mut todo = VecDeque::new();
+        for (start, end) in done.gaps(length) {
+            let mut position = start;
+            while position < end {
+                let next = position.saturating_add(size).min(end);
+                todo.push_back(Segment {
+                    position,
+                    end: next,
+                    recorded: position,
+                    // A gap before what was written may have been written to.
+                    untouched: start >= done.end(),
+                });
+                position = next;
+            }
+        }
+        Self {
+            todo,
+            active: Vec::new(),
+            journal: None,
+            durable: true,
+            done: done.total(),
+            unsynced: 0,
+            fetched: 0,
+            hasher: None,
+            meter,
+        }
+    }
+
+    pub(super) fn journal(mut self, journal: Option<Journal>, durable: bool) -> Self {
+        self.journal = journal;
+        self.durable = durable;
+        self
+    }
+
+    /// Hashes what comes in order from the start on.
+    pub(super) fn hash(mut self) -> Self {
+        self.hasher = Some((Sha256::new(), 0));
+        self
+    }
+
+    /// What was hashed, and up to where.
+    pub(super) fn hashed(&mut self) -> (Sha256, u64) {
+        self.hasher.take().unwrap_or_else(|| (Sha256::new(), 0))
+    }
+
+    /// The next range to fetch: one that nobody has, or else half of what the slowest still has
+    /// to do. Gives its place in the ledger.
+    pub(super) fn take(&mut self) -> Option<usize> {
+        let segment = self.todo.pop_front().or_else(|| self.steal())?;
+        self.active.push(segment);
+        Some(self.active.len() - 1)
+    }
+
+    fn steal(&mut self) -> Option<Segment> {
+        let left = |segment: &Segment| segment.end - segment.position;
+        let slowest = self.active.iter_mut().max_by_key(|segment| left(segment))?;
+        if left(slowest) < 2 * STEAL {
+            return None;
+        }
+        let middle = slowest.position + left(slowest) / 2;
+        let stolen = Segment {
+            position: middle,
+            end: slowest.end,
+            recorded: middle,
+            untouched: slowest.untouched,
+        };
+        slowest.end = middle;
+        Some(stolen)
+    }
+
+    pub(super) fn get(&self, place: usize) -> Option<&Segment> {
+        self.active.get(place)
+    }
+
+    /// Says that bytes were written at the segment's position.
+    pub(super) fn wrote(&mut self, place: usize, bytes: &[u8], part: &PartFile) -> io::Result<()> {
+        let Some(segment) = self.active.get_mut(place) else {
+            return Ok(());
+        };
+        if let Some((hasher, hashed)) = &mut self.hasher {
+            if *hashed == segment.position {
+                hasher.update(bytes);
+                *hashed += bytes.len() as u64;
+            }
+        }
+        let count = bytes.len() as u64;
+        segment.position += count;
+        let finished = segment.position >= segment.end;
+        self.done += count;
+        self.unsynced += count;
+        self.meter.at(self.done);
+        if finished || segment.position - segment.recorded >= RECORD {
+            self.record(place)?;
+        }
+        if self.durable && self.unsynced >= SYNC {
+            if let Some(journal) = &mut self.journal {
+                part.sync()?;
+                journal.synced()?;
+            }
+            self.unsynced = 0;
+        }
+        Ok(())
+    }
+
+    /// Tells the journal how far a segment is.
+    pub(super) fn record(&mut self, place: usize) -> io::Result<()> {
+        let (Some(segment), Some(journal)) = (self.active.get_mut(place), &mut self.journal) else {
+            return Ok(());
+        };
+        if segment.recorded < segment.position {
+            journal.wrote(segment.recorded, segment.position)?;
+            segment.recorded = segment.position;
+        }
+        Ok(())
+    }
+
+    /// Whether all is done.
+    pub(super) fn is_complete(&self) -> bool {
+        let finished = |segment: &Segment| segment.position >= segment.end;
+        self.todo.is_empty() && self.active.iter().all(finished)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(ledger: &mut Ledger) -> Vec<(u64, u64)> {
+        let mut ranges = Vec::new();
+        while let Some(segment) = ledger.todo.pop_front() {
+            ranges.push((segment.position, segment.end));
+        }
+        ranges
+    }
+
+    #[test]
+    fn one_connection_takes_each_gap_whole() {
+        let mut done = Spans::default();
+        done.add(10, 20);
+        let mut ledger = Ledger::new(&done, 100, 1, Meter::default());
+        assert_eq!(ranges(&mut ledger), [(0, 10), (20, 100)]);
+        let mut ledger = Ledger::new(&done, 100, 1, Meter::default());
+        assert!(!ledger.todo[0].untouched && ledger.todo[1].untouched);
+        assert!(!ledger.is_complete());
+        ledger.todo.clear();
+        assert!(ledger.is_complete());
+    }
+
+    #[test]
+    fn several_connections_share_and_steal() {
+        let length = 3 * SEGMENT;
+        let mut ledger = Ledger::new(&Spans::default(), length, 2, Meter::default());
+        let places: Vec<_> = (0..4).filter_map(|_| ledger.take()).collect();
+        assert_eq!(places, [0, 1, 2, 3]);
+        let stolen = ledger.get(3).unwrap();
+        assert_eq!(stolen.end - stolen.position, SEGMENT / 2);
+        while ledger.take().is_some() {}
+        let mut ranges: Vec<_> = ledger.active.iter().map(|s| (s.position, s.end)).collect();
+        ranges.sort_unstable();
+        assert!(ranges.windows(2).all(|pair| pair[0].1 == pair[1].0));
+        assert_eq!((ranges[0].0, ranges.last().unwrap().1), (0, length));
+        assert!(ranges.iter().all(|(start, end)| end - start >= STEAL));
+    }
+}

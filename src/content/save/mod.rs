@@ -1,0 +1,150 @@
+//! Contents saved to a file: beside it first, in one or several ranges, and never half done.
+
+mod digest;
+mod journal;
+mod ledger;
+mod part;
+mod spans;
+mod work;
+mod zeros;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::{Either, select};
+use tokio::sync::oneshot;
+
+pub use digest::Digest;
+
+use super::Location;
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Meter;
+use part::PartFile;
+use work::Fetch;
+
+/// What can be chosen of how contents are saved.
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) connections: usize,
+    pub(crate) resume: bool,
+    pub(crate) durable: bool,
+    pub(crate) sha256: Option<Digest>,
+    pub(crate) meter: Meter,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connections: 1,
+            resume: true,
+            durable: true,
+            sha256: None,
+            meter: Meter::default(),
+        }
+    }
+}
+
+/// What came of saving contents to a file.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Saved {
+    /// The file.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// How many bytes came over the network for it now.
+    pub fetched: u64,
+    /// How many bytes an earlier attempt had left behind.
+    pub resumed_from: u64,
+    /// How many connections carried it.
+    pub connections: usize,
+    /// Its SHA-256, if one was expected.
+    pub sha256: Option<Digest>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// Runs the transfer on a thread of its own with a runtime of its own: writing each chunk where it
+/// was read costs half of handing it to another thread. Dropping the future stops the transfer at
+/// its next step; what can be resumed stays.
+pub(crate) async fn save(location: Location, target: PathBuf, options: Options) -> Result<Saved> {
+    let operation = location.operation;
+    // Dropped with this future, which ends the transfer.
+    let (_alive, dropped) = oneshot::channel::<()>();
+    let transfer = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::io(operation, "no runtime for the transfer".into(), error))?;
+        let transfer = std::pin::pin!(run(location, &target, options));
+        match runtime.block_on(select(transfer, dropped)) {
+            Either::Left((result, _)) => result,
+            Either::Right(_) => Err(gone(operation)),
+        }
+    });
+    transfer.await.unwrap_or_else(|_| Err(gone(operation)))
+}
+
+/// Nobody is there to see it, unless the runtime is shutting down.
+fn gone(operation: &'static str) -> Error {
+    Error::plain(operation, ErrorKind::Io, "the transfer was stopped")
+}
+
+async fn run(location: Location, target: &Path, options: Options) -> Result<Saved> {
+    let began = Instant::now();
+    let operation = location.operation;
+    let failed = |what: &str, error| {
+        Error::io(
+            operation,
+            format!("cannot {what} {}", target.display()),
+            error,
+        )
+    };
+    let part = PartFile::open(target).map_err(|error| failed("write", error))?;
+    let Some(part) = part else {
+        let message = format!("{} is being fetched by someone else", target.display());
+        return Err(Error::plain(operation, ErrorKind::Busy, message));
+    };
+    let part = Arc::new(part);
+    let mut fetch = Fetch::new(location, part.clone(), &options);
+    let fetched = match fetch.whole().await {
+        // Only one version after the other can be had; a third one is an error.
+        Err(error) if error.kind() == ErrorKind::Changed => {
+            fetch.forget()?;
+            fetch.whole().await
+        }
+        fetched => fetched,
+    };
+    let resumable = options.resume && fetch.is_resumable();
+    let result = fetched.and_then(|()| fetch.verify(options.sha256));
+    let (bytes, resumed_from, fetched) = (fetch.length(), fetch.resumed_from(), fetch.fetched());
+    let connections = fetch.connections();
+    drop(fetch);
+    let Some(part) = Arc::into_inner(part) else {
+        return Err(gone(operation));
+    };
+    let sha256 = match result {
+        Ok(sha256) => sha256,
+        Err(error) => {
+            // A wrong digest leaves nothing, and what cannot be continued is of no use.
+            if error.kind() == ErrorKind::Digest || !resumable {
+                part.discard()
+                    .map_err(|error| failed("clean up beside", error))?;
+            }
+            return Err(error);
+        }
+    };
+    part.finish(bytes, options.durable)
+        .map_err(|error| failed("finish", error))?;
+    options.meter.finish();
+    Ok(Saved {
+        path: target.to_owned(),
+        bytes,
+        fetched,
+        resumed_from,
+        connections,
+        sha256,
+        elapsed: began.elapsed(),
+    })
+}

@@ -1,0 +1,183 @@
+//! An image's contents.
+
+use std::ops::{Bound, RangeBounds};
+#[cfg(feature = "fs")]
+use std::path::PathBuf;
+
+use super::{ImageId, Images, QEMU_DISK};
+use crate::content::{Content, Location, Span};
+#[cfg(feature = "fs")]
+use crate::content::{Digest, Options, Saved, save};
+use crate::error::{Error, Result};
+use crate::progress::{Meter, Phase, Progress};
+use crate::transport::Transport;
+
+const OPERATION: &str = "get image contents";
+
+impl Images {
+    /// Fetches an image's contents: as a stream, as a reader, in memory, or to a file.
+    ///
+    /// `Endpoint: GET /images/:id` with `Accept: application/x-qemu-disk` to the letter
+    ///
+    /// The type of the answer is checked before a byte is given out, as the server sends JSON with
+    /// status 200 to whoever writes that header in another way.
+    ///
+    /// ```
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// # #[cfg(feature = "fs")] {
+    /// let saved = images.content(42).save_to("debian-12.qcow2").await?;
+    /// println!("{} bytes in {:?}", saved.bytes, saved.elapsed);
+    /// # }
+    /// let header = images.content(42).range(0..512).send().await?.bytes().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn content(&self, id: impl Into<ImageId>) -> ContentRequest {
+        ContentRequest {
+            transport: self.transport.clone(),
+            id: id.into(),
+            meter: Meter::default(),
+            range: None,
+            #[cfg(feature = "fs")]
+            options: Options::default(),
+        }
+    }
+}
+
+/// Fetches an image's contents: see [`Images::content`].
+#[derive(Clone)]
+#[must_use = "nothing is sent before `send` or `save_to`"]
+pub struct ContentRequest {
+    transport: Transport,
+    id: ImageId,
+    meter: Meter,
+    range: Option<(Bound<u64>, Bound<u64>)>,
+    #[cfg(feature = "fs")]
+    options: Options,
+}
+
+impl ContentRequest {
+    /// Asks for these bytes only, counted from 0. A range that goes past the end of the image is
+    /// cut there.
+    pub fn range(mut self, bytes: impl RangeBounds<u64>) -> Self {
+        self.range = Some((bytes.start_bound().cloned(), bytes.end_bound().cloned()));
+        self
+    }
+
+    /// Is told how many bytes have come.
+    pub fn progress(mut self, listener: impl Progress) -> Self {
+        self.meter = Meter::new(Phase::Content, listener);
+        self
+    }
+
+    /// Asks for the contents, and leaves them to be read.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) also for an image that
+    /// the server has not downloaded yet, or could not;
+    /// [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) if the answer is not an image;
+    /// [`Range`](crate::ErrorKind::Range) if a range begins past the end, or another one came;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a range that is empty.
+    pub async fn send(self) -> Result<Content> {
+        let location = self.location();
+        let part = match self.span()? {
+            Some(span) => location.open_span(span, None).await?,
+            None => location.open_whole().await?,
+        };
+        Ok(Content::new(location, part, self.meter))
+    }
+
+    fn span(&self) -> Result<Option<Span>> {
+        let Some((start, end)) = self.range else {
+            return Ok(None);
+        };
+        let start = match start {
+            Bound::Included(first) => Some(first),
+            Bound::Excluded(before) => before.checked_add(1),
+            Bound::Unbounded => Some(0),
+        };
+        let end = match end {
+            Bound::Included(last) => last.checked_add(1),
+            Bound::Excluded(end) => Some(end),
+            Bound::Unbounded => None,
+        };
+        match start {
+            Some(start) if end.is_none_or(|end| start < end) => Ok(Some(Span { start, end })),
+            _ => Err(Error::invalid(OPERATION, "the range is empty")),
+        }
+    }
+
+    fn location(&self) -> Location {
+        Location {
+            transport: self.transport.clone(),
+            operation: OPERATION,
+            path: vec!["images".to_owned(), self.id.to_string()],
+            media_type: QEMU_DISK,
+        }
+    }
+}
+
+/// Fetching to a file.
+#[cfg(feature = "fs")]
+impl ContentRequest {
+    /// Fetches with up to this many connections, each a range at a time. Small images, and
+    /// servers without ranges or a date, are fetched with one.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.options.connections = connections.max(1);
+        self
+    }
+
+    /// Expects this digest; contents with another leave no file.
+    pub fn sha256(mut self, digest: Digest) -> Self {
+        self.options.sha256 = Some(digest);
+        self
+    }
+
+    /// Whether to go on where an earlier fetch to the same file stopped, and to leave behind what
+    /// can be continued. It does unless told otherwise.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.options.resume = resume;
+        self
+    }
+
+    /// Whether the contents are to be on the disk, not only with the system, when the file gets
+    /// its name. They are unless told otherwise; without, a crash of the machine can leave a
+    /// file with holes.
+    pub fn durable(mut self, durable: bool) -> Self {
+        self.options.durable = durable;
+        self
+    }
+
+    /// Fetches the whole contents to a file.
+    ///
+    /// They are written to `PATH.part`, which is renamed when it is whole; until then a file that
+    /// is already at `path` stays as it is. If the fetch fails, is dropped or killed, what there is
+    /// stays in `PATH.part`, with a journal in `PATH.part.journal`, and the next fetch to the same
+    /// path goes on from there, if the server still has the same version. Runs of zeros become
+    /// holes.
+    ///
+    /// It runs on a thread of its own, which writes as it reads.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send) and [`Content::chunk`];
+    /// [`Io`](crate::ErrorKind::Io) if the file cannot be written;
+    /// [`Busy`](crate::ErrorKind::Busy) if it is being fetched already;
+    /// [`Digest`](crate::ErrorKind::Digest) for another digest than the expected;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) with a [`range`](Self::range).
+    pub async fn save_to(self, path: impl Into<PathBuf>) -> Result<Saved> {
+        if self.range.is_some() {
+            return Err(Error::invalid(
+                OPERATION,
+                "a range cannot be saved to a file",
+            ));
+        }
+        let location = self.location();
+        let options = Options {
+            meter: self.meter,
+            ..self.options
+        };
+        save(location, path.into(), options).await
+    }
+}

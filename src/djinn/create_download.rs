@@ -1,0 +1,129 @@
+//! Creation by a download that the server makes.
+
+use percent_encoding::percent_decode_str;
+use reqwest::Method;
+use serde::Serialize;
+use url::Url;
+
+use super::name::check_name;
+use super::{Image, Images, NamespacePath};
+use crate::error::{Error, Result};
+use crate::transport::{Request, Transport};
+
+const OPERATION: &str = "create image by download";
+
+impl Images {
+    /// Creates an image that the server downloads by itself, some time later.
+    ///
+    /// `Endpoint: POST /images`
+    ///
+    /// The source must answer with `Content-Type: application/x-qemu-disk`; its status and
+    /// contents are not checked. Servers were seen to fail with every `sftp` source, and to leave
+    /// the download of an `http` URL with user and password running for ever.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # async fn example(images: machine_images::djinn::Images) -> Result<(), Box<dyn std::error::Error>> {
+    /// let url = "https://example.org/alpine.qcow2".parse()?;
+    /// let image = images.create_download("alpine", url).send().await?;
+    /// let image = images.wait_downloaded(image.id).timeout(Duration::from_secs(600)).send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn create_download(&self, name: impl Into<String>, url: Url) -> CreateDownload {
+        CreateDownload {
+            transport: self.transport.clone(),
+            name: name.into(),
+            url,
+            namespace: None,
+        }
+    }
+}
+
+/// Creates an image by a download that the server makes: see [`Images::create_download`].
+#[derive(Clone)]
+#[must_use = "nothing is sent before `send`"]
+pub struct CreateDownload {
+    transport: Transport,
+    name: String,
+    url: Url,
+    namespace: Option<NamespacePath>,
+}
+
+#[derive(Serialize)]
+struct Parameters<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
+    download_url: &'a str,
+}
+
+impl CreateDownload {
+    /// Puts the image in a namespace, which is created if it is one's own and does not exist.
+    pub fn namespace(mut self, namespace: NamespacePath) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    /// Asks the server to download the image. Its answer does not wait for that, and has no
+    /// [`download`](Image::download) yet: see [`Images::wait_downloaded`].
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) before a byte is sent if the name is not
+    /// made of ASCII letters, digits, `_` and `-`, or the URL is not one of `http`, `https` or, with
+    /// a password, `sftp`; [`Rejected`](crate::ErrorKind::Rejected) with
+    /// [`fields`](crate::Error::fields) if the name is taken or the namespace denied;
+    /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks before the
+    /// answer.
+    pub async fn send(self) -> Result<Image> {
+        check_name(OPERATION, &self.name)?;
+        check_url(&self.url)?;
+        let body = Parameters {
+            name: &self.name,
+            namespace: self.namespace.as_ref().map(ToString::to_string),
+            download_url: self.url.as_str(),
+        };
+        let mut request = Request::new(OPERATION, Method::POST)
+            .path(["images"])?
+            .json(&body)?;
+        if let Some(password) = self.url.password() {
+            let plain = percent_decode_str(password).decode_utf8_lossy();
+            request = request.secret(password).secret(&plain);
+        }
+        self.transport.fetch(request).await?.json()
+    }
+}
+
+/// Refuses what the server would refuse.
+fn check_url(url: &Url) -> Result<()> {
+    let why = match url.scheme() {
+        "http" | "https" => return Ok(()),
+        "sftp" if url.password().is_some_and(|password| !password.is_empty()) => return Ok(()),
+        "sftp" => "an sftp URL needs a password",
+        _ => "a download URL is one of http, https or sftp",
+    };
+    Err(Error::invalid(OPERATION, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_as_the_server_takes_them() {
+        for (url, fits) in [
+            ("http://127.0.0.1:9099/ok.qcow2", true),
+            ("HTTPS://example.org/x", true),
+            ("http://User:SecretPw@127.0.0.1/ok.qcow2", true),
+            ("sftp://root:pw@127.0.0.1/x", true),
+            ("sftp://root@127.0.0.1/x", false),
+            ("ssh://root:secret@example.com/x", false),
+            ("ftp://example.com/x", false),
+            ("file:///etc/passwd", false),
+        ] {
+            assert_eq!(check_url(&url.parse().unwrap()).is_ok(), fits, "{url}");
+        }
+    }
+}

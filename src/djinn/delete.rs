@@ -1,0 +1,54 @@
+//! The end of an image.
+
+use reqwest::Method;
+
+use super::{ImageId, Images};
+use crate::error::Result;
+use crate::transport::{Request, Transport};
+
+impl Images {
+    /// Deletes one image, its contents included.
+    ///
+    /// `Endpoint: DELETE /images/:id`
+    ///
+    /// The token needs `image:write`; the written API says `image:delete`.
+    ///
+    /// ```
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// images.delete(42).send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn delete(&self, id: impl Into<ImageId>) -> Delete {
+        Delete {
+            transport: self.transport.clone(),
+            id: id.into(),
+        }
+    }
+}
+
+/// Deletes one image: see [`Images::delete`].
+#[derive(Clone)]
+#[must_use = "nothing is sent before `send`"]
+pub struct Delete {
+    transport: Transport,
+    id: ImageId,
+}
+
+impl Delete {
+    /// Sends the request. If the answer to it is lost and a repeated one finds no image, that is
+    /// success.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
+    /// image for this token.
+    pub async fn send(self) -> Result<()> {
+        let request =
+            Request::new("delete image", Method::DELETE).path(["images", &self.id.to_string()])?;
+        match self.transport.fetch(request).await {
+            Err(error) if error.status() == Some(404) && error.attempts() > 1 => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+}

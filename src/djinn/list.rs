@@ -1,0 +1,162 @@
+//! The list of images, page by page.
+
+use futures::Stream;
+use reqwest::Method;
+use reqwest::header::LINK;
+use url::form_urlencoded::parse;
+
+use super::{Image, Images};
+use crate::error::{Cause, Error, Result};
+use crate::page::{self, Cursor, Neighbours, Page};
+use crate::transport::{Links, Request, Transport};
+
+const OPERATION: &str = "list images";
+
+impl Images {
+    /// Lists the images that the token's user can see, ordered by name, 25 a page.
+    ///
+    /// `Endpoint: GET /images`
+    ///
+    /// ```
+    /// use futures::TryStreamExt;
+    ///
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// let mut all = images.list().stream();
+    /// while let Some(image) = all.try_next().await? {
+    ///     println!("{} {}", image.id, image.name);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn list(&self) -> List {
+        List {
+            transport: self.transport.clone(),
+            query: Vec::new(),
+            page: 1,
+            limit: None,
+        }
+    }
+}
+
+/// Lists images: see [`Images::list`].
+#[derive(Clone)]
+#[must_use = "nothing is sent before `stream`, `pages` or `send`"]
+pub struct List {
+    transport: Transport,
+    query: Vec<(String, String)>,
+    page: u64,
+    limit: Option<u64>,
+}
+
+impl List {
+    /// Looks for images whose name has this text in it.
+    ///
+    /// It narrows only images that belong to others: the real server always lists what the
+    /// token's user owns.
+    pub fn search(self, text: impl Into<String>) -> Self {
+        self.query("search", text)
+    }
+
+    /// Adds a parameter that this crate does not know. Like `search`, it is sent for every page.
+    pub fn query(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.query.push((name.into(), value.into()));
+        self
+    }
+
+    /// Begins with this page instead of the first.
+    pub fn page(mut self, number: u64) -> Self {
+        self.page = number;
+        self
+    }
+
+    /// Ends [`stream`](Self::stream) after this many images.
+    pub fn limit(mut self, images: u64) -> Self {
+        self.limit = Some(images);
+        self
+    }
+
+    /// Asks for one page.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) for a token that is
+    /// wrong or lacks `image:read`; [`Decode`](crate::ErrorKind::Decode) for a link that cannot be
+    /// read or leads to another origin.
+    pub async fn send(self) -> Result<Page<Image>> {
+        self.fetch(self.start()).await
+    }
+
+    /// All images from this page on, each id once even if rows move between pages while they are
+    /// read. The next page is asked for when the stream is polled past the end of one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send), and [`Limit`](crate::ErrorKind::Limit) after
+    /// [`max_pages`](super::ClientBuilder::max_pages). The stream ends after an error.
+    pub fn stream(self) -> impl Stream<Item = Result<Image>> + Send + Unpin + 'static {
+        let limit = self.limit;
+        Box::pin(page::items(self.pages(), limit, |image: &Image| image.id))
+    }
+
+    /// All pages from this one on, as they are: without the limit, and with images that moved
+    /// from one page to the next.
+    ///
+    /// # Errors
+    ///
+    /// As for [`stream`](Self::stream).
+    pub fn pages(self) -> impl Stream<Item = Result<Page<Image>>> + Send + Unpin + 'static {
+        let (max, start) = (self.transport.max_pages(), self.start());
+        let fetch = move |cursor| {
+            let list = self.clone();
+            async move { list.fetch(cursor).await }
+        };
+        Box::pin(page::pages(OPERATION, max, start, fetch))
+    }
+
+    fn start(&self) -> Cursor {
+        Cursor {
+            number: self.page,
+            query: None,
+        }
+    }
+
+    async fn fetch(&self, cursor: Cursor) -> Result<Page<Image>> {
+        let response = self.transport.fetch(self.request(&cursor)?).await?;
+        let items: Vec<Image> = response.json()?;
+        let lines = response.headers().get_all(LINK);
+        let links = Links::parse(lines.iter().filter_map(|line| line.to_str().ok()));
+        let neighbours = Neighbours::new(
+            response.url(),
+            cursor.number,
+            items.is_empty(),
+            links.next.as_deref(),
+            links.previous.as_deref(),
+        )
+        .map_err(|message| response.error(Cause::Decode(message.into())))?;
+        Ok(Page {
+            items,
+            number: cursor.number,
+            next: neighbours.next.as_ref().map(|next| next.number),
+            previous: neighbours.previous,
+            follow: neighbours.next,
+        })
+    }
+
+    fn request(&self, cursor: &Cursor) -> Result<Request> {
+        if cursor.number == 0 {
+            return Err(Error::invalid(OPERATION, "pages are counted from 1"));
+        }
+        let mut request = Request::new(OPERATION, Method::GET).path(["images"])?;
+        let given = cursor.query.as_deref().unwrap_or_default();
+        let has = |wanted: &str| parse(given.as_bytes()).any(|(name, _)| name == wanted);
+        request = request.raw_query(cursor.query.as_deref());
+        // The written API's own example of a link has lost the search.
+        for (name, value) in self.query.iter().filter(|(name, _)| !has(name)) {
+            request = request.query(name, value);
+        }
+        if cursor.query.is_none() && cursor.number > 1 {
+            request = request.query("page", &cursor.number.to_string());
+        }
+        Ok(request)
+    }
+}

@@ -1,0 +1,122 @@
+//! Images of a [Djinn CI](https://djinn-ci.com) server.
+//!
+//! [`Client::images`] has the operations; each returns a builder that ends in `send()` or in a
+//! word for what it yields.
+//!
+//! What this module says of servers was seen on the public release of 2023-11-05; what was not
+//! seen and is not in the written API either is called a guess.
+
+mod content;
+mod create_download;
+mod create_upload;
+mod delete;
+mod get;
+mod list;
+mod model;
+mod name;
+mod wait;
+
+use std::fmt;
+
+pub use content::ContentRequest;
+pub use create_download::CreateDownload;
+pub use create_upload::CreateUpload;
+pub use delete::Delete;
+pub use get::Get;
+pub use list::List;
+pub use model::{
+    Download, DownloadState, Driver, Extra, Image, ImageId, Namespace, NamespaceId, SourceUrl,
+    User, UserId, Visibility,
+};
+pub use name::NamespacePath;
+pub use wait::WaitDownloaded;
+
+pub use crate::client::ClientBuilder;
+pub use crate::source::Source;
+
+use crate::client::required_env;
+use crate::error::{ErrorKind, Result};
+use crate::transport::Transport;
+
+/// The media type of an image's contents, to the letter.
+const QEMU_DISK: &str = "application/x-qemu-disk";
+
+/// A client of one Djinn CI server; cheap to clone.
+///
+/// ```
+/// use machine_images::djinn;
+///
+/// let client = djinn::Client::builder("https://api.djinn-ci.com").token("1a2b3c").build()?;
+/// let images = client.images();
+/// # let _ = images;
+/// # Ok::<(), machine_images::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    transport: Transport,
+}
+
+impl Client {
+    /// Starts building a client for the API at `base`, such as `https://api.djinn-ci.com` or
+    /// `https://ci.example.org/api`, with or without a slash at its end.
+    pub fn builder(base: impl Into<String>) -> ClientBuilder<Self> {
+        ClientBuilder::new(base)
+    }
+
+    /// A client for the server and the token that `DJINN_API_SERVER` and `DJINN_TOKEN` name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] if one of them is not set, or as in [`ClientBuilder::build`].
+    pub fn from_env() -> Result<Self> {
+        Self::builder(required_env("DJINN_API_SERVER")?)
+            .token(required_env("DJINN_TOKEN")?)
+            .build()
+    }
+
+    /// The images that the token's user can see.
+    pub fn images(&self) -> Images {
+        Images {
+            transport: self.transport.clone(),
+        }
+    }
+}
+
+impl ClientBuilder<Client> {
+    /// Checks the settings and makes the client. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`]: the base URL is not one of `http` or `https`, or carries
+    /// credentials, a query or a fragment; the token or the user agent cannot be in a header; a
+    /// certificate or the proxy cannot be read; the TLS library cannot be set up.
+    pub fn build(self) -> Result<Client> {
+        // The server answers 404 whatever is wrong with the token.
+        let transport = self.transport(ErrorKind::NotFoundOrUnauthorized)?;
+        Ok(Client { transport })
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base = self.transport.base().as_str();
+        f.debug_struct("djinn::Client")
+            .field("base", &base)
+            .finish()
+    }
+}
+
+/// The operations on images; cheap to clone.
+#[derive(Clone)]
+pub struct Images {
+    transport: Transport,
+}
+
+impl fmt::Debug for Images {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base = self.transport.base().as_str();
+        f.debug_struct("djinn::Images")
+            .field("base", &base)
+            .finish()
+    }
+}

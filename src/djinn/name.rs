@@ -1,0 +1,112 @@
+//! Names and namespaces, checked as the server checks them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// Refuses a name that the server would refuse after the whole image was sent: it takes
+/// `^[a-zA-Z0-9_\-]+$`, of any length.
+pub(super) fn check_name(operation: &'static str, name: &str) -> Result<()> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if name.is_empty() || !name.bytes().all(fits) {
+        let message = format!("the name {name:?} is not made of letters, digits, '_' and '-'");
+        return Err(Error::invalid(operation, message));
+    }
+    Ok(())
+}
+
+/// A namespace to create an image in: `path`, or `path@owner` for someone else's.
+///
+/// A path has parts of ASCII letters and digits, separated by `/`. The server creates a namespace
+/// of one's own that does not exist. That the owner's name may be anything but `/`, `@` and white
+/// space is a guess.
+///
+/// ```
+/// use machine_images::djinn::NamespacePath;
+///
+/// let namespace: NamespacePath = "blackmesa/lab@gordon.freeman".parse()?;
+/// assert_eq!(namespace.path(), "blackmesa/lab");
+/// assert_eq!(namespace.owner(), Some("gordon.freeman"));
+/// assert!("black-mesa".parse::<NamespacePath>().is_err());
+/// # Ok::<(), machine_images::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NamespacePath {
+    path: String,
+    owner: Option<String>,
+}
+
+impl NamespacePath {
+    /// The path, without the owner.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The owner, if it was named.
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+}
+
+impl FromStr for NamespacePath {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (path, owner) = match text.split_once('@') {
+            Some((path, owner)) => (path, Some(owner)),
+            None => (text, None),
+        };
+        let part_fits =
+            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@');
+        let owner_fits = |owner: &str| !owner.is_empty() && !owner.contains(odd);
+        if !path.split('/').all(part_fits) || !owner.is_none_or(owner_fits) {
+            let message =
+                format!("{text:?} is not a path of letters and digits, with or without @owner");
+            return Err(Error::invalid("parse namespace", message));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            owner: owner.map(str::to_owned),
+        })
+    }
+}
+
+impl fmt::Display for NamespacePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        match &self.owner {
+            Some(owner) => write!(f, "@{owner}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_as_the_server_takes_them() {
+        for name in ["debian-12", "_x", "-y", "10", &"n".repeat(5000)] {
+            assert!(check_name("test", name).is_ok(), "{name}");
+        }
+        for name in ["", "!!!", "a.qcow2", "a b", "é", "a/b", "a\n"] {
+            assert!(check_name("test", name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn namespaces_are_written_as_they_were_read() {
+        for text in ["blackmesa", "blackmesa/lab", "a1/b2@eli.vance"] {
+            let namespace: NamespacePath = text.parse().unwrap();
+            assert_eq!(namespace.to_string(), text);
+        }
+        for text in [
+            "", "a-b", "a//b", "/a", "a/", "a@", "@x", "a@b@c", "a@b/c", "a b",
+        ] {
+            assert!(text.parse::<NamespacePath>().is_err(), "{text}");
+        }
+    }
+}

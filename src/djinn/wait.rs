@@ -1,0 +1,136 @@
+//! Waiting for a download that the server makes.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{DownloadState, Image, ImageId, Images, get};
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::{Meter, Phase, Progress};
+use crate::transport::Transport;
+
+const OPERATION: &str = "wait for download";
+
+/// The first and the longest time between two looks; each is half as long again as the one before.
+const FIRST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(15);
+
+const LONGEST_WAIT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+impl Images {
+    /// Waits until the server has downloaded an image.
+    ///
+    /// `Endpoint: GET /images/:id`, asked again at growing intervals, from 0.25 s to 15 s. Dropping
+    /// the future ends it; the server's download goes on.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// let image = images.wait_downloaded(42).timeout(Duration::from_secs(600)).send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait_downloaded(&self, id: impl Into<ImageId>) -> WaitDownloaded {
+        WaitDownloaded {
+            transport: self.transport.clone(),
+            id: id.into(),
+            timeout: Duration::from_secs(3600),
+            meter: Meter::default(),
+        }
+    }
+}
+
+/// Waits for the server's download: see [`Images::wait_downloaded`].
+#[derive(Clone)]
+#[must_use = "nothing is sent before `send`"]
+pub struct WaitDownloaded {
+    transport: Transport,
+    id: ImageId,
+    timeout: Duration,
+    meter: Meter,
+}
+
+impl WaitDownloaded {
+    /// How long to wait in all: an hour unless told.
+    ///
+    /// A server may leave a download running for ever, so there is no way to wait without end.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Is told after each look that the wait goes on; nothing is known of how far the server is.
+    pub fn progress(mut self, listener: impl Progress) -> Self {
+        self.meter = Meter::new(Phase::Wait, listener);
+        self
+    }
+
+    /// Waits. An image that was uploaded is there at once.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadFailed`](ErrorKind::DownloadFailed) with the server's text as
+    /// [`message`](Error::message); [`Gone`](ErrorKind::Gone) if the image is deleted meanwhile;
+    /// [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if there was none;
+    /// [`Timeout`](ErrorKind::Timeout) when the time is over.
+    pub async fn send(self) -> Result<Image> {
+        // Bounded, as an instant too far away cannot be represented.
+        let deadline = Instant::now() + self.timeout.min(LONGEST_WAIT);
+        let mut interval = FIRST;
+        let mut seen = None;
+        self.meter.start(None, 0);
+        loop {
+            let look = tokio::time::timeout_at(deadline + FIRST, self.look(seen.is_some()));
+            let Ok(image) = look.await else {
+                return Err(self.out_of_time(seen));
+            };
+            let image = image?;
+            match image.download.as_ref().map(super::Download::state) {
+                None | Some(DownloadState::Finished) => return Ok(image),
+                Some(DownloadState::Failed) => return Err(failed(image)),
+                state => seen = state,
+            }
+            self.meter.at(0);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.out_of_time(seen));
+            }
+            tokio::time::sleep(interval.min(left)).await;
+            interval = (interval * 3 / 2).min(LONGEST);
+        }
+    }
+
+    async fn look(&self, was_there: bool) -> Result<Image> {
+        let request = get::request(OPERATION, self.id)?;
+        match self.transport.fetch(request).await {
+            Err(error) if was_there && error.status() == Some(404) => {
+                let message = format!("image {} was deleted while it was waited for", self.id);
+                Err(Error::plain(OPERATION, ErrorKind::Gone, message))
+            }
+            answer => answer?.json(),
+        }
+    }
+
+    fn out_of_time(&self, seen: Option<DownloadState>) -> Error {
+        let state = match seen {
+            Some(DownloadState::Running) => "running",
+            Some(_) => "queued",
+            None => "of unknown state",
+        };
+        let message = format!(
+            "the server's download of image {} is still {state} after {:?}",
+            self.id, self.timeout
+        );
+        Error::plain(OPERATION, ErrorKind::Timeout, message)
+    }
+}
+
+fn failed(image: Image) -> Error {
+    let text = image.download.and_then(|download| download.error);
+    Error::plain(
+        OPERATION,
+        ErrorKind::DownloadFailed,
+        text.unwrap_or_default(),
+    )
+}

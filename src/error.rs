@@ -1,0 +1,404 @@
+//! The one error type of the crate.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// What every fallible call of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Field errors of a refused creation: the field's name as the server spells it, and what it says.
+pub type FieldErrors = BTreeMap<String, Vec<String>>;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a call failed.
+///
+/// [`kind`](Error::kind) tells what a program can act on; the other accessors give what else is
+/// known. `Display` speaks of its own level only, [`source`](std::error::Error::source) of the rest.
+/// Neither they nor `Debug` ever show a token, a password or the secrets of a URL.
+///
+/// ```
+/// use machine_images::{ErrorKind, djinn};
+///
+/// let error = djinn::Client::builder("ftp://example.org").build().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::InvalidInput);
+/// assert_eq!(error.status(), None);
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    operation: &'static str,
+    url: Option<String>,
+    attempts: u32,
+    cause: Cause,
+}
+
+/// The kinds of failure. Its `Display` and [`as_str`](ErrorKind::as_str) give the name in
+/// snake_case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument was refused before a byte was sent.
+    InvalidInput,
+    /// No connection could be made; the request was certainly not sent.
+    Connect,
+    /// The server did not answer in time, or a wait ran out of time.
+    Timeout,
+    /// A transfer stopped moving.
+    Stalled,
+    /// The connection broke.
+    Transport,
+    /// The connection broke after a creation went out and before its answer: the image may exist.
+    OutcomeUnknown,
+    /// The server sent the request elsewhere, and following would be wrong.
+    Redirect,
+    /// The credentials were refused (401).
+    Unauthorized,
+    /// The credentials do not allow it (403).
+    Forbidden,
+    /// There is no such image (404).
+    NotFound,
+    /// 404 of a Djinn CI server, which answers so to a bad token and a missing permission, too.
+    NotFoundOrUnauthorized,
+    /// The server refused the request's parameters or contents (400, 409, 422).
+    Rejected,
+    /// The image is larger than the server, or a proxy before it, takes (413).
+    TooLarge,
+    /// Too many requests (429).
+    RateLimited,
+    /// The server failed (5xx).
+    Server,
+    /// A status that the API does not know.
+    UnexpectedStatus,
+    /// The answer is of another type than what was asked for, such as JSON where it should be an
+    /// image, or HTML where it should be JSON.
+    UnexpectedContent,
+    /// The answer's body is not what it should be.
+    Decode,
+    /// More or fewer bytes came than were announced.
+    Length,
+    /// The server answered with another range than the one asked for, or with none.
+    Range,
+    /// The image changed on the server while it was fetched.
+    Changed,
+    /// An answer, or a walk over pages, exceeds a bound of this client.
+    Limit,
+    /// The source of an upload failed, shrank or grew while it was sent.
+    Source,
+    /// A local file could not be read or written.
+    Io,
+    /// Another process or task is writing the same target.
+    Busy,
+    /// The contents do not have the expected digest.
+    Digest,
+    /// The server gave up downloading the image; the message has the server's text.
+    DownloadFailed,
+    /// The image was deleted while it was waited for.
+    Gone,
+}
+
+impl ErrorKind {
+    /// The kind's name in snake_case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidInput => "invalid_input",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Stalled => "stalled",
+            Self::Transport => "transport",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::Redirect => "redirect",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::NotFoundOrUnauthorized => "not_found_or_unauthorized",
+            Self::Rejected => "rejected",
+            Self::TooLarge => "too_large",
+            Self::RateLimited => "rate_limited",
+            Self::Server => "server",
+            Self::UnexpectedStatus => "unexpected_status",
+            Self::UnexpectedContent => "unexpected_content",
+            Self::Decode => "decode",
+            Self::Length => "length",
+            Self::Range => "range",
+            Self::Changed => "changed",
+            Self::Limit => "limit",
+            Self::Source => "source",
+            Self::Io => "io",
+            Self::Busy => "busy",
+            Self::Digest => "digest",
+            Self::DownloadFailed => "download_failed",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a server said with a status that is no success.
+#[derive(Debug, Default)]
+pub(crate) struct Refusal {
+    pub(crate) kind: Option<ErrorKind>,
+    pub(crate) status: u16,
+    pub(crate) message: Option<String>,
+    pub(crate) fields: Option<FieldErrors>,
+    pub(crate) retry_after: Option<Duration>,
+    /// The body is not of the API's form, so it comes from something before the server.
+    pub(crate) from_gateway: bool,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server answered {}", self.status)?;
+        if let Some(message) = &self.message {
+            write!(f, ": {message}")?;
+        }
+        let mut separator = ": ";
+        for (field, messages) in self.fields.iter().flatten() {
+            write!(f, "{separator}{field}: {}", messages.join(", "))?;
+            separator = "; ";
+        }
+        Ok(())
+    }
+}
+
+/// What went wrong, one variant a [`ErrorKind`] or a family of them.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Cause {
+    #[error("{0}")]
+    Invalid(String),
+    #[error("the HTTP client cannot be set up")]
+    Setup(#[source] Source),
+    #[error("{1}")]
+    Plain(ErrorKind, String),
+    #[error("{0}")]
+    Refused(Refusal),
+    #[error("cannot connect")]
+    Connect(#[source] Source),
+    #[error("the connection broke")]
+    Broken(#[source] Source),
+    #[error("no answer came, so it is unknown whether the server did it")]
+    OutcomeUnknown(#[source] Source),
+    #[error("the answer is not what the API promises")]
+    Decode(#[source] Source),
+    #[error("the source of the upload failed")]
+    Source(#[source] io::Error),
+    #[error("{0}")]
+    Io(String, #[source] io::Error),
+}
+
+impl Cause {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Invalid(_) | Self::Setup(_) => ErrorKind::InvalidInput,
+            Self::Plain(kind, _) => *kind,
+            Self::Refused(refusal) => refusal.kind.unwrap_or(match refusal.status {
+                400 | 409 | 422 => ErrorKind::Rejected,
+                401 => ErrorKind::Unauthorized,
+                403 => ErrorKind::Forbidden,
+                404 => ErrorKind::NotFound,
+                413 => ErrorKind::TooLarge,
+                416 => ErrorKind::Range,
+                429 => ErrorKind::RateLimited,
+                300..=399 => ErrorKind::Redirect,
+                500..=599 => ErrorKind::Server,
+                _ => ErrorKind::UnexpectedStatus,
+            }),
+            Self::Connect(_) => ErrorKind::Connect,
+            Self::Broken(_) => ErrorKind::Transport,
+            Self::OutcomeUnknown(_) => ErrorKind::OutcomeUnknown,
+            Self::Decode(_) => ErrorKind::Decode,
+            Self::Source(_) => ErrorKind::Source,
+            Self::Io(..) => ErrorKind::Io,
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn new(operation: &'static str, cause: Cause) -> Self {
+        Self(Box::new(Inner {
+            operation,
+            url: None,
+            attempts: 0,
+            cause,
+        }))
+    }
+
+    pub(crate) fn invalid(operation: &'static str, message: impl Into<String>) -> Self {
+        Self::new(operation, Cause::Invalid(message.into()))
+    }
+
+    pub(crate) fn plain(
+        operation: &'static str,
+        kind: ErrorKind,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::new(operation, Cause::Plain(kind, message.into()))
+    }
+
+    pub(crate) fn io(operation: &'static str, what: String, error: io::Error) -> Self {
+        Self::new(operation, Cause::Io(what, error))
+    }
+
+    /// Names the URL, without what may be secret in it: userinfo, query and fragment.
+    pub(crate) fn at(mut self, url: &url::Url) -> Self {
+        self.0.url = Some(crate::transport::public_url(url));
+        self
+    }
+
+    pub(crate) fn after(mut self, attempts: u32) -> Self {
+        self.0.attempts = attempts;
+        self
+    }
+
+    /// What a program can act on.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.cause.kind()
+    }
+
+    /// The HTTP status, if the server answered with one that is no success.
+    pub fn status(&self) -> Option<u16> {
+        match &self.0.cause {
+            Cause::Refused(refusal) => Some(refusal.status),
+            _ => None,
+        }
+    }
+
+    /// The call that failed, such as `"create image by upload"`.
+    pub fn operation(&self) -> &'static str {
+        self.0.operation
+    }
+
+    /// Where the request went, without userinfo and query.
+    pub fn url(&self) -> Option<&str> {
+        self.0.url.as_deref()
+    }
+
+    /// How many requests were sent before giving up; 0 if none was.
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    /// The server's own words, if it gave any: at most 64 KiB of them.
+    pub fn message(&self) -> Option<&str> {
+        match &self.0.cause {
+            Cause::Refused(refusal) => refusal.message.as_deref(),
+            Cause::Plain(ErrorKind::DownloadFailed, text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What the server says of single fields in a refused creation.
+    pub fn fields(&self) -> Option<&FieldErrors> {
+        match &self.0.cause {
+            Cause::Refused(refusal) => refusal.fields.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// How long the server asks to wait before the next request.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &self.0.cause {
+            Cause::Refused(refusal) => refusal.retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether the same call may succeed later without anything being changed.
+    ///
+    /// It says nothing of whether repeating it is safe: a creation whose outcome is unknown is
+    /// never retryable.
+    pub fn is_retryable(&self) -> bool {
+        match self.kind() {
+            ErrorKind::Connect
+            | ErrorKind::Timeout
+            | ErrorKind::Stalled
+            | ErrorKind::Transport
+            | ErrorKind::RateLimited => true,
+            ErrorKind::Server => match &self.0.cause {
+                Cause::Refused(refusal) => {
+                    matches!(refusal.status, 502..=504)
+                        || (refusal.status == 500 && refusal.from_gateway)
+                }
+                _ => false,
+            },
+            _ => self.status() == Some(408),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.operation, self.0.cause)?;
+        match &self.0.url {
+            Some(url) => write!(f, " ({url})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind())
+            .field("operation", &self.0.operation)
+            .field("url", &self.0.url)
+            .field("attempts", &self.0.attempts)
+            .field("cause", &self.0.cause)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.cause.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    #[test]
+    fn an_error_is_one_word_wide() {
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn display_speaks_of_one_level_and_source_of_the_next() {
+        let cause = io::Error::other("disk on fire");
+        let error = Error::io("save contents", "cannot write x".into(), cause);
+        assert_eq!(error.to_string(), "save contents: cannot write x");
+        assert_eq!(error.source().unwrap().to_string(), "disk on fire");
+    }
+
+    #[test]
+    fn field_errors_are_all_shown() {
+        let fields = [("name", "taken"), ("file", "empty")];
+        let error = Error::new(
+            "create",
+            Cause::Refused(Refusal {
+                status: 400,
+                fields: Some(
+                    fields
+                        .map(|(k, v)| (k.to_owned(), vec![v.to_owned()]))
+                        .into_iter()
+                        .collect(),
+                ),
+                ..Refusal::default()
+            }),
+        );
+        assert_eq!(
+            error.to_string(),
+            "create: the server answered 400: file: empty; name: taken"
+        );
+        assert_eq!(error.kind(), ErrorKind::Rejected);
+    }
+}

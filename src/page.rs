@@ -1,0 +1,211 @@
+//! One page of a list, and the stream over all of them.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+
+use async_stream::try_stream;
+use futures::Stream;
+use url::Url;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// One page of a list.
+///
+/// ```
+/// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+/// let page = images.list().page(2).send().await?;
+/// println!("page {}: {} images", page.number, page.items.len());
+/// if let Some(next) = page.next {
+///     let page = images.list().page(next).send().await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Page<T> {
+    /// What is on the page.
+    pub items: Vec<T>,
+    /// The page's number, from 1.
+    pub number: u64,
+    /// The number of the next page, or `None` on the last: unlike the server's `Link`, which names
+    /// the last page as its own next.
+    pub next: Option<u64>,
+    /// The number of the page before, or `None` on the first.
+    pub previous: Option<u64>,
+    pub(crate) follow: Option<Cursor>,
+}
+
+/// How to ask for a page: its number, and the query that the server gave for it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Cursor {
+    pub(crate) number: u64,
+    pub(crate) query: Option<String>,
+}
+
+/// What a page's links say, made safe to follow: forward only, and never off the origin.
+pub(crate) struct Neighbours {
+    pub(crate) next: Option<Cursor>,
+    pub(crate) previous: Option<u64>,
+}
+
+impl Neighbours {
+    /// Reads the targets of a page's links, absolute or relative to the page's own URL.
+    ///
+    /// Only the query of a link is used: a proxy may have rewritten the path. A next page has a
+    /// higher number than this one, which is what ends the walk on a real server, where the last
+    /// page links to itself, an empty list to page 0, and a page past the end to an earlier one.
+    pub(crate) fn new(
+        url: &Url,
+        number: u64,
+        is_empty: bool,
+        next: Option<&str>,
+        previous: Option<&str>,
+    ) -> Result<Self, String> {
+        let resolve = |target: &str| {
+            let target = url
+                .join(target)
+                .map_err(|_| "a link cannot be read".to_owned())?;
+            if !crate::transport::same_origin(&target, url) {
+                let origin = target.origin().ascii_serialization();
+                return Err(format!("a link leads to another origin: {origin}"));
+            }
+            Ok(target)
+        };
+        let next = match next {
+            Some(target) if !is_empty => {
+                let target = resolve(target)?;
+                let query = target.query().map(str::to_owned);
+                let cursor = Cursor {
+                    number: page_number(&target)?,
+                    query,
+                };
+                (cursor.number > number).then_some(cursor)
+            }
+            _ => None,
+        };
+        let previous = match previous {
+            Some(target) => Some(page_number(&resolve(target)?)?),
+            None => None,
+        };
+        let previous = previous.filter(|&page| page > 0 && page < number);
+        Ok(Self { next, previous })
+    }
+}
+
+/// The number in a link's query; a link without one means the first page.
+fn page_number(url: &Url) -> Result<u64, String> {
+    let mut pairs = url.query_pairs();
+    match pairs.find(|(name, _)| name == "page") {
+        Some((_, text)) => text
+            .parse()
+            .map_err(|_| "a link's page is not a number".to_owned()),
+        None => Ok(1),
+    }
+}
+
+/// Walks over pages from `start` on, at most `max` of them; each is asked for when the one before
+/// has been taken.
+pub(crate) fn pages<T, F>(
+    operation: &'static str,
+    max: u64,
+    start: Cursor,
+    fetch: impl Fn(Cursor) -> F + Send,
+) -> impl Stream<Item = Result<Page<T>>> + Send
+where
+    T: Send,
+    F: Future<Output = Result<Page<T>>> + Send,
+{
+    try_stream! {
+        let mut next = Some(start);
+        for walked in 0.. {
+            let Some(cursor) = next else { break };
+            if walked == max {
+                let message = format!("the list has more than {max} pages");
+                Err(Error::plain(operation, ErrorKind::Limit, message))?;
+            }
+            let page = fetch(cursor).await?;
+            next = page.follow.clone();
+            yield page;
+        }
+    }
+}
+
+/// The items of a stream of pages, each id once, at most `limit`.
+pub(crate) fn items<T, K: Hash + Eq + Send>(
+    pages: impl Stream<Item = Result<Page<T>>> + Send,
+    limit: Option<u64>,
+    id: impl Fn(&T) -> K + Send,
+) -> impl Stream<Item = Result<T>> + Send
+where
+    T: Send,
+{
+    try_stream! {
+        let mut left = limit.unwrap_or(u64::MAX);
+        let mut seen = HashSet::new();
+        if left > 0 {
+            for await page in pages {
+                for item in page?.items {
+                    if seen.insert(id(&item)) {
+                        left -= 1;
+                        yield item;
+                        if left == 0 {
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(number: u64, target: &str) -> Result<Option<u64>, String> {
+        let url = "http://h:80/api/images?page=2".parse().unwrap();
+        let neighbours = Neighbours::new(&url, number, false, Some(target), None)?;
+        Ok(neighbours.next.map(|cursor| cursor.number))
+    }
+
+    #[test]
+    fn only_a_later_page_is_next() {
+        for (number, target, expected) in [
+            (1, "/api/images?page=2", Some(2)),
+            (3, "/api/images?page=3", None),
+            (1, "?page=0", None),
+            (4, "/api/images?page=2", None),
+            (1, "http://h/api/images?page=2&search=x", Some(2)),
+            (1, "/rewritten?page=7", Some(7)),
+            (1, "/api/images", None),
+        ] {
+            assert_eq!(next(number, target), Ok(expected), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_cannot_be_followed_does_not_end_the_walk_in_silence() {
+        assert!(next(1, "/api/images?page=x").is_err());
+        assert!(next(1, "http://[").is_err());
+    }
+
+    #[test]
+    fn no_link_leaves_the_origin() {
+        for target in [
+            "https://h/i?page=3",
+            "http://other/i?page=3",
+            "//other/i?page=3",
+        ] {
+            assert!(next(1, target).is_err(), "{target}");
+        }
+    }
+
+    #[test]
+    fn an_empty_page_is_the_last() {
+        let url = "http://h/images?page=4".parse().unwrap();
+        let neighbours = Neighbours::new(&url, 4, true, Some("?page=5"), Some("?page=3")).unwrap();
+        assert!(neighbours.next.is_none());
+        assert_eq!(neighbours.previous, Some(3));
+    }
+}

@@ -1,0 +1,210 @@
+//! Where the bytes of an upload come from.
+
+use std::fmt;
+use std::io;
+#[cfg(feature = "fs")]
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use bytes::{Bytes, BytesMut};
+use futures::Stream;
+use futures::stream::{self, StreamExt};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// One read from a file or reader: large enough that system calls do not count.
+const CHUNK: usize = 256 * 1024;
+
+pub(crate) type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// The contents of an upload: a file, bytes in memory, a reader or a stream.
+///
+/// It is sent with `Content-Length` whenever its length is known, and never held in memory whole.
+/// A source that turns out longer or shorter than it was announced is an error, and the server
+/// keeps no image. Files and bytes can be read again, so that an upload for which no connection
+/// could be made is tried again; readers and streams are read once.
+///
+/// ```
+/// use machine_images::djinn::Source;
+///
+/// let bytes = Source::from(vec![0x51, 0x46, 0x49, 0xfb]);
+/// let reader = Source::reader(tokio::io::empty(), 0);
+/// # #[cfg(feature = "fs")]
+/// let file = Source::file("debian-12.qcow2");
+/// # let _ = (bytes, reader);
+/// ```
+#[must_use]
+pub struct Source(Kind);
+
+enum Kind {
+    Bytes(Bytes),
+    #[cfg(feature = "fs")]
+    File(PathBuf),
+    Reader(Pin<Box<dyn AsyncRead + Send>>, u64),
+    Stream(Chunks, Option<u64>),
+}
+
+/// A source that is about to be sent.
+pub(crate) struct Opened {
+    pub(crate) length: Option<u64>,
+    pub(crate) chunks: Chunks,
+}
+
+impl Source {
+    /// A regular file, read from its start.
+    #[cfg(feature = "fs")]
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self(Kind::File(path.into()))
+    }
+
+    /// A reader that yields exactly `length` bytes.
+    pub fn reader(reader: impl AsyncRead + Send + 'static, length: u64) -> Self {
+        Self(Kind::Reader(Box::pin(reader), length))
+    }
+
+    /// A stream of chunks. Without a length it is sent chunked.
+    pub fn stream<S, B>(stream: S, length: Option<u64>) -> Self
+    where
+        S: Stream<Item = io::Result<B>> + Send + 'static,
+        B: Into<Bytes> + 'static,
+    {
+        let chunks = stream.map(|chunk| chunk.map(Into::into));
+        Self(Kind::Stream(Box::pin(chunks), length))
+    }
+
+    pub(crate) fn is_replayable(&self) -> bool {
+        !matches!(self.0, Kind::Reader(..) | Kind::Stream(..))
+    }
+
+    /// Opens the source, and gives what is needed to open it again if that is possible.
+    pub(crate) async fn open(self) -> io::Result<(Opened, Option<Self>)> {
+        let (length, chunks, again) = match self.0 {
+            Kind::Bytes(bytes) => {
+                let length = bytes.len() as u64;
+                let again = Some(Self(Kind::Bytes(bytes.clone())));
+                (Some(length), stream::iter([Ok(bytes)]).boxed(), again)
+            }
+            #[cfg(feature = "fs")]
+            Kind::File(path) => {
+                let (length, chunks) = open_file(path.clone()).await?;
+                (Some(length), chunks, Some(Self(Kind::File(path))))
+            }
+            Kind::Reader(reader, length) => (Some(length), read_chunks(reader), None),
+            Kind::Stream(chunks, length) => (length, chunks, None),
+        };
+        Ok((Opened { length, chunks }, again))
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Bytes(bytes) => write!(f, "Source({} bytes)", bytes.len()),
+            #[cfg(feature = "fs")]
+            Kind::File(path) => write!(f, "Source({})", path.display()),
+            Kind::Reader(_, length) => write!(f, "Source(reader of {length} bytes)"),
+            Kind::Stream(_, Some(length)) => write!(f, "Source(stream of {length} bytes)"),
+            Kind::Stream(_, None) => f.write_str("Source(stream)"),
+        }
+    }
+}
+
+impl From<Bytes> for Source {
+    fn from(bytes: Bytes) -> Self {
+        Self(Kind::Bytes(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Source {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Kind::Bytes(bytes.into()))
+    }
+}
+
+impl From<&'static [u8]> for Source {
+    fn from(bytes: &'static [u8]) -> Self {
+        Self(Kind::Bytes(Bytes::from_static(bytes)))
+    }
+}
+
+#[cfg(feature = "fs")]
+impl From<PathBuf> for Source {
+    fn from(path: PathBuf) -> Self {
+        Self::file(path)
+    }
+}
+
+#[cfg(feature = "fs")]
+impl From<&std::path::Path> for Source {
+    fn from(path: &std::path::Path) -> Self {
+        Self::file(path)
+    }
+}
+
+fn read_chunks(reader: Pin<Box<dyn AsyncRead + Send>>) -> Chunks {
+    stream::try_unfold(
+        (reader, BytesMut::new()),
+        |(mut reader, mut buffer)| async {
+            // Takes the last chunk's memory back if it has been sent by now.
+            buffer.reserve(CHUNK);
+            let count = reader.read_buf(&mut buffer).await?;
+            let chunk = buffer.split().freeze();
+            Ok((count > 0).then_some((chunk, (reader, buffer))))
+        },
+    )
+    .boxed()
+}
+
+/// Reads ahead of the socket on a blocking thread, at most [`AHEAD`] chunks.
+#[cfg(feature = "fs")]
+async fn open_file(path: PathBuf) -> io::Result<(u64, Chunks)> {
+    use std::io::Read;
+
+    const AHEAD: usize = 2;
+
+    let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
+    let (opened, length) = tokio::sync::oneshot::channel();
+    tokio::task::spawn_blocking(move || {
+        let open = || {
+            let file = std::fs::File::open(&path)?;
+            let metadata = file.metadata()?;
+            if !metadata.is_file() {
+                return Err(io::Error::other("not a regular file"));
+            }
+            Ok((file, metadata.len()))
+        };
+        let mut file = match open() {
+            Ok((file, length)) => {
+                if opened.send(Ok(length)).is_err() {
+                    return;
+                }
+                file
+            }
+            Err(error) => {
+                let _ = opened.send(Err(error));
+                return;
+            }
+        };
+        let mut buffer = BytesMut::new();
+        loop {
+            buffer.resize(CHUNK, 0);
+            let chunk = match file.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(count) => Ok(buffer.split_to(count).freeze()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+            let failed = chunk.is_err();
+            // The receiver is gone when the upload was answered early, failed or was dropped.
+            if sender.blocking_send(chunk).is_err() || failed {
+                return;
+            }
+            buffer.clear();
+            buffer.reserve(CHUNK);
+        }
+    });
+    let length = length.await.map_err(io::Error::other)??;
+    let chunks = stream::unfold(receiver, |mut receiver| async {
+        receiver.recv().await.map(|chunk| (chunk, receiver))
+    });
+    Ok((length, chunks.boxed()))
+}

@@ -1,0 +1,157 @@
+//! A request body that keeps the promise of its length, and says how far it is.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use http_body::{Frame, SizeHint};
+
+use crate::progress::Meter;
+use crate::source::{Chunks, Opened};
+
+/// What the sender of a request wants to know of its body.
+#[derive(Clone)]
+pub(crate) struct Sending(Arc<Mutex<State>>);
+
+struct State {
+    moved: Instant,
+    done: bool,
+    failure: Option<io::Error>,
+}
+
+impl Sending {
+    /// A body that is in memory counts as sent.
+    pub(crate) fn done() -> Self {
+        Self::new(true)
+    }
+
+    fn new(done: bool) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            moved: Instant::now(),
+            done,
+            failure: None,
+        })))
+    }
+
+    fn with<T>(&self, use_state: impl FnOnce(&mut State) -> T) -> T {
+        use_state(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// When the body last moved, and whether it is through.
+    pub(crate) fn progress(&self) -> (Instant, bool) {
+        self.with(|state| (state.moved, state.done))
+    }
+
+    /// What the source failed with.
+    pub(crate) fn take_failure(&self) -> Option<io::Error> {
+        self.with(|state| state.failure.take())
+    }
+}
+
+pub(crate) struct UploadBody {
+    // In a mutex only because reqwest wants bodies to be Sync.
+    chunks: Mutex<Chunks>,
+    length: Option<u64>,
+    taken: u64,
+    /// The chunk that completes the length, held back until the source has ended.
+    last: Option<Bytes>,
+    ended: bool,
+    sending: Sending,
+    meter: Meter,
+}
+
+impl UploadBody {
+    pub(crate) fn new(source: Opened, meter: Meter) -> (Self, Sending) {
+        let sending = Sending::new(source.length == Some(0));
+        meter.start(source.length, 0);
+        let body = Self {
+            chunks: Mutex::new(source.chunks),
+            length: source.length,
+            taken: 0,
+            last: None,
+            ended: source.length == Some(0),
+            sending: sending.clone(),
+            meter,
+        };
+        (body, sending)
+    }
+
+    fn fail(&mut self, error: io::Error) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let told = io::Error::new(error.kind(), error.to_string());
+        self.sending.with(|state| state.failure = Some(error));
+        self.ended = true;
+        Poll::Ready(Some(Err(told)))
+    }
+
+    fn give(&mut self, chunk: Bytes, done: bool) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.sending.with(|state| {
+            state.moved = Instant::now();
+            state.done |= done;
+        });
+        self.meter.at(self.taken);
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
+    }
+
+    fn finish(&mut self) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.ended = true;
+        if let Some(length) = self.length.filter(|&length| length != self.taken) {
+            let message = format!("it ended after {} of {length} bytes", self.taken);
+            return self.fail(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        }
+        match self.last.take() {
+            Some(chunk) => self.give(chunk, true),
+            None => {
+                self.sending.with(|state| state.done = true);
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl http_body::Body for UploadBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = &mut *self;
+        loop {
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            let chunks = this
+                .chunks
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner);
+            let chunk = match chunks.poll_next_unpin(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return this.finish(),
+                Poll::Ready(Some(Err(error))) => return this.fail(error),
+                Poll::Ready(Some(Ok(chunk))) if chunk.is_empty() => continue,
+                Poll::Ready(Some(Ok(chunk))) => chunk,
+            };
+            this.taken += chunk.len() as u64;
+            match this.length {
+                Some(length) if this.taken > length => {
+                    let message = format!("it has more than its {length} bytes");
+                    return this.fail(io::Error::new(io::ErrorKind::InvalidData, message));
+                }
+                Some(length) if this.taken == length => this.last = Some(chunk),
+                _ => return this.give(chunk, false),
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.length {
+            Some(length) => SizeHint::with_exact(length),
+            None => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The `Link` header (RFC 8288), as far as paging needs it.
+
+/// The targets of a page's neighbours, as they were sent: absolute or relative.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Links {
+    pub(crate) next: Option<String>,
+    pub(crate) previous: Option<String>,
+}
+
+impl Links {
+    /// Reads any number of header lines; the first link of a relation counts, and what cannot be
+    /// read is passed over.
+    pub(crate) fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut links = Self::default();
+        for line in lines {
+            let mut rest = line;
+            while let Some((target, relations, after)) = link(rest) {
+                for relation in relations.split_ascii_whitespace() {
+                    let place = match relation.to_ascii_lowercase().as_str() {
+                        "next" => &mut links.next,
+                        "prev" | "previous" => &mut links.previous,
+                        _ => continue,
+                    };
+                    place.get_or_insert_with(|| target.to_owned());
+                }
+                rest = after;
+            }
+        }
+        links
+    }
+}
+
+/// Splits off the first link: its target, its relations and what follows. Commas and semicolons
+/// mean nothing inside `<>` and quotes.
+fn link(text: &str) -> Option<(&str, &str, &str)> {
+    let (_, text) = text.split_once('<')?;
+    let (target, mut rest) = text.split_once('>')?;
+    let mut relations = "";
+    loop {
+        rest = rest.trim_start();
+        let Some(parameter) = rest.strip_prefix(';') else {
+            break;
+        };
+        let end = parameter.find(['=', ';', ',']).unwrap_or(parameter.len());
+        let (name, after) = parameter.split_at(end);
+        let value;
+        (value, rest) = match after.strip_prefix('=') {
+            Some(after) => parameter_value(after.trim_start()),
+            None => ("", after),
+        };
+        if name.trim().eq_ignore_ascii_case("rel") && relations.is_empty() {
+            relations = value;
+        }
+    }
+    Some((target.trim(), relations, rest))
+}
+
+/// A quoted string (without its quotes; escapes do not occur in relations) or a token.
+fn parameter_value(text: &str) -> (&str, &str) {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find([';', ',']).unwrap_or(text.len());
+        let (value, rest) = text.split_at(end);
+        return (value.trim(), rest);
+    };
+    let mut escaped = false;
+    for (at, byte) in quoted.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return (&quoted[..at], &quoted[at + 1..]),
+            _ => {}
+        }
+    }
+    (quoted, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(lines: &[&str]) -> (Option<String>, Option<String>) {
+        let links = Links::parse(lines.iter().copied());
+        (links.previous, links.next)
+    }
+
+    fn both(previous: &str, next: &str) -> (Option<String>, Option<String>) {
+        (Some(previous.into()), Some(next.into()))
+    }
+
+    #[test]
+    fn the_real_servers_line() {
+        let line = r#"</api/images?page=1>; rel="prev", </api/images?page=2>; rel="next""#;
+        assert_eq!(
+            parsed(&[line]),
+            both("/api/images?page=1", "/api/images?page=2")
+        );
+    }
+
+    #[test]
+    fn several_lines_and_the_documented_absolute_form() {
+        assert_eq!(
+            parsed(&[
+                r#"<https://example.org/images?page=1>; rel="prev","#,
+                r#"<https://example.org/images?page=3>; rel="next""#
+            ]),
+            both(
+                "https://example.org/images?page=1",
+                "https://example.org/images?page=3"
+            )
+        );
+    }
+
+    #[test]
+    fn commas_and_semicolons_inside_urls_and_quotes() {
+        let line =
+            r#"</i?a=1,2;b>; title="x, <y>; rel=\"next\""; rel=prev, </i?page=2,3>;rel="x next""#;
+        assert_eq!(parsed(&[line]), both("/i?a=1,2;b", "/i?page=2,3"));
+    }
+
+    #[test]
+    fn odd_spelling_and_the_first_of_two() {
+        let line = r#"< /a > ; REL = NEXT , </b>; rel=next, </c>; rel=previous; rel=next"#;
+        assert_eq!(parsed(&[line]), both("/c", "/a"));
+    }
+
+    #[test]
+    fn garbage_is_passed_over() {
+        for line in [
+            "",
+            "<",
+            "<a",
+            "<a>",
+            "a; rel=next",
+            "<a>; rel",
+            "<a>; rel=\"nex",
+        ] {
+            assert_eq!(parsed(&[line]), (None, None), "{line}");
+        }
+    }
+}

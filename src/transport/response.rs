@@ -1,0 +1,206 @@
+//! An answer: its head, its body within bounds, and the error that it is.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use super::retry_after::retry_after;
+use super::{Request, Transport};
+use crate::error::{Cause, Error, ErrorKind, FieldErrors, Refusal, Result};
+
+/// The most that is read of a JSON answer. A page of 25 images is 20 KiB.
+const MAX_JSON: usize = 32 * 1024 * 1024;
+/// The most that is read of an error's body, and how long that may take.
+const MAX_ERROR: usize = 64 * 1024;
+const ERROR_TIME: Duration = Duration::from_secs(10);
+
+pub(crate) struct Response {
+    transport: Transport,
+    operation: &'static str,
+    secrets: Vec<SecretString>,
+    url: Url,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Body,
+}
+
+enum Body {
+    Open(reqwest::Response),
+    Read(Bytes),
+}
+
+impl Response {
+    pub(super) fn new(
+        transport: &Transport,
+        request: &Request,
+        url: &Url,
+        mut answer: reqwest::Response,
+    ) -> Self {
+        Self {
+            transport: transport.clone(),
+            operation: request.operation,
+            secrets: request.secrets.clone(),
+            url: url.clone(),
+            status: answer.status(),
+            headers: std::mem::take(answer.headers_mut()),
+            body: Body::Open(answer),
+        }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The media type, without parameters and in lower case.
+    pub(crate) fn media_type(&self) -> String {
+        let whole = self.header(&CONTENT_TYPE).unwrap_or_default();
+        let essence = whole.split(';').next().unwrap_or_default();
+        essence.trim().to_ascii_lowercase()
+    }
+
+    /// The next bytes of an open body.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        let Body::Open(answer) = &mut self.body else {
+            return Ok(None);
+        };
+        let stall = self.transport.0.timeouts.stall;
+        let cause = match tokio::time::timeout(stall, answer.chunk()).await {
+            Ok(Ok(chunk)) => return Ok(chunk),
+            Ok(Err(error)) => Cause::Broken(Box::new(error.without_url())),
+            Err(_) => Cause::Plain(ErrorKind::Stalled, format!("nothing came for {stall:?}")),
+        };
+        Err(self.error(cause))
+    }
+
+    /// Reads the body whole.
+    pub(crate) async fn read(mut self) -> Result<Self> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = self.chunk().await? {
+            if body.len() + chunk.len() > MAX_JSON {
+                let message = format!("the answer is larger than {MAX_JSON} bytes");
+                return Err(self.error(Cause::Plain(ErrorKind::Limit, message)));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        self.body = Body::Read(body.freeze());
+        Ok(self)
+    }
+
+    /// Decodes a body that was read.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        let body: &[u8] = match &self.body {
+            Body::Read(bytes) => bytes,
+            Body::Open(_) => &[],
+        };
+        serde_json::from_slice(body).map_err(|error| {
+            let media_type = self.media_type();
+            if media_type == super::JSON || media_type.is_empty() {
+                return self.error(Cause::Decode(Box::new(error)));
+            }
+            let message = format!("the answer is {media_type}, not JSON");
+            self.error(Cause::Plain(ErrorKind::UnexpectedContent, message))
+        })
+    }
+
+    pub(crate) fn error(&self, cause: Cause) -> Error {
+        Error::new(self.operation, cause).at(&self.url)
+    }
+
+    /// The answer as an error, with a message of this client's own.
+    pub(super) fn refused(&self, message: Option<String>) -> Error {
+        self.error(Cause::Refused(self.refusal(message, None, true)))
+    }
+
+    /// Passes a success on, and makes an error of everything else.
+    pub(super) async fn checked(mut self) -> Result<Self> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        let (body, whole) = self.error_body().await;
+        let json: Option<Value> = whole.then(|| serde_json::from_slice(&body).ok()).flatten();
+        let redact = |text: String| self.transport.0.redact(text, &self.secrets);
+        let fields = json.as_ref().and_then(field_errors).map(|fields| {
+            let fields = fields.into_iter();
+            fields
+                .map(|(name, texts)| (name, texts.into_iter().map(redact).collect()))
+                .collect()
+        });
+        let message = match &json {
+            Some(json) => json
+                .get("message")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+            None if self.media_type() == "text/plain" => plain_text(&body),
+            None => None,
+        };
+        let refusal = self.refusal(message.map(redact), fields, json.is_some());
+        Err(self.error(Cause::Refused(refusal)))
+    }
+
+    /// What came of the body, and whether that is all: never more than needed, and never a reason
+    /// to lose the status.
+    async fn error_body(&mut self) -> (BytesMut, bool) {
+        let mut body = BytesMut::new();
+        let read = tokio::time::timeout(ERROR_TIME, async {
+            loop {
+                match self.chunk().await {
+                    Ok(Some(chunk)) if chunk.len() <= MAX_ERROR - body.len() => {
+                        body.extend_from_slice(&chunk);
+                    }
+                    end => return matches!(end, Ok(None)),
+                }
+            }
+        });
+        let whole = read.await.unwrap_or(false);
+        (body, whole)
+    }
+
+    fn refusal(
+        &self,
+        message: Option<String>,
+        fields: Option<FieldErrors>,
+        from_api: bool,
+    ) -> Refusal {
+        let not_found = self.status == StatusCode::NOT_FOUND;
+        Refusal {
+            kind: not_found.then_some(self.transport.0.not_found),
+            status: self.status.as_u16(),
+            message,
+            fields,
+            retry_after: self
+                .header(&RETRY_AFTER)
+                .and_then(|text| retry_after(text, Timestamp::now())),
+            from_gateway: !from_api,
+        }
+    }
+}
+
+/// `{"field": ["text", ...], ...}`
+fn field_errors(json: &Value) -> Option<FieldErrors> {
+    let fields: FieldErrors = serde_json::from_value(json.clone()).ok()?;
+    (!fields.is_empty()).then_some(fields)
+}
+
+fn plain_text(body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(body).trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
