@@ -9,6 +9,8 @@ mod page;
 mod progress;
 mod retry;
 mod source;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 
 pub use client::ClientBuilder;

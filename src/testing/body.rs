@@ -1,0 +1,126 @@
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+
+use super::record::Entry;
+
+/// How much of a file is read at a time.
+const PIECE: u64 = 256 * 1024;
+
+#[derive(Debug)]
+enum Segment {
+    Bytes(Bytes),
+    File(Range<u64>),
+}
+
+impl Segment {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(range) => range.end - range.start,
+        }
+    }
+}
+
+/// The body of an answer: bytes, and ranges of one file that are read as they are sent.
+#[derive(Debug, Default)]
+pub(super) struct Payload {
+    segments: VecDeque<Segment>,
+    file: Option<File>,
+}
+
+impl Payload {
+    /// A body that may hold ranges of a file.
+    pub(super) fn of_file(file: File) -> Self {
+        Self {
+            file: Some(file),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn push(&mut self, bytes: impl Into<Bytes>) {
+        self.segments.push_back(Segment::Bytes(bytes.into()));
+    }
+
+    pub(super) fn push_range(&mut self, range: Range<u64>) {
+        self.segments.push_back(Segment::File(range));
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.segments.iter().map(Segment::len).sum()
+    }
+
+    /// The next bytes, never none of them; reads the file in the calling thread, for what is
+    /// in the page cache costs less than another thread.
+    pub(super) fn next(&mut self) -> io::Result<Option<Bytes>> {
+        while let Some(segment) = self.segments.pop_front() {
+            let piece = match segment {
+                Segment::Bytes(bytes) => bytes,
+                Segment::File(range) => self.read(range)?,
+            };
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(&mut self, range: Range<u64>) -> io::Result<Bytes> {
+        let Some(mut file) = self.file.as_ref() else {
+            return Ok(Bytes::new());
+        };
+        let end = range.end.min(range.start + PIECE);
+        let mut piece = Vec::with_capacity(usize::try_from(end - range.start).unwrap_or(0));
+        file.seek(SeekFrom::Start(range.start))?;
+        file.take(end - range.start).read_to_end(&mut piece)?;
+        if end < range.end {
+            self.segments.push_front(Segment::File(end..range.end));
+        }
+        Ok(piece.into())
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        let mut payload = Self::default();
+        payload.push(bytes);
+        payload
+    }
+}
+
+/// A payload on its way, counted in the log.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) payload: Payload,
+    pub(super) entry: Entry,
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let piece = self.payload.next().transpose();
+        if let Some(Ok(bytes)) = &piece {
+            self.entry.body_sent(bytes.len());
+        }
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.payload.len() == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.payload.len())
+    }
+}

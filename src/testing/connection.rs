@@ -1,0 +1,87 @@
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HOST, HeaderValue};
+use hyper::http::Version;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::body::Counted;
+use super::message::{Answer, Request, text};
+use super::record::Received;
+use super::server::Shared;
+use super::wire::finish;
+
+/// What is left of a request's body is read up to this size to keep the connection; beyond,
+/// the connection is closed. This is Go's rule.
+const WORTH_DRAINING: u64 = 256 * 1024;
+
+/// Big enough for 256 KiB of body at a time.
+const READ_BUFFER: usize = 512 * 1024;
+
+/// Serves one connection to its end.
+pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+    // Best effort: without it small answers are late, not wrong.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| Box::pin(answer(request, &shared)));
+    let mut connection = http1::Builder::new()
+        .title_case_headers(true)
+        .half_close(true)
+        .max_buf_size(READ_BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    // What goes wrong on a connection is the client's to notice.
+    let _ = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+    let _ = finish(connection.into_parts().io.into_inner()).await;
+}
+
+async fn answer(
+    request: hyper::Request<Incoming>,
+    shared: &Shared,
+) -> Result<Response<Counted>, Infallible> {
+    let (head, body) = request.into_parts();
+    let entry = shared.log.push(Received::new(&head));
+    let mut request = Request::new(head, body, entry.clone());
+    if !shared.latency.is_zero() {
+        tokio::time::sleep(shared.latency).await;
+    }
+    let mut answer = process(&mut request, shared).await;
+    if !settle(&mut request).await {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(CONNECTION, close);
+    }
+    entry.answered(answer.status().as_u16());
+    Ok(answer.map(|payload| Counted { payload, entry }))
+}
+
+async fn process(request: &mut Request, shared: &Shared) -> Answer {
+    if request.head.version == Version::HTTP_11 && !request.head.headers.contains_key(HOST) {
+        let reason = "Bad Request: missing required Host header";
+        let body = "400 Bad Request: missing required Host header";
+        return text(StatusCode::BAD_REQUEST, Some(reason), body);
+    }
+    shared.service.answer(request).await
+}
+
+/// Reads what is left of a small body; tells whether the connection can serve on.
+async fn settle(request: &mut Request) -> bool {
+    if request.holds_body_back()
+        || request
+            .announced()
+            .is_some_and(|left| left > WORTH_DRAINING)
+    {
+        return false;
+    }
+    let limit = request.received() + WORTH_DRAINING;
+    loop {
+        match request.chunk().await {
+            Ok(None) => return true,
+            Ok(Some(_)) if request.received() <= limit => {}
+            _ => return false,
+        }
+    }
+}

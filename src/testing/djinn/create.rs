@@ -1,0 +1,275 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::download;
+use super::routes::back;
+use super::site::Site;
+use super::source::{Source, SourceError};
+use super::state::{Download, State};
+use crate::testing::content::{Content, ContentWriter};
+use crate::testing::message::{Answer, Request, json, message};
+use crate::testing::query::Query;
+use crate::testing::wire::lock;
+
+/// How much of a form's body the real server swallows before it looks for the image.
+const FORM_LIMIT: u64 = 10 << 20;
+
+const NOT_QCOW2: &str = "File not a valid QCOW2 file format";
+const FILE_REQUIRED: &str = "File field required";
+
+/// Messages by field.
+type Problems = BTreeMap<String, Vec<String>>;
+
+/// What is to be created.
+enum Origin {
+    Upload(Option<Content>),
+    Download(Source),
+}
+
+impl Site {
+    pub(super) async fn create(
+        self: &Arc<Self>,
+        user: usize,
+        query: &Query,
+        request: &mut Request,
+    ) -> Answer {
+        match request.media_type().as_str() {
+            "application/json" => self.create_from_json(user, request).await,
+            "application/x-www-form-urlencoded" => {
+                self.create_from_form(user, query, request).await
+            }
+            // Not read: the real server takes the part `file`, this one acts as if it had no
+            // boundary to find the parts by.
+            "multipart/form-data" => back(self, request),
+            _ => match self.receive(request).await {
+                Ok(content) => {
+                    let content = Some(content).filter(|content| content.len() > 0);
+                    self.create_image(user, query, Origin::Upload(content))
+                }
+                Err(_) => failed("unexpected EOF"),
+            },
+        }
+    }
+
+    async fn receive(&self, request: &mut Request) -> io::Result<Content> {
+        let mut writer = ContentWriter::new(&self.dir)?;
+        while let Some(chunk) = request.chunk().await? {
+            writer.write(&chunk)?;
+        }
+        writer.finish()
+    }
+
+    async fn create_from_form(
+        self: &Arc<Self>,
+        user: usize,
+        query: &Query,
+        request: &mut Request,
+    ) -> Answer {
+        while let Ok(Some(_)) = request.chunk().await {}
+        if request.received() > FORM_LIMIT {
+            let problems = Problems::from([("file".to_owned(), vec![NOT_QCOW2.to_owned()])]);
+            return refused(&problems);
+        }
+        self.create_image(user, query, Origin::Upload(None))
+    }
+
+    async fn create_from_json(self: &Arc<Self>, user: usize, request: &mut Request) -> Answer {
+        let body = match request.small_body().await {
+            Ok(body) if body.is_empty() => b"{}".to_vec(),
+            Ok(body) => body,
+            Err(_) => return failed("unexpected EOF"),
+        };
+        let fields: BTreeMap<String, Value> = match serde_json::from_slice(&body) {
+            Ok(fields) => fields,
+            Err(error) if error.is_eof() => return failed("unexpected EOF"),
+            Err(_) => return failed("invalid character looking for beginning of value"),
+        };
+        let mut query = Query::default();
+        for (field, label) in [("name", "Name"), ("namespace", "Namespace")] {
+            match fields.get(field) {
+                None | Some(Value::Null) => {}
+                Some(Value::String(text)) => query.set(field, text.clone()),
+                Some(other) => {
+                    let problem = format!("{label} cannot be {}", kind(other));
+                    return refused(&Problems::from([(label.to_owned(), vec![problem])]));
+                }
+            }
+        }
+        if let Some(Err(problem)) = query.first("namespace").map(check_path) {
+            return failed(&problem);
+        }
+        let origin = match fields.get("download_url") {
+            None | Some(Value::Null) => Origin::Upload(None),
+            Some(Value::String(url)) if url.is_empty() => Origin::Upload(None),
+            Some(Value::String(url)) => match Source::parse(url) {
+                Ok(source) => Origin::Download(source),
+                Err(SourceError::Unparsable(problem)) => return failed(&unparsable(360, &problem)),
+                Err(SourceError::Refused(problem)) => {
+                    let problem = format!("Download_url {problem}");
+                    let problems = Problems::from([("download_url".to_owned(), vec![problem])]);
+                    return refused(&problems);
+                }
+            },
+            Some(other) => {
+                let kind = kind(other);
+                let problem = format!("json: cannot unmarshal {kind} into Go value of type string");
+                return failed(&unparsable(369, &problem));
+            }
+        };
+        self.create_image(user, &query, origin)
+    }
+
+    fn create_image(self: &Arc<Self>, user: usize, query: &Query, origin: Origin) -> Answer {
+        let name = query.first("name").unwrap_or_default();
+        let path = query.first("namespace").filter(|path| !path.is_empty());
+        let mut problems = Problems::new();
+        let mut state = lock(&self.state);
+        let namespace = path.and_then(|path| place(&state, user, path, &mut problems));
+        if problems.is_empty() {
+            check_name(&state, user, namespace, name, &mut problems);
+            check_file(&origin, &mut problems);
+        }
+        if !problems.is_empty() {
+            return refused(&problems);
+        }
+        let namespace = namespace.map(|path| state.ensure_namespace(user, path));
+        let (content, source) = match origin {
+            Origin::Upload(content) => (content.map(Arc::new), None),
+            Origin::Download(source) => (None, Some(source)),
+        };
+        let image = state.add_image(user, name, namespace, content);
+        let answer = json(StatusCode::CREATED, &self.created_image(&state, &image));
+        if let Some(source) = source {
+            if let Some(image) = state.images.get_mut(&image.id) {
+                image.download = Some(Download {
+                    source: source.shown(),
+                    created: Timestamp::now(),
+                    started: None,
+                    finished: None,
+                    error: None,
+                });
+            }
+            tokio::spawn(download::run(Arc::clone(self), image.id, source));
+        }
+        answer
+    }
+}
+
+/// The path in the user's own namespaces that `path` or `path@owner` names.
+fn place<'a>(
+    state: &State,
+    user: usize,
+    place: &'a str,
+    problems: &mut Problems,
+) -> Option<&'a str> {
+    let (path, owner) = match place.split_once('@') {
+        Some((path, owner)) => (path, state.user(owner)),
+        None => (place, Some(user)),
+    };
+    if let Err(problem) = check_path(path) {
+        problems.insert("namespace".to_owned(), vec![problem]);
+        return None;
+    }
+    match owner {
+        Some(owner) if owner == user => return Some(path),
+        Some(_) => {
+            let problem = "Namespace permission denied".to_owned();
+            problems.insert("namespace".to_owned(), vec![problem]);
+        }
+        None => {
+            for (field, label) in [("name", "Name"), ("namespace", "Namespace")] {
+                let problem = format!("{label} {place}: namespace: invalid owner");
+                problems.insert(field.to_owned(), vec![problem]);
+            }
+        }
+    }
+    None
+}
+
+fn check_path(place: &str) -> Result<(), String> {
+    let path = place.split('@').next().unwrap_or_default();
+    if path
+        .split('/')
+        .all(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphabetic()))
+    {
+        return Ok(());
+    }
+    Err(format!(
+        "{place}: namespace: name can only contain letters and numbers"
+    ))
+}
+
+fn check_name(
+    state: &State,
+    user: usize,
+    namespace: Option<&str>,
+    name: &str,
+    problems: &mut Problems,
+) {
+    let mut found = Vec::new();
+    if name.is_empty() {
+        found.push("Name field required".to_owned());
+    }
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if name.is_empty() || !name.bytes().all(known) {
+        found.push(r"Name does not match ^[a-zA-Z0-9_\-]+$".to_owned());
+    }
+    let namespace = match namespace {
+        Some(path) => state.namespace(user, path).map(|known| Some(known.id)),
+        None => Some(None),
+    };
+    if namespace.is_some_and(|namespace| state.is_taken(user, namespace, name)) {
+        found.push("Name already exists".to_owned());
+    }
+    if !found.is_empty() {
+        problems.insert("name".to_owned(), found);
+    }
+}
+
+fn check_file(origin: &Origin, problems: &mut Problems) {
+    let found = match origin {
+        Origin::Upload(None) => vec![FILE_REQUIRED.to_owned(); 2],
+        Origin::Upload(Some(content)) if !content.is_qcow2() => vec![NOT_QCOW2.to_owned()],
+        _ => return,
+    };
+    problems.insert("file".to_owned(), found);
+}
+
+fn refused(problems: &Problems) -> Answer {
+    json(StatusCode::BAD_REQUEST, &serde_json::json!(problems))
+}
+
+fn failed(problem: &str) -> Answer {
+    let place = "djinn-ci.com/image/http.(*Handler).Store - djinn-ci.com/image/http/handler.go:101";
+    message(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        &format!("{place}: {problem}"),
+    )
+}
+
+fn unparsable(line: u32, problem: &str) -> String {
+    let image = "djinn-ci.com/image";
+    let outer = format!("{image}.(*DownloadURL).UnmarshalJSON - {image}/download.go");
+    if line == 369 {
+        return format!("{outer}:{line}: {problem}");
+    }
+    format!(
+        "{outer}:373: {image}.(*DownloadURL).UnmarshalText - {image}/download.go:{line}: {problem}"
+    )
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}

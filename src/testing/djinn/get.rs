@@ -1,0 +1,170 @@
+use std::io;
+use std::ops::Range;
+
+use hyper::header::{
+    ACCEPT, ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_MATCH,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
+
+use super::site::{MEDIA_TYPE, Site};
+use crate::testing::body::Payload;
+use crate::testing::content::Content;
+use crate::testing::message::{Answer, Request, empty, json, message, set, text};
+use crate::testing::range::{self, Unsatisfiable};
+use crate::testing::wire::lock;
+
+const BOUNDARY: &str = "dca8ff749ca53576b863c8ca0d198fe2588e88c5e6f4625e262db3d9c396";
+
+impl Site {
+    pub(super) fn get(&self, user: usize, id: i64, request: &Request) -> Answer {
+        let found = {
+            let state = lock(&self.state);
+            let Some(image) = state.images.get(&id).filter(|image| image.owner == user) else {
+                return not_found();
+            };
+            if request.header(ACCEPT) != Some(MEDIA_TYPE) {
+                return json(StatusCode::OK, &self.image(&state, image));
+            }
+            image
+                .content
+                .clone()
+                .map(|content| (content, image.created))
+        };
+        let Some((content, created)) = found else {
+            return not_found();
+        };
+        serve(&content, created, &request.head.headers)
+            .unwrap_or_else(|error| message(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()))
+    }
+}
+
+pub(super) fn not_found() -> Answer {
+    message(StatusCode::NOT_FOUND, "Not Found")
+}
+
+/// Content with all that Go's file server does about conditions and ranges.
+fn serve(content: &Content, modified: Timestamp, headers: &HeaderMap) -> io::Result<Answer> {
+    let date = http_date(modified);
+    let mut answer = match precondition(headers, modified) {
+        Some(StatusCode::NOT_MODIFIED) => empty(StatusCode::NOT_MODIFIED, &[]),
+        Some(status) => empty(status, &[(CONTENT_TYPE, MEDIA_TYPE)]),
+        None => match ranges(content, modified, headers) {
+            Ok(ranges) => parts(content, &ranges)?,
+            Err(refusal) => unsatisfiable(&refusal, content.len()),
+        },
+    };
+    set(answer.headers_mut(), LAST_MODIFIED, date);
+    Ok(answer)
+}
+
+fn ranges(
+    content: &Content,
+    modified: Timestamp,
+    headers: &HeaderMap,
+) -> Result<Vec<Range<u64>>, Unsatisfiable> {
+    let unchanged = !headers.contains_key(IF_RANGE)
+        || date(headers, &IF_RANGE).is_some_and(|date| date == modified.as_second());
+    match headers.get(RANGE).and_then(|value| value.to_str().ok()) {
+        Some(header) if unchanged => range::parse(header, content.len()),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn parts(content: &Content, ranges: &[Range<u64>]) -> io::Result<Answer> {
+    let total = content.len();
+    let mut payload = Payload::of_file(content.open()?);
+    let mut answer = empty(StatusCode::OK, &[(ACCEPT_RANGES, "bytes")]);
+    let mut kind = MEDIA_TYPE.to_owned();
+    match ranges {
+        [] => payload.push_range(0..total),
+        [range] => {
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            payload.push_range(range.clone());
+            set(
+                answer.headers_mut(),
+                CONTENT_RANGE,
+                content_range(range, total),
+            );
+        }
+        _ => {
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            kind = format!("multipart/byteranges; boundary={BOUNDARY}");
+            for (index, range) in ranges.iter().enumerate() {
+                let before = if index == 0 { "" } else { "\r\n" };
+                payload.push(format!(
+                    "{before}--{BOUNDARY}\r\nContent-Range: {}\r\nContent-Type: {MEDIA_TYPE}\r\n\r\n",
+                    content_range(range, total)
+                ));
+                payload.push_range(range.clone());
+            }
+            payload.push(format!("\r\n--{BOUNDARY}--\r\n"));
+        }
+    }
+    set(
+        answer.headers_mut(),
+        CONTENT_LENGTH,
+        payload.len().to_string(),
+    );
+    set(answer.headers_mut(), CONTENT_TYPE, kind);
+    *answer.body_mut() = payload;
+    Ok(answer)
+}
+
+fn content_range(range: &Range<u64>, total: u64) -> String {
+    format!(
+        "bytes {}-{}/{total}",
+        range.start,
+        range.end.saturating_sub(1)
+    )
+}
+
+fn unsatisfiable(refusal: &Unsatisfiable, total: u64) -> Answer {
+    let words = match refusal {
+        Unsatisfiable::Invalid => "invalid range\n",
+        Unsatisfiable::NoOverlap => "invalid range: failed to overlap\n",
+    };
+    let reason = Some("Requested Range Not Satisfiable");
+    let mut answer = text(StatusCode::RANGE_NOT_SATISFIABLE, reason, words);
+    set(answer.headers_mut(), X_CONTENT_TYPE_OPTIONS, "nosniff");
+    if *refusal == Unsatisfiable::NoOverlap {
+        set(
+            answer.headers_mut(),
+            CONTENT_RANGE,
+            format!("bytes */{total}"),
+        );
+    }
+    answer
+}
+
+/// The status that a failed condition asks for. There are no entity tags, so that none matches.
+fn precondition(headers: &HeaderMap, modified: Timestamp) -> Option<StatusCode> {
+    let modified = modified.as_second();
+    let failed = match headers.get(IF_MATCH) {
+        Some(tags) => tags != "*",
+        None => date(headers, &IF_UNMODIFIED_SINCE).is_some_and(|date| modified > date),
+    };
+    if failed {
+        return Some(StatusCode::PRECONDITION_FAILED);
+    }
+    let unchanged = match headers.get(IF_NONE_MATCH) {
+        Some(tags) => tags == "*",
+        None => date(headers, &IF_MODIFIED_SINCE).is_some_and(|date| modified <= date),
+    };
+    unchanged.then_some(StatusCode::NOT_MODIFIED)
+}
+
+fn date(headers: &HeaderMap, name: &hyper::header::HeaderName) -> Option<i64> {
+    let text = headers.get(name)?.to_str().ok()?;
+    let time = DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(time.as_second())
+}
+
+fn http_date(time: Timestamp) -> String {
+    DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&time)
+        .unwrap_or_default()
+}

@@ -1,0 +1,74 @@
+use hyper::StatusCode;
+use hyper::header::LINK;
+use serde_json::Value;
+
+use super::site::Site;
+use super::state::Image;
+use crate::testing::message::{Answer, json, set};
+use crate::testing::query::Query;
+use crate::testing::wire::lock;
+
+const PAGE: usize = 25;
+
+impl Site {
+    /// The images of a user; `search` never narrows what the user owns.
+    pub(super) fn list(&self, user: usize, path: &str, query: Query) -> Answer {
+        let state = lock(&self.state);
+        let images: Vec<&Image> = state.images_of(user).collect();
+        let (page, links) = paginate(images.len(), path, query);
+        let rows = rows(&images, page).map(|image| self.image(&state, image));
+        answer(rows.collect(), &links)
+    }
+
+    /// The images of one namespace.
+    pub(super) fn list_namespace(&self, id: i64, path: &str, query: Query) -> Answer {
+        let state = lock(&self.state);
+        let search = query.first("search").unwrap_or_default();
+        let owner = state
+            .namespaces
+            .get(&id)
+            .map_or(0, |namespace| namespace.owner);
+        let images: Vec<&Image> = state
+            .images_of(owner)
+            .filter(|image| image.namespace == Some(id) && image.name.contains(search))
+            .collect();
+        let (page, links) = paginate(images.len(), path, query);
+        let rows = rows(&images, page).map(|image| self.bare(image));
+        answer(rows.collect(), &links)
+    }
+}
+
+fn rows<'a>(images: &'a [&'a Image], page: usize) -> impl Iterator<Item = &'a Image> {
+    let skipped = page.saturating_sub(1).saturating_mul(PAGE);
+    images.iter().skip(skipped).take(PAGE).copied()
+}
+
+fn answer(rows: Vec<Value>, links: &str) -> Answer {
+    let mut answer = json(StatusCode::OK, &Value::Array(rows));
+    set(answer.headers_mut(), LINK, links);
+    answer
+}
+
+/// The page to show and the links around it, with the real server's slips: a page beyond the
+/// number of *images* is the last page, one beyond the last page is empty with the links of
+/// the first, `next` on the last page is that page, and an empty list has page 0.
+fn paginate(total: usize, path: &str, mut query: Query) -> (usize, String) {
+    let asked = query
+        .first("page")
+        .and_then(|page| page.parse::<i64>().ok());
+    let asked = asked
+        .and_then(|page| usize::try_from(page).ok())
+        .unwrap_or(1);
+    let pages = total.div_ceil(PAGE);
+    let page = if asked > total { pages } else { asked.max(1) };
+    let page = if total == 0 { 0 } else { page };
+    let around = if page > pages { 1 } else { page };
+    let mut link = |page: usize, rel: &str| {
+        query.set("page", page.to_string());
+        format!("<{path}?{}>; rel=\"{rel}\"", query.encode())
+    };
+    let prev = around.saturating_sub(1).max(pages.min(1));
+    let prev = link(prev, "prev");
+    let next = link((around + 1).min(pages), "next");
+    (page, format!("{prev}, {next}"))
+}

@@ -1,0 +1,170 @@
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, FutureExt};
+use hyper::header::{AUTHORIZATION, LOCATION, REFERER, SET_COOKIE};
+use hyper::{Method, StatusCode};
+
+use super::get::not_found;
+use super::site::{MEDIA_TYPE, Site};
+use super::state::Grant;
+use crate::testing::body::Payload;
+use crate::testing::message::{Answer, Request, Service, empty, message, set};
+use crate::testing::query::{Query, unescape};
+use crate::testing::wire::lock;
+
+impl Service for Arc<Site> {
+    fn answer<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Answer> {
+        route(self, request).boxed()
+    }
+}
+
+async fn route(site: &Arc<Site>, request: &mut Request) -> Answer {
+    let path = unescape(request.head.uri.path());
+    let query = request.head.uri.query().unwrap_or_default().to_owned();
+    if path.contains("//") {
+        return moved(&path, &query);
+    }
+    if let Some(name) = path.strip_prefix("/published/") {
+        return published(site, name);
+    }
+    let Some(below) = path.strip_prefix(site.base_path.as_str()) else {
+        return not_found();
+    };
+    let query = Query::parse(&query);
+    let method = request.head.method.clone();
+    let Some(segments) = below.strip_prefix('/') else {
+        return not_found();
+    };
+    match *segments.split('/').collect::<Vec<_>>() {
+        ["images"] if method == Method::GET => match site.grant(request) {
+            Some(grant) if grant.read => site.list(grant.user, &path, query),
+            _ => not_found(),
+        },
+        ["images"] if method == Method::POST => match site.grant(request) {
+            Some(grant) if grant.write => site.create(grant.user, &query, request).await,
+            _ if is_form(request) => back(site, request),
+            _ => not_found(),
+        },
+        ["images", id] if is_number(id) => image(site, request, &method, id),
+        ["n", user, .., "-", "images"] if method == Method::GET => {
+            let namespace = below
+                .strip_prefix(&format!("/n/{user}/"))
+                .and_then(|rest| rest.strip_suffix("/-/images"))
+                .unwrap_or_default();
+            match site.namespace_of(request, user, namespace) {
+                Some(id) => site.list_namespace(id, &path, query),
+                None => not_found(),
+            }
+        }
+        ["images"] => message(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+        _ => not_found(),
+    }
+}
+
+fn image(site: &Site, request: &Request, method: &Method, digits: &str) -> Answer {
+    if method != Method::GET && method != Method::DELETE {
+        return message(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    }
+    // Neither scope nor ownership is looked at for `GET` of a number: that comes with the row.
+    let Some(grant) = site.grant(request) else {
+        return not_found();
+    };
+    let Ok(id) = digits.parse::<i64>() else {
+        return not_found();
+    };
+    if i32::try_from(id).is_err() {
+        let problem = format!(
+            "djinn-ci.com/namespace.(*Authenticator[...]).Auth - djinn-ci.com/namespace/auth.go:116: \
+             djinn-ci.com/namespace.(*Authenticator[...]).getResourceAndOwner - \
+             djinn-ci.com/namespace/auth.go:91: djinn-ci.com/database.(*Store[...]).SelectOne - \
+             djinn-ci.com/database/database.go:351: ERROR: value \"{id}\" is out of range for type \
+             integer (SQLSTATE 22003)"
+        );
+        return message(StatusCode::INTERNAL_SERVER_ERROR, &problem);
+    }
+    if method == Method::GET {
+        return site.get(grant.user, id, request);
+    }
+    let mut state = lock(&site.state);
+    let owned = state
+        .images
+        .get(&id)
+        .is_some_and(|image| image.owner == grant.user);
+    if !owned || !grant.write {
+        return not_found();
+    }
+    state.remove_image(id);
+    empty(StatusCode::NO_CONTENT, &[])
+}
+
+impl Site {
+    /// What the request's token allows. The scheme's case matters.
+    pub(super) fn grant(&self, request: &Request) -> Option<Grant> {
+        let token = request.header(AUTHORIZATION)?.strip_prefix("Bearer ")?;
+        lock(&self.state).tokens.get(token).cloned()
+    }
+
+    fn namespace_of(&self, request: &Request, user: &str, path: &str) -> Option<i64> {
+        let grant = self.grant(request).filter(|grant| grant.read)?;
+        let state = lock(&self.state);
+        let owner = state.user(user).filter(|owner| *owner == grant.user)?;
+        state.namespace(owner, path).map(|namespace| namespace.id)
+    }
+}
+
+/// What the site itself gives to download jobs.
+fn published(site: &Site, name: &str) -> Answer {
+    let number = name
+        .strip_suffix(".qcow2")
+        .and_then(|number| number.parse::<usize>().ok());
+    let content = number.and_then(|number| lock(&site.published).get(number).cloned());
+    let Some((content, file)) =
+        content.and_then(|content| content.open().ok().map(|f| (content, f)))
+    else {
+        return not_found();
+    };
+    let mut answer = empty(StatusCode::OK, &[(hyper::header::CONTENT_TYPE, MEDIA_TYPE)]);
+    let mut payload = Payload::of_file(file);
+    payload.push_range(0..content.len());
+    *answer.body_mut() = payload;
+    answer
+}
+
+/// Where the real server sends the browser that it takes the sender of a form for.
+pub(super) fn back(site: &Site, request: &Request) -> Answer {
+    let home = format!("{}/", site.base_path);
+    let location = request.header(REFERER).unwrap_or(&home);
+    let cookie = "session=EMBEDDEDSERVER; Path=/; Domain=127.0.0.1; Max-Age=5184000";
+    empty(
+        StatusCode::SEE_OTHER,
+        &[(LOCATION, location), (SET_COOKIE, cookie)],
+    )
+}
+
+pub(super) fn is_form(request: &Request) -> bool {
+    matches!(
+        request.media_type().as_str(),
+        "application/x-www-form-urlencoded" | "multipart/form-data"
+    )
+}
+
+fn moved(path: &str, query: &str) -> Answer {
+    let segments: Vec<&str> = path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect();
+    let mut location = format!("/{}", segments.join("/"));
+    if path.ends_with('/') {
+        location.push('/');
+    }
+    if !query.is_empty() {
+        location = format!("{location}?{query}");
+    }
+    let mut answer = empty(StatusCode::MOVED_PERMANENTLY, &[]);
+    set(answer.headers_mut(), LOCATION, location);
+    answer
+}
+
+fn is_number(segment: &str) -> bool {
+    !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit())
+}

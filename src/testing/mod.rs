@@ -1,0 +1,32 @@
+//! Embedded servers with the real servers' habits, and faults, for tests.
+//!
+//! [`DjinnServer`] is a Djinn CI server reduced to its images, with the oddities that were
+//! seen on the real one: relative `Link` headers that never end, `404` for a bad token,
+//! content checks after the whole body. It runs on a thread of its own, on loopback, keeps
+//! image contents in temporary files, and stops when it is dropped; so it serves under any
+//! runtime and in programs without one.
+//!
+//! ```
+//! use machine_images::testing::DjinnServer;
+//!
+//! let server = DjinnServer::start()?;
+//! let id = server.add_image("debian-12", b"QFI\xfb and the rest")?;
+//! assert_eq!(server.image_count(), 1);
+//! assert!(server.content(id).is_some());
+//! println!("{} with {}", server.url(), server.token());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod body;
+mod connection;
+mod content;
+mod djinn;
+mod message;
+mod query;
+mod range;
+mod record;
+mod server;
+mod wire;
+
+pub use djinn::{DjinnServer, DjinnServerBuilder};
+pub use record::Received;

@@ -1,0 +1,103 @@
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::connection;
+use super::message::Service;
+use super::record::Log;
+
+/// Where and how a server listens.
+#[derive(Clone, Debug)]
+pub(super) struct Listen {
+    pub(super) address: SocketAddr,
+    pub(super) latency: Duration,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: (Ipv4Addr::LOCALHOST, 0).into(),
+            latency: Duration::ZERO,
+        }
+    }
+}
+
+/// What all connections of a server share.
+pub(super) struct Shared {
+    pub(super) log: Log,
+    pub(super) latency: Duration,
+    pub(super) service: Box<dyn Service>,
+}
+
+/// A listening server on a thread of its own, until it is dropped.
+pub(super) struct Server {
+    pub(super) shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    pub(super) fn start(
+        listener: TcpListener,
+        latency: Duration,
+        service: Box<dyn Service>,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let shared = Arc::new(Shared {
+            log: Log::default(),
+            latency,
+            service,
+        });
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("machine-images-testing")
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let (stop, stopped) = oneshot::channel();
+        let serving = Arc::clone(&shared);
+        let thread = thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = accept(listener, serving) => {}
+                    _ = stopped => {}
+                }
+            });
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        });
+        Ok(Self {
+            shared,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the server's thread has been reported by the thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
+        return;
+    };
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(connection::serve(stream, Arc::clone(&shared)));
+            }
+            // Out of file descriptors, most likely: some will come back.
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
