@@ -12,10 +12,13 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::body::Counted;
+use super::fault::Fault;
+use super::inflict;
 use super::message::{Answer, Request, text};
 use super::record::Received;
 use super::server::Shared;
-use super::wire::finish;
+use super::shape::{self, Outgoing, Shape};
+use super::wire::{Control, Wire, finish};
 
 /// What is left of a request's body is read up to this size to keep the connection; beyond,
 /// the connection is closed. This is Go's rule.
@@ -28,34 +31,58 @@ const READ_BUFFER: usize = 512 * 1024;
 pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     // Best effort: without it small answers are late, not wrong.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| Box::pin(answer(request, &shared)));
+    let control = Arc::new(Control::default());
+    let wire = Wire {
+        stream,
+        control: Arc::clone(&control),
+    };
+    let service = service_fn(|request| Box::pin(answer(request, &shared, &control)));
     let mut connection = http1::Builder::new()
         .title_case_headers(true)
         .half_close(true)
         .max_buf_size(READ_BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
-    // What goes wrong on a connection is the client's to notice.
-    let _ = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
-    let _ = finish(connection.into_parts().io.into_inner()).await;
+        .serve_connection(TokioIo::new(wire), service);
+    tokio::select! {
+        _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {}
+        () = control.ended() => {}
+    }
+    let stream = connection.into_parts().io.into_inner().stream;
+    // The client may have gone first.
+    let _ = finish(stream, control.take_ending()).await;
 }
 
 async fn answer(
     request: hyper::Request<Incoming>,
     shared: &Shared,
-) -> Result<Response<Counted>, Infallible> {
+    control: &Arc<Control>,
+) -> Result<Response<Outgoing>, Infallible> {
     let (head, body) = request.into_parts();
-    let entry = shared.log.push(Received::new(&head));
+    let received = Received::new(&head);
+    let fault = shared.faults.take(&received);
+    let entry = shared.log.push(received);
     let mut request = Request::new(head, body, entry.clone());
     if !shared.latency.is_zero() {
         tokio::time::sleep(shared.latency).await;
     }
-    let mut answer = process(&mut request, shared).await;
-    if !settle(&mut request).await {
+    let forced = match &fault {
+        Some(fault) => inflict::before(fault, &mut request, control).await,
+        None => None,
+    };
+    let mut answer = match forced {
+        Some(answer) => answer,
+        None => process(&mut request, shared).await,
+    };
+    let is_early = matches!(fault, Some(Fault::EarlyAnswer { .. }));
+    if is_early || !settle(&mut request).await {
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(CONNECTION, close);
     }
+    let shape = match &fault {
+        Some(fault) => inflict::after(fault, &mut answer, control).await,
+        None => Shape::Plain,
+    };
     entry.answered(answer.status().as_u16());
-    Ok(answer.map(|payload| Counted { payload, entry }))
+    Ok(answer.map(|payload| shape::shape(Counted { payload, entry }, shape, control)))
 }
 
 async fn process(request: &mut Request, shared: &Shared) -> Answer {

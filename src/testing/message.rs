@@ -1,4 +1,5 @@
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -31,6 +32,7 @@ pub(super) struct Request {
     entry: Entry,
     begun: bool,
     received: u64,
+    stall: Option<(u64, Duration)>,
 }
 
 impl Request {
@@ -41,11 +43,15 @@ impl Request {
             entry,
             begun: false,
             received: 0,
+            stall: None,
         }
     }
 
     /// The next bytes of the body; an error if the client went away in the middle of it.
     pub(super) async fn chunk(&mut self) -> io::Result<Option<Bytes>> {
+        if let Some((_, wait)) = self.stall.take_if(|(after, _)| self.received >= *after) {
+            tokio::time::sleep(wait).await;
+        }
         self.begun = true;
         while let Some(frame) = self.body.frame().await {
             if let Ok(chunk) = frame.map_err(io::Error::other)?.into_data() {
@@ -67,6 +73,16 @@ impl Request {
             whole.extend_from_slice(&chunk);
         }
         Ok(whole)
+    }
+
+    /// Reads the body to its end, or until this much of it has been read.
+    pub(super) async fn discard(&mut self, limit: u64) {
+        while self.received < limit && matches!(self.chunk().await, Ok(Some(_))) {}
+    }
+
+    /// Pauses once this much of the body has been read.
+    pub(super) fn stall(&mut self, after: u64, wait: Duration) {
+        self.stall = Some((after, wait));
     }
 
     /// The bytes of the body that were read.

@@ -20,13 +20,21 @@
 mod body;
 mod connection;
 mod content;
+mod date;
 mod djinn;
+mod fault;
+mod inflict;
 mod message;
 mod query;
 mod range;
 mod record;
+mod rule;
 mod server;
+mod shape;
 mod wire;
 
 pub use djinn::{DjinnServer, DjinnServerBuilder};
+pub use fault::{Fault, RetryAfter};
 pub use record::Received;
+pub use rule::FaultRule;
+pub use wire::Close;

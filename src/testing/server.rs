@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::connection;
 use super::message::Service;
 use super::record::Log;
+use super::rule::Faults;
 
 /// Where and how a server listens.
 #[derive(Clone, Debug)]
@@ -29,6 +30,7 @@ impl Default for Listen {
 /// What all connections of a server share.
 pub(super) struct Shared {
     pub(super) log: Log,
+    pub(super) faults: Faults,
     pub(super) latency: Duration,
     pub(super) service: Box<dyn Service>,
 }
@@ -49,6 +51,7 @@ impl Server {
         listener.set_nonblocking(true)?;
         let shared = Arc::new(Shared {
             log: Log::default(),
+            faults: Faults::default(),
             latency,
             service,
         });

@@ -1,9 +1,14 @@
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 /// How long a closed connection goes on discarding what the client still sends, so that the
 /// answer is read before the kernel resets the connection.
@@ -14,11 +19,134 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Closes the stream in order: the client gets to read the answer.
-pub(super) async fn finish(mut stream: TcpStream) -> io::Result<()> {
-    stream.shutdown().await?;
-    let mut sink = vec![0; 64 * 1024];
-    let discard = async { while matches!(stream.read(&mut sink).await, Ok(1..)) {} };
-    let _ = tokio::time::timeout(LINGER, discard).await;
-    Ok(())
+/// How a connection is closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Close {
+    /// An orderly end of the stream (FIN): what was sent arrives.
+    #[default]
+    Clean,
+    /// A reset (RST): the client sees an error, and may lose what was under way.
+    Reset,
+}
+
+/// The end of a connection before its time.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    pub(super) close: Close,
+    /// Written after everything else, outside of any response.
+    pub(super) trailing: Bytes,
+}
+
+impl From<Close> for Ending {
+    fn from(close: Close) -> Self {
+        Self {
+            close,
+            trailing: Bytes::new(),
+        }
+    }
+}
+
+/// The handle by which whoever answers a request can end its connection.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    ending: Mutex<Option<Ending>>,
+    armed: AtomicBool,
+    fired: Notify,
+}
+
+impl Control {
+    /// Ends the connection as soon as all that was written so far is with the kernel.
+    pub(super) fn end_after_flush(&self, ending: Ending) {
+        *lock(&self.ending) = Some(ending);
+        self.armed.store(true, Ordering::Release);
+    }
+
+    /// Ends the connection now.
+    pub(super) fn end(&self, ending: Ending) {
+        *lock(&self.ending) = Some(ending);
+        self.fired.notify_one();
+    }
+
+    pub(super) async fn ended(&self) {
+        self.fired.notified().await;
+    }
+
+    pub(super) fn take_ending(&self) -> Ending {
+        lock(&self.ending).take().unwrap_or_default()
+    }
+}
+
+/// A TCP stream that stops after a flush when its [`Control`] says so.
+pub(super) struct Wire {
+    pub(super) stream: TcpStream,
+    pub(super) control: Arc<Control>,
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes its stream only when it has nothing left to write.
+        if self.control.armed.load(Ordering::Acquire) {
+            self.control.fired.notify_one();
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Closes the stream as the ending asks.
+pub(super) async fn finish(mut stream: TcpStream, ending: Ending) -> io::Result<()> {
+    if !ending.trailing.is_empty() {
+        stream.write_all(&ending.trailing).await?;
+    }
+    match ending.close {
+        Close::Reset => reset_on_drop(&stream),
+        Close::Clean => {
+            stream.shutdown().await?;
+            let mut sink = vec![0; 64 * 1024];
+            let discard = async { while matches!(stream.read(&mut sink).await, Ok(1..)) {} };
+            let _ = tokio::time::timeout(LINGER, discard).await;
+            Ok(())
+        }
+    }
+}
+
+// Deprecated because lingering blocks the thread on drop; lingering for no time does not, and
+// its replacement is missing in the oldest tokio that this crate allows.
+#[allow(deprecated)]
+fn reset_on_drop(stream: &TcpStream) -> io::Result<()> {
+    stream.set_linger(Some(Duration::ZERO))
 }

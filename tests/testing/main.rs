@@ -5,4 +5,5 @@ mod djinn_content;
 mod djinn_create;
 mod djinn_download;
 mod djinn_list;
+mod faults;
 mod http;

@@ -8,11 +8,11 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, StatusCode};
 use jiff::Timestamp;
-use jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
 
 use super::site::{MEDIA_TYPE, Site};
 use crate::testing::body::Payload;
 use crate::testing::content::Content;
+use crate::testing::date;
 use crate::testing::message::{Answer, Request, empty, json, message, set, text};
 use crate::testing::range::{self, Unsatisfiable};
 use crate::testing::wire::lock;
@@ -48,7 +48,7 @@ pub(super) fn not_found() -> Answer {
 
 /// Content with all that Go's file server does about conditions and ranges.
 fn serve(content: &Content, modified: Timestamp, headers: &HeaderMap) -> io::Result<Answer> {
-    let date = http_date(modified);
+    let last_modified = date::print(modified);
     let mut answer = match precondition(headers, modified) {
         Some(StatusCode::NOT_MODIFIED) => empty(StatusCode::NOT_MODIFIED, &[]),
         Some(status) => empty(status, &[(CONTENT_TYPE, MEDIA_TYPE)]),
@@ -57,7 +57,7 @@ fn serve(content: &Content, modified: Timestamp, headers: &HeaderMap) -> io::Res
             Err(refusal) => unsatisfiable(&refusal, content.len()),
         },
     };
-    set(answer.headers_mut(), LAST_MODIFIED, date);
+    set(answer.headers_mut(), LAST_MODIFIED, last_modified);
     Ok(answer)
 }
 
@@ -67,7 +67,7 @@ fn ranges(
     headers: &HeaderMap,
 ) -> Result<Vec<Range<u64>>, Unsatisfiable> {
     let unchanged = !headers.contains_key(IF_RANGE)
-        || date(headers, &IF_RANGE).is_some_and(|date| date == modified.as_second());
+        || seconds(headers, &IF_RANGE).is_some_and(|date| date == modified.as_second());
     match headers.get(RANGE).and_then(|value| value.to_str().ok()) {
         Some(header) if unchanged => range::parse(header, content.len()),
         _ => Ok(Vec::new()),
@@ -145,26 +145,18 @@ fn precondition(headers: &HeaderMap, modified: Timestamp) -> Option<StatusCode> 
     let modified = modified.as_second();
     let failed = match headers.get(IF_MATCH) {
         Some(tags) => tags != "*",
-        None => date(headers, &IF_UNMODIFIED_SINCE).is_some_and(|date| modified > date),
+        None => seconds(headers, &IF_UNMODIFIED_SINCE).is_some_and(|date| modified > date),
     };
     if failed {
         return Some(StatusCode::PRECONDITION_FAILED);
     }
     let unchanged = match headers.get(IF_NONE_MATCH) {
         Some(tags) => tags == "*",
-        None => date(headers, &IF_MODIFIED_SINCE).is_some_and(|date| modified <= date),
+        None => seconds(headers, &IF_MODIFIED_SINCE).is_some_and(|date| modified <= date),
     };
     unchanged.then_some(StatusCode::NOT_MODIFIED)
 }
 
-fn date(headers: &HeaderMap, name: &hyper::header::HeaderName) -> Option<i64> {
-    let text = headers.get(name)?.to_str().ok()?;
-    let time = DateTimeParser::new().parse_timestamp(text).ok()?;
-    Some(time.as_second())
-}
-
-fn http_date(time: Timestamp) -> String {
-    DateTimePrinter::new()
-        .timestamp_to_rfc9110_string(&time)
-        .unwrap_or_default()
+fn seconds(headers: &HeaderMap, name: &hyper::header::HeaderName) -> Option<i64> {
+    date::parse(headers.get(name)?.to_str().ok()?)
 }

@@ -9,6 +9,7 @@ use super::site::Site;
 use super::state::{Grant, State};
 use crate::testing::content::Content;
 use crate::testing::record::Received;
+use crate::testing::rule::FaultRule;
 use crate::testing::server::{Listen, Server};
 use crate::testing::wire::lock;
 
@@ -120,6 +121,17 @@ impl DjinnServer {
     /// Forgets the requests so far.
     pub fn clear_requests(&self) {
         self.server.shared.log.clear();
+    }
+
+    /// Lets a fault befall requests to come. Of several rules that match a request the first
+    /// that is not used up counts.
+    pub fn inject(&self, fault: impl Into<FaultRule>) {
+        self.server.shared.faults.add(fault.into());
+    }
+
+    /// Forgets all faults; those under way go on.
+    pub fn clear_faults(&self) {
+        self.server.shared.faults.clear();
     }
 }
 
