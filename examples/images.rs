@@ -1,0 +1,45 @@
+//! Machine images from the command line, on top of the crate's public API only.
+//!
+//! `cargo run --example images -- --help`
+
+#[path = "images/args.rs"]
+mod args;
+#[path = "images/bar.rs"]
+mod bar;
+#[path = "images/djinn.rs"]
+mod djinn;
+#[path = "images/output.rs"]
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Service};
+use output::{Failure, Output};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Args { json, service } = Args::parse();
+    let output = Output { json };
+    let work = async {
+        match service {
+            Service::Djinn(djinn) => djinn::run(djinn, &output).await,
+        }
+    };
+    let result = tokio::select! {
+        result = work => result,
+        _ = tokio::signal::ctrl_c() => {
+            // At once: threads that are still writing leave a journal that can be resumed.
+            std::process::exit(130);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::ClosedOutput) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}

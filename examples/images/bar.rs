@@ -1,0 +1,59 @@
+//! Progress bars on standard error.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use machine_images::{Phase, Progress, Report};
+
+use super::output::Output;
+
+/// A bar for people at a terminal; otherwise it shows nothing.
+pub(crate) struct Bar(ProgressBar);
+
+impl Bar {
+    pub(crate) fn new(output: &Output, what: impl Into<String>) -> Self {
+        let shown = !output.json && std::io::stderr().is_terminal();
+        let target = match shown {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.set_message(what.into());
+        Self(bar)
+    }
+}
+
+impl Progress for Bar {
+    fn report(&self, report: Report) {
+        let bar = &self.0;
+        if report.phase == Phase::Wait {
+            bar.set_style(style(
+                "{spinner} {msg}: the server is downloading, {elapsed}",
+            ));
+            bar.tick();
+            return;
+        }
+        if let (Some(total), None) = (report.total, bar.length()) {
+            bar.set_length(total);
+            bar.set_style(style(
+                "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+            ));
+            // So that the speed is that of this run.
+            bar.set_position(report.resumed);
+            bar.reset_eta();
+        } else if report.total.is_none() {
+            bar.set_style(style("{spinner} {msg} {bytes} {bytes_per_sec}"));
+        }
+        bar.set_position(report.done);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

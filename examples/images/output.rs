@@ -1,0 +1,107 @@
+//! What the program prints: tables for people, a JSON object a line for programs.
+
+use std::error::Error as _;
+use std::io::{self, Write};
+
+use machine_images::Error;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+pub(crate) struct Output {
+    pub(crate) json: bool,
+}
+
+pub(crate) enum Failure {
+    Client(Error),
+    Io(String, io::Error),
+    /// Whoever read standard output has had enough.
+    ClosedOutput,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Client(error)
+    }
+}
+
+pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
+
+/// A failed write to standard output.
+pub(crate) fn closed(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::ClosedOutput,
+        _ => Failure::Io("cannot write to standard output".into(), error),
+    }
+}
+
+impl Output {
+    /// One object, as it is or as the rows of a table.
+    pub(crate) fn object(&self, object: &impl Serialize, rows: &[(&str, String)]) -> Result {
+        if self.json {
+            return self.line(object);
+        }
+        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let mut out = io::stdout().lock();
+        rows.iter()
+            .filter(|(_, value)| !value.is_empty())
+            .try_for_each(|(name, value)| writeln!(out, "{name:width$}  {value}"))
+            .map_err(closed)
+    }
+
+    pub(crate) fn line(&self, object: &impl Serialize) -> Result {
+        let line = serde_json::to_string(object)
+            .map_err(|error| Failure::Io("cannot write JSON".into(), error.into()))?;
+        writeln!(io::stdout(), "{line}").map_err(closed)
+    }
+
+    /// A table with a head, its columns as wide as what is in them.
+    pub(crate) fn table(&self, rows: &[Vec<String>]) -> Result {
+        let columns = rows.first().map_or(0, Vec::len);
+        let width = |column: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<_> = (0..columns).map(width).collect();
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        for row in rows {
+            let mut line = String::new();
+            for (cell, &width) in row.iter().zip(&widths) {
+                line += &format!("{cell:width$}  ");
+            }
+            writeln!(out, "{}", line.trim_end()).map_err(closed)?;
+        }
+        out.flush().map_err(closed)
+    }
+
+    pub(crate) fn failure(&self, failure: &Failure) {
+        let (text, kind, error) = match failure {
+            Failure::Client(error) => (with_causes(error), error.kind().as_str(), Some(error)),
+            Failure::Io(what, error) => (format!("{what}: {error}"), "io", None),
+            Failure::ClosedOutput => return,
+        };
+        // One line, whatever a server says.
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = match self.json {
+            false => format!("error: {text}"),
+            true => json!({
+                "error": kind,
+                "message": text,
+                "status": error.and_then(Error::status),
+                "retryable": error.is_some_and(Error::is_retryable),
+                "fields": error.and_then(Error::fields).map_or(Value::Null, |fields| json!(fields)),
+            })
+            .to_string(),
+        };
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,134 @@
+//! The main job, shown once on a real image: upload it, have the server download another, list,
+//! fetch both back, compare, delete.
+//!
+//! `cargo run --example tour [FILE]`
+//!
+//! Without `DJINN_API_SERVER` and `DJINN_TOKEN` it starts an embedded server; a real one cannot
+//! reach this program, so there the second image needs `TOUR_URL`, the address of a QCOW2 image.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it talks to a person"
+)]
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use machine_images::djinn::{Client, Source};
+use machine_images::testing::DjinnServer;
+
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/disk.qcow2");
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let file = std::env::args_os()
+        .nth(1)
+        .map_or_else(|| SHIPPED.into(), PathBuf::from);
+    let original = std::fs::read(&file)?;
+    println!(
+        "The image is {} ({} bytes).\n",
+        file.display(),
+        original.len()
+    );
+
+    let (client, server) = match std::env::var_os("DJINN_API_SERVER") {
+        Some(_) => (Client::from_env()?, None),
+        None => {
+            let server = DjinnServer::start()?;
+            println!("1. Start an embedded Djinn CI server: {}", server.url());
+            let client = Client::builder(server.url())
+                .token(server.token())
+                .build()?;
+            (client, Some(server))
+        }
+    };
+    let images = client.images();
+
+    println!("2. Create an image by upload.");
+    let uploaded = images
+        .create_upload("tour-uploaded", Source::file(&file))
+        .send()
+        .await?;
+    println!(
+        "   image {} {:?}, created at {}",
+        uploaded.id, uploaded.name, uploaded.created_at
+    );
+
+    println!("3. Create another by a download that the server makes, and wait for it.");
+    let url = match (&server, std::env::var("TOUR_URL")) {
+        (_, Ok(url)) => url.parse()?,
+        (Some(server), _) => server.publish(&original)?,
+        (None, _) => return Err("set TOUR_URL to an image that the server can reach".into()),
+    };
+    let downloaded = images
+        .create_download("tour-downloaded", url)
+        .send()
+        .await?;
+    let downloaded = images
+        .wait_downloaded(downloaded.id)
+        .timeout(Duration::from_secs(600))
+        .send()
+        .await?;
+    let source = downloaded
+        .download
+        .as_ref()
+        .map(|download| download.source.to_string());
+    println!(
+        "   image {} from {}",
+        downloaded.id,
+        source.unwrap_or_default()
+    );
+
+    println!("4. List all images.");
+    let mut all = images.list().stream();
+    while let Some(image) = all.try_next().await? {
+        println!("   {:>4}  {}", image.id, image.name);
+    }
+
+    println!("5. Look at the first bytes of one, without fetching it.");
+    let start = images
+        .content(uploaded.id)
+        .range(0..4)
+        .send()
+        .await?
+        .bytes()
+        .await?;
+    println!(
+        "   they are {start:?}: {}",
+        if &start[..] == b"QFI\xfb" {
+            "QCOW2"
+        } else {
+            "no QCOW2"
+        }
+    );
+
+    println!("6. Fetch both back, each to a file.");
+    let directory = tempfile::tempdir()?;
+    for image in [&uploaded, &downloaded] {
+        let path = directory.path().join(&image.name);
+        let saved = images.content(image.id).save_to(&path).await?;
+        let same = is_same(&path, &original)?;
+        println!(
+            "   {}: {} bytes in {:?}, {same}",
+            image.name, saved.bytes, saved.elapsed
+        );
+    }
+
+    println!("7. Delete both.");
+    for image in [uploaded, downloaded] {
+        images.delete(image.id).send().await?;
+        println!("   image {} is gone", image.id);
+    }
+    println!("\nThat was the main job.");
+    Ok(())
+}
+
+fn is_same(path: &Path, original: &[u8]) -> Result<&'static str, Box<dyn Error>> {
+    match std::fs::read(path)? == original {
+        true => Ok("the same as the original"),
+        false => Err(format!("{} differs from the original", path.display()).into()),
+    }
+}
