@@ -2,9 +2,12 @@
 //!
 //! [`DjinnServer`] is a Djinn CI server reduced to its images, with the oddities that were
 //! seen on the real one: relative `Link` headers that never end, `404` for a bad token,
-//! content checks after the whole body. It runs on a thread of its own, on loopback, keeps
-//! image contents in temporary files, and stops when it is dropped; so it serves under any
-//! runtime and in programs without one.
+//! content checks after the whole body. Image contents are kept in temporary files.
+//! [`DevopsServer`] is a DevOps Service, likewise.
+//!
+//! Both run on a thread of their own, on loopback, and stop when they are dropped; so they serve
+//! under any runtime and in programs without one. They record every request, and let a
+//! [`Fault`] befall those that a [`FaultRule`] names.
 //!
 //! ```
 //! use machine_images::testing::DjinnServer;
@@ -21,6 +24,7 @@ mod body;
 mod connection;
 mod content;
 mod date;
+mod devops;
 mod djinn;
 mod fault;
 mod inflict;
@@ -33,6 +37,7 @@ mod server;
 mod shape;
 mod wire;
 
+pub use devops::{DevopsServer, DevopsServerBuilder, Policy};
 pub use djinn::{DjinnServer, DjinnServerBuilder};
 pub use fault::{Fault, RetryAfter};
 pub use record::Received;

@@ -1,6 +1,7 @@
-//! The embedded servers, held against the captures of the real one.
+//! The embedded servers, held against the captures and descriptions of the real ones.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod devops;
 mod djinn_content;
 mod djinn_create;
 mod djinn_download;

@@ -1,0 +1,212 @@
+use machine_images::testing::{DevopsServer, Fault, Policy};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::http::{Answer, exchange};
+
+const ROOT: &str = "Authorization: Basic cm9vdDpzZWNyZXQ=\r\n";
+const JSON: &str = "Accept: application/json\r\nContent-Type: application/json\r\n";
+
+fn raw(server: &DevopsServer, call: &str, headers: &str, body: &str) -> Answer {
+    let request = format!(
+        "{call} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+        body.len()
+    );
+    Answer::parse(&exchange(&server.url(), request.as_bytes()))
+}
+
+fn call(server: &DevopsServer, call: &str, body: &str) -> (u16, Value) {
+    let answer = raw(server, call, &format!("{ROOT}{JSON}"), body);
+    assert_eq!(
+        answer.header("Content-Type"),
+        Some("application/json"),
+        "{call}"
+    );
+    (answer.status(), answer.json())
+}
+
+fn server(v2_manner: bool) -> DevopsServer {
+    let server = DevopsServer::builder()
+        .v2_manner(v2_manner)
+        .start()
+        .unwrap();
+    server.add_image("ami-1", "ec2", "ec2-user", "debian");
+    server
+}
+
+fn image(id: &str, provider: &str) -> Value {
+    json!({"id": id, "provider": provider, "remote_user": "root", "name": ""})
+}
+
+#[test]
+fn the_documented_table() {
+    let server = server(false);
+    let debian = json!({
+        "bootstrap_template": null, "id": "ami-1", "name": "debian",
+        "provider": "ec2", "remote_user": "ec2-user",
+    });
+    assert_eq!(call(&server, "GET /v3/images", ""), (200, json!([debian])));
+    assert_eq!(call(&server, "GET /v3/image/ami-1", ""), (200, debian));
+    let record = image("u/u id", "openstack").to_string();
+    let created = json!({"id": "u/u id", "message": "Created"});
+    assert_eq!(call(&server, "POST /v3/image", &record), (200, created));
+    let change = json!({"remote_user": "me", "name": "n", "id": "ignored"}).to_string();
+    let image = json!({
+        "bootstrap_template": null, "id": "u/u id", "name": "n",
+        "provider": "openstack", "remote_user": "me",
+    });
+    let updated = json!({"image": image, "message": "Updated"});
+    assert_eq!(
+        call(&server, "PUT /v3/image/u%2Fu%20id", &change),
+        (200, updated)
+    );
+    let deleted = json!({"id": "u/u id", "message": "Deleted"});
+    assert_eq!(
+        call(&server, "DELETE /v3/image/u%2Fu%20id", ""),
+        (200, deleted)
+    );
+    assert_eq!(server.images().len(), 1);
+}
+
+#[test]
+fn the_manner_of_version_2() {
+    let server = server(true);
+    let record = image("b", "openstack").to_string();
+    let created = json!({"message": "Created"});
+    assert_eq!(call(&server, "POST /v3/image", &record), (201, created));
+    let updated = json!({"message": "Image 'b' has been updated"});
+    assert_eq!(
+        call(&server, "PUT /v3/image/b", r#"{"name":"x"}"#),
+        (200, updated)
+    );
+    assert_eq!(server.images()[1]["name"], "x");
+    let (status, answer) = call(&server, "DELETE /v3/image/b", "");
+    assert_eq!((status, answer.as_object().unwrap().len()), (200, 1));
+}
+
+#[test]
+fn lists_are_filtered_by_known_providers() {
+    let server = server(false);
+    server.add_image("b", "openstack", "root", "");
+    let ids = |query: &str| {
+        let (status, rows) = call(&server, &format!("GET /v3/images{query}"), "");
+        let ids = rows
+            .as_array()
+            .map(|rows| rows.iter().map(|row| row["id"].clone()).collect());
+        (status, ids.unwrap_or_else(|| vec![rows]))
+    };
+    assert_eq!(ids(""), (200, vec![json!("ami-1"), json!("b")]));
+    assert_eq!(ids("?provider=openstack"), (200, vec![json!("b")]));
+    assert_eq!(ids("/provider/ec2"), (200, vec![json!("ami-1")]));
+    let unknown = json!({"message": "Invalid provider 'vax'"});
+    assert_eq!(ids("?provider=vax"), (404, vec![unknown]));
+}
+
+#[test]
+fn a_bad_login_and_a_missing_privilege_look_alike() {
+    let server = DevopsServer::builder()
+        .user("reader", "pw", &[Policy::ReadImages])
+        .token("t0k3n", &[Policy::CreateImage])
+        .start()
+        .unwrap();
+    let reader = "Authorization: Basic cmVhZGVyOnB3\r\n";
+    let token = "Authorization: Bearer t0k3n\r\n";
+    let record = image("a", "ec2").to_string();
+    for (authorization, request, body, status) in [
+        ("", "GET /v3/images", "", 401),
+        ("Authorization: Basic eDp5\r\n", "GET /v3/images", "", 401),
+        (reader, "GET /v3/images", "", 200),
+        (reader, "POST /v3/image", record.as_str(), 401),
+        (token, "POST /v3/image", record.as_str(), 200),
+        (token, "PUT /v3/image/a", "{}", 200),
+        (token, "GET /v3/image/a", "", 401),
+        (token, "DELETE /v3/image/a", "", 401),
+        (ROOT, "DELETE /v3/image/a", "", 200),
+    ] {
+        let answer = raw(&server, request, &format!("{authorization}{JSON}"), body);
+        assert_eq!(answer.status(), status, "{authorization}{request}");
+    }
+}
+
+#[test]
+fn bad_requests_are_told_apart() {
+    let server = server(false);
+    server.mark_in_use("ami-1");
+    let duplicate = image("ami-1", "ec2").to_string();
+    let provider = image("b", "vax").to_string();
+    for (request, body, status) in [
+        ("POST /v3/image", "{", 400),
+        ("POST /v3/image", "[]", 400),
+        ("POST /v3/image", "{}", 400),
+        ("POST /v3/image", r#"{"id":"b","provider":"ec2"}"#, 400),
+        ("POST /v3/image", provider.as_str(), 400),
+        ("POST /v3/image", duplicate.as_str(), 400),
+        ("PUT /v3/image/ami-1", r#"{"name":5}"#, 400),
+        ("PUT /v3/image/ami-1", r#"{"remote_user":""}"#, 400),
+        ("PUT /v3/image/b", "{}", 404),
+        ("GET /v3/image/b", "", 404),
+        ("DELETE /v3/image/b", "", 404),
+        ("DELETE /v3/image/ami-1", "", 400),
+    ] {
+        let (seen, answer) = call(&server, request, body);
+        assert_eq!(seen, status, "{request} {body}");
+        assert!(answer["message"].is_string(), "{answer}");
+    }
+    let accept = "Accept: text/html\r\n";
+    assert_eq!(
+        raw(&server, "GET /v3/images", &format!("{ROOT}{accept}"), "").status(),
+        406
+    );
+    let accept = "Accept: text/html, application/*;q=0.5\r\n";
+    assert_eq!(
+        raw(&server, "GET /v3/images", &format!("{ROOT}{accept}"), "").status(),
+        200
+    );
+    let kind = "Accept: */*\r\nContent-Type: text/plain\r\n";
+    assert_eq!(
+        raw(&server, "POST /v3/image", &format!("{ROOT}{kind}"), "{}").status(),
+        415
+    );
+    for unknown in [
+        "GET /v3/image/",
+        "GET /v3/image/a/b",
+        "PATCH /v3/images",
+        "GET /v2/images",
+    ] {
+        let answer = raw(&server, unknown, &format!("{ROOT}{JSON}"), "");
+        assert_eq!(
+            (answer.status(), answer.text()),
+            (404, "Not found"),
+            "{unknown}"
+        );
+        assert_eq!(
+            answer.header("Content-Type"),
+            Some("text/plain; charset=utf-8")
+        );
+    }
+}
+
+#[test]
+fn requests_are_recorded_and_faults_injected_here_too() {
+    let server = server(false);
+    server.inject(Fault::status(503).on(Method::GET, "/v3/images"));
+    assert_eq!(call(&server, "GET /v3/image/ami-1", "").0, 200);
+    let answer = raw(&server, "GET /v3/images", &format!("{ROOT}{JSON}"), "");
+    assert_eq!(answer.status(), 503);
+    let statuses: Vec<_> = server
+        .requests()
+        .iter()
+        .map(|request| request.status)
+        .collect();
+    assert_eq!(statuses, [Some(200), Some(503)]);
+}
+
+#[test]
+fn the_service_may_be_under_a_path() {
+    let server = DevopsServer::builder()
+        .base_path("/devops/")
+        .start()
+        .unwrap();
+    assert_eq!(server.url().path(), "/devops");
+    assert_eq!(call(&server, "GET /devops/v3/images", ""), (200, json!([])));
+}
