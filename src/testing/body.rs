@@ -13,10 +13,13 @@ use super::record::Entry;
 /// How much of a file is read at a time.
 const PIECE: u64 = 256 * 1024;
 
+static ZEROS: [u8; PIECE as usize] = [0; PIECE as usize];
+
 #[derive(Debug)]
 enum Segment {
     Bytes(Bytes),
     File(Range<u64>),
+    Zeros(u64),
 }
 
 impl Segment {
@@ -24,6 +27,7 @@ impl Segment {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File(range) => range.end - range.start,
+            Self::Zeros(length) => *length,
         }
     }
 }
@@ -32,6 +36,7 @@ impl Segment {
 #[derive(Debug, Default)]
 pub(super) struct Payload {
     segments: VecDeque<Segment>,
+    left: u64,
     file: Option<File>,
 }
 
@@ -45,15 +50,25 @@ impl Payload {
     }
 
     pub(super) fn push(&mut self, bytes: impl Into<Bytes>) {
-        self.segments.push_back(Segment::Bytes(bytes.into()));
+        self.push_segment(Segment::Bytes(bytes.into()));
     }
 
     pub(super) fn push_range(&mut self, range: Range<u64>) {
-        self.segments.push_back(Segment::File(range));
+        self.push_segment(Segment::File(range));
     }
 
+    pub(super) fn push_zeros(&mut self, length: u64) {
+        self.push_segment(Segment::Zeros(length));
+    }
+
+    fn push_segment(&mut self, segment: Segment) {
+        self.left += segment.len();
+        self.segments.push_back(segment);
+    }
+
+    /// What is left to be sent.
     pub(super) fn len(&self) -> u64 {
-        self.segments.iter().map(Segment::len).sum()
+        self.left
     }
 
     /// The next bytes, never none of them; reads the file in the calling thread, for what is
@@ -63,12 +78,22 @@ impl Payload {
             let piece = match segment {
                 Segment::Bytes(bytes) => bytes,
                 Segment::File(range) => self.read(range)?,
+                Segment::Zeros(length) => self.zeros(length),
             };
             if !piece.is_empty() {
+                self.left = self.left.saturating_sub(piece.len() as u64);
                 return Ok(Some(piece));
             }
         }
         Ok(None)
+    }
+
+    fn zeros(&mut self, length: u64) -> Bytes {
+        if length > PIECE {
+            self.segments.push_front(Segment::Zeros(length - PIECE));
+        }
+        let piece = usize::try_from(length.min(PIECE)).unwrap_or(ZEROS.len());
+        Bytes::from_static(&ZEROS[..piece])
     }
 
     fn read(&mut self, range: Range<u64>) -> io::Result<Bytes> {

@@ -1,7 +1,10 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
+use std::ops::Range;
 
 use tempfile::{TempDir, TempPath};
+
+use super::body::Payload;
 
 /// The first bytes of a qcow2 file.
 const MAGIC: [u8; 4] = [0x51, 0x46, 0x49, 0xfb];
@@ -10,11 +13,16 @@ const MAGIC: [u8; 4] = [0x51, 0x46, 0x49, 0xfb];
 const BLOCK: usize = 4096;
 const ZEROS: [u8; BLOCK] = [0; BLOCK];
 
+/// Holes smaller than this are not worth remembering.
+const HOLE: u64 = 64 * 1024;
+
 /// The bytes of an image in a file that goes when the image goes.
 #[derive(Debug)]
 pub(super) struct Content {
     path: TempPath,
     length: u64,
+    /// Where there is data, in order; between are holes.
+    data: Vec<Range<u64>>,
     is_qcow2: bool,
 }
 
@@ -34,8 +42,26 @@ impl Content {
         self.is_qcow2
     }
 
-    pub(super) fn open(&self) -> io::Result<File> {
-        File::open(&self.path)
+    /// A body that can take parts of this content.
+    pub(super) fn payload(&self) -> io::Result<Payload> {
+        File::open(&self.path).map(Payload::of_file)
+    }
+
+    /// Adds a part of the content to its payload. Holes are not read from the file: the kernel
+    /// would fill its cache with their zeros.
+    pub(super) fn append(&self, range: Range<u64>, payload: &mut Payload) {
+        let mut at = range.start;
+        let first = self.data.partition_point(|data| data.end <= at);
+        for data in self.data[first..]
+            .iter()
+            .take_while(|data| data.start < range.end)
+        {
+            let (start, end) = (data.start.max(at), data.end.min(range.end));
+            payload.push_zeros(start - at);
+            payload.push_range(start..end);
+            at = end;
+        }
+        payload.push_zeros(range.end - at);
     }
 
     pub(super) fn bytes(&self) -> io::Result<Vec<u8>> {
@@ -48,6 +74,7 @@ pub(super) struct ContentWriter {
     file: File,
     path: TempPath,
     length: u64,
+    data: Vec<Range<u64>>,
     start: Vec<u8>,
 }
 
@@ -58,6 +85,7 @@ impl ContentWriter {
             file,
             path,
             length: 0,
+            data: Vec::new(),
             start: Vec::with_capacity(MAGIC.len()),
         })
     }
@@ -72,11 +100,21 @@ impl ContentWriter {
             rest = &rest[zero..];
             let data = prefix(rest, false);
             if data > 0 {
-                self.file.seek(SeekFrom::Start(self.length))?;
-                self.file.write_all(&rest[..data])?;
-                self.length += data as u64;
+                self.write_data(&rest[..data])?;
                 rest = &rest[data..];
             }
+        }
+        Ok(())
+    }
+
+    fn write_data(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let start = self.length;
+        self.file.seek(SeekFrom::Start(start))?;
+        self.file.write_all(bytes)?;
+        self.length += bytes.len() as u64;
+        match self.data.last_mut() {
+            Some(last) if start - last.end < HOLE => last.end = self.length,
+            _ => self.data.push(start..self.length),
         }
         Ok(())
     }
@@ -86,6 +124,7 @@ impl ContentWriter {
         Ok(Content {
             path: self.path,
             length: self.length,
+            data: self.data,
             is_qcow2: self.start == MAGIC,
         })
     }

@@ -75,6 +75,22 @@ fn zeros_take_no_room_and_come_back() {
     image[700_000] = 7;
     assert_eq!(upload(&server, "?name=sparse", &image).status(), 201);
     assert!(server.content(1).unwrap() == image);
+    for range in [
+        0..1_000_003,
+        3..5,
+        4..700_000,
+        600_000..700_001,
+        700_000..700_002,
+        999_999..1_000_003,
+    ] {
+        let headers = format!(
+            "Accept: application/x-qemu-disk\r\nRange: bytes={}-{}\r\n",
+            range.start,
+            range.end - 1
+        );
+        let answer = send(&server, "GET", "/api/images/1", &headers, b"");
+        assert!(answer.body == image[range.clone()], "{range:?}");
+    }
 }
 
 #[test]

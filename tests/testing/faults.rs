@@ -360,6 +360,7 @@ fn rules_choose_their_requests() {
     assert_eq!(status("/api/images?page=9"), 200);
 }
 
+#[cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
 #[tokio::test]
 async fn a_client_under_another_runtime_is_served() {
     let server = server(Fault::status(503));

@@ -55,9 +55,8 @@ async fn fetch(site: &Site, source: &Source) -> Outcome {
             format!("Get \"{url}\": {error}")
         })
     };
-    let client = match reqwest::Client::builder().no_proxy().build() {
-        Ok(client) => client,
-        Err(error) => return failed(&error),
+    let Some(client) = site.http.get_or_init(client).await else {
+        return Outcome::Failed(format!("Get \"{}\": no TLS to be had", source.url()));
     };
     let mut response = match client.get(source.url()).send().await {
         Ok(response) => response,
@@ -81,6 +80,12 @@ async fn fetch(site: &Site, source: &Source) -> Outcome {
             _ => return Outcome::Stuck,
         }
     }
+}
+
+/// Loading certificates takes its time; without a crypto provider building panics.
+async fn client() -> Option<reqwest::Client> {
+    let build = || reqwest::Client::builder().no_proxy().build();
+    tokio::task::spawn_blocking(build).await.ok()?.ok()
 }
 
 impl Site {

@@ -10,7 +10,6 @@ use hyper::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 
 use super::site::{MEDIA_TYPE, Site};
-use crate::testing::body::Payload;
 use crate::testing::content::Content;
 use crate::testing::date;
 use crate::testing::message::{Answer, Request, empty, json, message, set, text};
@@ -76,14 +75,14 @@ fn ranges(
 
 fn parts(content: &Content, ranges: &[Range<u64>]) -> io::Result<Answer> {
     let total = content.len();
-    let mut payload = Payload::of_file(content.open()?);
+    let mut payload = content.payload()?;
     let mut answer = empty(StatusCode::OK, &[(ACCEPT_RANGES, "bytes")]);
     let mut kind = MEDIA_TYPE.to_owned();
     match ranges {
-        [] => payload.push_range(0..total),
+        [] => content.append(0..total, &mut payload),
         [range] => {
             *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
-            payload.push_range(range.clone());
+            content.append(range.clone(), &mut payload);
             set(
                 answer.headers_mut(),
                 CONTENT_RANGE,
@@ -99,7 +98,7 @@ fn parts(content: &Content, ranges: &[Range<u64>]) -> io::Result<Answer> {
                     "{before}--{BOUNDARY}\r\nContent-Range: {}\r\nContent-Type: {MEDIA_TYPE}\r\n\r\n",
                     content_range(range, total)
                 ));
-                payload.push_range(range.clone());
+                content.append(range.clone(), &mut payload);
             }
             payload.push(format!("\r\n--{BOUNDARY}--\r\n"));
         }

@@ -1,13 +1,12 @@
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt};
-use hyper::header::{AUTHORIZATION, LOCATION, REFERER, SET_COOKIE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, REFERER, SET_COOKIE};
 use hyper::{Method, StatusCode};
 
 use super::get::not_found;
 use super::site::{MEDIA_TYPE, Site};
 use super::state::Grant;
-use crate::testing::body::Payload;
 use crate::testing::message::{Answer, Request, Service, empty, message, set};
 use crate::testing::query::{Query, unescape};
 use crate::testing::wire::lock;
@@ -118,14 +117,15 @@ fn published(site: &Site, name: &str) -> Answer {
         .strip_suffix(".qcow2")
         .and_then(|number| number.parse::<usize>().ok());
     let content = number.and_then(|number| lock(&site.published).get(number).cloned());
-    let Some((content, file)) =
-        content.and_then(|content| content.open().ok().map(|f| (content, f)))
-    else {
+    let payload = content.and_then(|content| {
+        let mut payload = content.payload().ok()?;
+        content.append(0..content.len(), &mut payload);
+        Some(payload)
+    });
+    let Some(payload) = payload else {
         return not_found();
     };
-    let mut answer = empty(StatusCode::OK, &[(hyper::header::CONTENT_TYPE, MEDIA_TYPE)]);
-    let mut payload = Payload::of_file(file);
-    payload.push_range(0..content.len());
+    let mut answer = empty(StatusCode::OK, &[(CONTENT_TYPE, MEDIA_TYPE)]);
     *answer.body_mut() = payload;
     answer
 }

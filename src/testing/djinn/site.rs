@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 use super::state::State;
 use crate::testing::content::Content;
@@ -20,6 +21,8 @@ pub(super) struct Site {
     pub(super) state: Mutex<State>,
     pub(super) published: Mutex<Vec<Arc<Content>>>,
     pub(super) dir: TempDir,
+    /// The client of download jobs, if there can be one.
+    pub(super) http: OnceCell<Option<reqwest::Client>>,
 }
 
 impl Site {
@@ -36,6 +39,7 @@ impl Site {
             state: Mutex::new(state),
             published: Mutex::default(),
             dir: tempfile::tempdir()?,
+            http: OnceCell::new(),
         })
     }
 
