@@ -21,10 +21,18 @@ const DEFAULT: usize = 0;
 
 /// A Djinn CI server with its images API, on loopback until it is dropped.
 ///
-/// It answers as the real server of the release of 2023-11-05 was seen to, to the order of
-/// JSON keys, with three exceptions: names are unique even under parallel creations, images in
-/// a namespace are as private as others, and `multipart/form-data` uploads are not read: they
-/// get the `303` that the real server gives to a form it cannot read.
+/// It follows what the real server of the release of 2023-11-05 was seen to do, to the order of
+/// JSON keys. Known to differ:
+///
+/// - names are unique even under parallel creations;
+/// - images in a namespace are as private as others, and there are no collaborators;
+/// - `multipart/form-data` uploads are not read: they get the `303` that the real server gives
+///   to a form it cannot read;
+/// - every `Host` is the right one, so that errors are JSON ([`Fault::Html`] gives HTML);
+/// - `download_url` in the query of an upload starts no job;
+/// - there are no webhooks.
+///
+/// [`Fault::Html`]: crate::testing::Fault::Html
 pub struct DjinnServer {
     server: Server,
     site: Arc<Site>,
