@@ -5,6 +5,7 @@ mod client;
 mod content;
 pub mod djinn;
 mod error;
+mod model;
 mod page;
 mod progress;
 mod retry;

@@ -16,8 +16,6 @@ mod model;
 mod name;
 mod wait;
 
-use std::fmt;
-
 pub use content::ContentRequest;
 pub use create_download::CreateDownload;
 pub use create_upload::CreateUpload;
@@ -25,13 +23,14 @@ pub use delete::Delete;
 pub use get::Get;
 pub use list::List;
 pub use model::{
-    Download, DownloadState, Driver, Extra, Image, ImageId, Namespace, NamespaceId, SourceUrl,
-    User, UserId, Visibility,
+    Download, DownloadState, Driver, Image, ImageId, Namespace, NamespaceId, SourceUrl, User,
+    UserId, Visibility,
 };
 pub use name::NamespacePath;
 pub use wait::WaitDownloaded;
 
 pub use crate::client::ClientBuilder;
+pub use crate::model::Extra;
 pub use crate::source::Source;
 
 use crate::client::required_env;
@@ -51,7 +50,7 @@ const QEMU_DISK: &str = "application/x-qemu-disk";
 /// # let _ = images;
 /// # Ok::<(), machine_images::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Client {
     transport: Transport,
 }
@@ -97,26 +96,8 @@ impl ClientBuilder<Client> {
     }
 }
 
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let base = self.transport.base().as_str();
-        f.debug_struct("djinn::Client")
-            .field("base", &base)
-            .finish()
-    }
-}
-
 /// The operations on images; cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Images {
     transport: Transport,
-}
-
-impl fmt::Debug for Images {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let base = self.transport.base().as_str();
-        f.debug_struct("djinn::Images")
-            .field("base", &base)
-            .finish()
-    }
 }

@@ -4,11 +4,10 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::Url;
 
-/// What newer servers add to an entity; it is kept, and written again.
-pub type Extra = Map<String, Value>;
+use crate::model::Extra;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {

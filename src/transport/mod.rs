@@ -8,6 +8,7 @@ mod request;
 mod response;
 mod retry_after;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +54,15 @@ pub(crate) struct Inner {
     pub(crate) max_pages: u64,
     /// What a 404 means to this service.
     pub(crate) not_found: ErrorKind,
+}
+
+/// Says where it goes, and nothing of what it carries.
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("base", &self.0.base.as_str())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Transport {
