@@ -54,7 +54,7 @@ pub enum ErrorKind {
     OutcomeUnknown,
     /// The server sent the request elsewhere, and following would be wrong.
     Redirect,
-    /// The credentials were refused (401).
+    /// The credentials were refused (401); a DevOps Service says so of a missing privilege, too.
     Unauthorized,
     /// The credentials do not allow it (403).
     Forbidden,
@@ -70,7 +70,7 @@ pub enum ErrorKind {
     RateLimited,
     /// The server failed (5xx).
     Server,
-    /// A status that the API does not know.
+    /// A status that the API does not know, or that no request of this client gives cause for.
     UnexpectedStatus,
     /// The answer is of another type than what was asked for, such as JSON where it should be an
     /// image, or HTML where it should be JSON.
@@ -278,6 +278,11 @@ impl Error {
     /// Where the request went, without userinfo and query.
     pub fn url(&self) -> Option<&str> {
         self.0.url.as_deref()
+    }
+
+    /// Whether a server refused it in the API's own form, not something before the server.
+    pub(crate) fn is_from_api(&self) -> bool {
+        matches!(&self.0.cause, Cause::Refused(refusal) if !refusal.from_gateway)
     }
 
     /// How many requests were sent before giving up; 0 if none was.

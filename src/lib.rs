@@ -3,6 +3,7 @@
 
 mod client;
 mod content;
+pub mod devops;
 pub mod djinn;
 mod error;
 mod model;

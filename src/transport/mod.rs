@@ -20,7 +20,7 @@ use url::Url;
 
 pub(crate) use content_range::ContentRange;
 pub(crate) use link::Links;
-pub(crate) use request::{JSON, Request};
+pub(crate) use request::{JSON, Request, check_segment};
 pub(crate) use response::Response;
 pub(crate) use retry_after::http_date;
 
@@ -60,7 +60,7 @@ pub(crate) struct Inner {
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport")
-            .field("base", &self.0.base.as_str())
+            .field("base", &self.base().as_str())
             .finish_non_exhaustive()
     }
 }

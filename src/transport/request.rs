@@ -62,11 +62,7 @@ impl Request {
     ) -> Result<Self> {
         for segment in segments {
             let segment = segment.as_ref();
-            // URLs have no way to write these as names: even percent-encoded they are navigation.
-            if matches!(segment, "" | "." | "..") {
-                let message = format!("{segment:?} cannot be an id in a URL");
-                return Err(Error::invalid(self.operation, message));
-            }
+            check_segment(self.operation, segment)?;
             self.path.push('/');
             self.path.extend(utf8_percent_encode(segment, SEGMENT));
         }
@@ -136,6 +132,16 @@ impl Request {
         url.set_query(self.query.as_deref());
         url
     }
+}
+
+/// Refuses what no URL can carry as the name of one thing.
+pub(crate) fn check_segment(operation: &'static str, segment: &str) -> Result<()> {
+    // Even percent-encoded these are navigation.
+    if matches!(segment, "" | "." | "..") {
+        let message = format!("{segment:?} cannot be an id in a URL");
+        return Err(Error::invalid(operation, message));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
