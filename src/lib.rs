@@ -9,6 +9,7 @@ mod error;
 mod model;
 mod page;
 mod progress;
+pub mod qcow2;
 mod retry;
 mod source;
 #[cfg(feature = "testing")]

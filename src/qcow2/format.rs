@@ -1,0 +1,229 @@
+//! What a file is that is not QCOW2.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// How much of a file [`Format::detect`] looks at: ISO 9660 has its magic farthest in.
+pub(super) const DETECTABLE: u64 = 0x8006;
+
+/// What VHD puts at the end of a file.
+pub(super) const FOOTER: u64 = 512;
+
+/// What kind of file it is, told by its bytes and never by its name.
+///
+/// ```
+/// use machine_images::qcow2::Format;
+/// assert_eq!(Format::detect(b"\xfd7zXZ\0").to_string(), "xz");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Format {
+    /// QCOW2, versions 2 and later.
+    Qcow2,
+    /// QCOW version 1, long obsolete.
+    Qcow,
+    /// QEMU Enhanced Disk, obsolete.
+    Qed,
+    /// A raw LUKS volume.
+    Luks,
+    /// VMware disk, sparse or a text descriptor.
+    Vmdk,
+    /// Virtual PC and Hyper-V disk ("vpc" for QEMU).
+    Vhd,
+    /// Hyper-V disk, second format.
+    Vhdx,
+    /// VirtualBox disk.
+    Vdi,
+    /// Parallels disk.
+    Parallels,
+    /// ISO 9660: a CD or DVD.
+    Iso9660,
+    /// A raw disk with an MBR partition table or boot sector.
+    Mbr,
+    /// A raw disk with a GPT partition table.
+    Gpt,
+    /// Compressed by gzip.
+    Gzip,
+    /// Compressed by xz.
+    Xz,
+    /// Compressed by zstd.
+    Zstd,
+    /// Compressed by bzip2.
+    Bzip2,
+    /// Compressed by LZ4.
+    Lz4,
+    /// A ZIP archive.
+    Zip,
+    /// A tar archive, an OVA perhaps.
+    Tar,
+    /// A web page, such as an error page saved as an image.
+    Html,
+    /// Nothing known: perhaps a raw disk without a partition table.
+    Unknown,
+}
+
+/// Offset, magic, format. The first match wins, so what may be hidden behind another's magic
+/// (an ISO 9660 behind a boot sector) comes first.
+const MAGICS: &[(usize, &[u8], Format)] = &[
+    (0, b"QFI\xfb\0\0\0\x01", Format::Qcow),
+    (0, b"QFI\xfb", Format::Qcow2),
+    (0, b"QED\0", Format::Qed),
+    (0, b"LUKS\xba\xbe", Format::Luks),
+    (0, b"KDMV", Format::Vmdk),
+    (0, b"COWD", Format::Vmdk),
+    (0, b"# Disk DescriptorFile", Format::Vmdk),
+    (0, b"conectix", Format::Vhd),
+    (0, b"vhdxfile", Format::Vhdx),
+    (0x40, b"\x7f\x10\xda\xbe", Format::Vdi),
+    (0, b"WithoutFreeSpace", Format::Parallels),
+    (0, b"WithouFreSpacExt", Format::Parallels),
+    (0, b"\x1f\x8b", Format::Gzip),
+    (0, b"\xfd7zXZ\0", Format::Xz),
+    (0, b"\x28\xb5\x2f\xfd", Format::Zstd),
+    (0, b"BZh", Format::Bzip2),
+    (0, b"\x04\x22\x4d\x18", Format::Lz4),
+    (0, b"PK\x03\x04", Format::Zip),
+    (0, b"<!DOCTYPE html", Format::Html),
+    (0, b"<!doctype html", Format::Html),
+    (0, b"<html", Format::Html),
+    (0, b"<HTML", Format::Html),
+    (257, b"ustar", Format::Tar),
+    (0x8001, b"CD001", Format::Iso9660),
+    (512, b"EFI PART", Format::Gpt),
+    (4096, b"EFI PART", Format::Gpt),
+    (510, b"\x55\xaa", Format::Mbr),
+];
+
+impl Format {
+    /// What a file is whose first bytes these are; 33 KiB are enough for every format.
+    #[must_use]
+    pub fn detect(prefix: &[u8]) -> Self {
+        MAGICS
+            .iter()
+            .find(|(at, magic, _)| {
+                prefix
+                    .get(*at..)
+                    .is_some_and(|rest| rest.starts_with(magic))
+            })
+            .map_or(Self::Unknown, |&(.., format)| format)
+    }
+
+    /// What a file is whose last 512 bytes these are: a VHD of fixed size has its only magic
+    /// there, behind what looks like a raw disk.
+    ///
+    /// ```
+    /// use machine_images::qcow2::Format;
+    /// let footer = [b"conectix".as_slice(), &[0; 504]].concat();
+    /// assert_eq!(Format::detect_footer(&footer), Some(Format::Vhd));
+    /// ```
+    #[must_use]
+    pub fn detect_footer(last: &[u8]) -> Option<Self> {
+        last.starts_with(b"conectix").then_some(Self::Vhd)
+    }
+
+    /// The name in lower case, as [`Display`](fmt::Display) and the JSON have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "qcow2",
+            Self::Qcow => "qcow",
+            Self::Qed => "qed",
+            Self::Luks => "luks",
+            Self::Vmdk => "vmdk",
+            Self::Vhd => "vhd",
+            Self::Vhdx => "vhdx",
+            Self::Vdi => "vdi",
+            Self::Parallels => "parallels",
+            Self::Iso9660 => "iso9660",
+            Self::Mbr => "mbr",
+            Self::Gpt => "gpt",
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+            Self::Bzip2 => "bzip2",
+            Self::Lz4 => "lz4",
+            Self::Zip => "zip",
+            Self::Tar => "tar",
+            Self::Html => "html",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether the first bytes leave open that the file is something else after all.
+    pub(super) const fn is_doubtful(self) -> bool {
+        matches!(self, Self::Mbr | Self::Gpt | Self::Unknown)
+    }
+
+    /// For the sentence "not a QCOW2 image but ...".
+    pub(super) const fn described(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "QCOW2",
+            Self::Qcow => "the obsolete QCOW version 1",
+            Self::Qed => "the obsolete QED",
+            Self::Luks => "a raw LUKS volume",
+            Self::Vmdk => "VMDK (VMware)",
+            Self::Vhd => "VHD (Virtual PC)",
+            Self::Vhdx => "VHDX (Hyper-V)",
+            Self::Vdi => "VDI (VirtualBox)",
+            Self::Parallels => "a Parallels disk",
+            Self::Iso9660 => "ISO 9660",
+            Self::Mbr => "a raw disk with an MBR",
+            Self::Gpt => "a raw disk with a GPT",
+            Self::Gzip => "compressed by gzip",
+            Self::Xz => "compressed by xz",
+            Self::Zstd => "compressed by zstd",
+            Self::Bzip2 => "compressed by bzip2",
+            Self::Lz4 => "compressed by LZ4",
+            Self::Zip => "a ZIP archive",
+            Self::Tar => "a tar archive",
+            Self::Html => "HTML",
+            Self::Unknown => "raw or unknown",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(at: usize, magic: &[u8], also: &[(usize, &[u8])]) -> Vec<u8> {
+        let mut bytes = vec![0; 0x9000];
+        for (at, magic) in also.iter().chain([&(at, magic)]) {
+            bytes[*at..at + magic.len()].copy_from_slice(magic);
+        }
+        bytes
+    }
+
+    #[test]
+    fn every_magic_is_found_at_its_place_within_the_detectable_bytes() {
+        for &(at, magic, format) in MAGICS {
+            assert_eq!(Format::detect(&with(at, magic, &[])), format);
+            assert!((at + magic.len()) as u64 <= DETECTABLE);
+        }
+    }
+
+    #[test]
+    fn a_bootable_iso_is_not_taken_for_a_raw_disk() {
+        let hybrid = with(0x8001, b"CD001", &[(510, b"\x55\xaa")]);
+        assert_eq!(Format::detect(&hybrid), Format::Iso9660);
+    }
+
+    #[test]
+    fn the_protective_mbr_of_a_gpt_is_not_taken_for_an_mbr() {
+        let gpt = with(512, b"EFI PART", &[(510, b"\x55\xaa")]);
+        assert_eq!(Format::detect(&gpt), Format::Gpt);
+    }
+
+    #[test]
+    fn nothing_is_unknown() {
+        assert_eq!(Format::detect(b""), Format::Unknown);
+    }
+}
