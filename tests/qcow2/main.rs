@@ -11,4 +11,5 @@
 
 mod corpus;
 mod incremental;
+mod mutants;
 mod qemu;
