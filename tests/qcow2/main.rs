@@ -12,4 +12,5 @@
 mod corpus;
 mod incremental;
 mod mutants;
+mod oslo;
 mod qemu;
