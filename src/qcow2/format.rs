@@ -207,6 +207,8 @@ mod tests {
         for &(at, magic, format) in MAGICS {
             assert_eq!(Format::detect(&with(at, magic, &[])), format);
             assert!((at + magic.len()) as u64 <= DETECTABLE);
+            let json = serde_json::to_string(&format).unwrap();
+            assert_eq!(json, format!("{:?}", format.as_str()));
         }
     }
 

@@ -50,6 +50,8 @@ mod layout;
 mod policy;
 mod report;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "fs")]
 pub use file::inspect_file;

@@ -69,9 +69,8 @@ macro_rules! codes {
         /// assert_eq!(Code::BackingFile.default_severity(), Severity::Reject);
         /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
-        pub enum Code { $($(#[$doc])* $code,)* }
+        pub enum Code { $($(#[$doc])* #[serde(rename = $name)] $code,)* }
 
         impl Code {
             /// Every code there is.

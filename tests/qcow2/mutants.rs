@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::{env, thread};
 
-use machine_images::qcow2::{Code, Inspection, Inspector, Policy, Report, Severity, Verdict};
+use machine_images::qcow2::{self, Code, Inspection, Inspector, Policy, Report, Severity, Verdict};
 
 use crate::{corpus, qemu};
 
@@ -322,6 +322,32 @@ fn write(path: &Path, bytes: &[u8]) {
     for (number, block) in bytes.chunks(4096).enumerate() {
         if block.iter().any(|&byte| byte != 0) {
             file.write_all_at(block, number as u64 * 4096).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_the_first_64_kib_say_the_whole_image_says() {
+    let Some(images) = originals() else { return };
+    let policy = Policy::default();
+    for number in 0..MUTANTS / 10 {
+        let mutant = Mutant::of(number, &images).applied(&images);
+        let (whole, total) = (inspect(&mutant), mutant.len() as u64);
+        let prefix = &mutant[..mutant.len().min(64 << 10)];
+        for total in [None, Some(total)] {
+            match qcow2::inspect(prefix, total, &policy) {
+                Inspection::NeedMore(range) => assert!(range.end <= 2 << 20, "{number}"),
+                Inspection::Done(report) if report.verdict() == Verdict::Reject => {
+                    assert_eq!(whole.verdict(), Verdict::Reject, "{number}");
+                }
+                // Only what it could not see may be worse.
+                Inspection::Done(report) => assert!(
+                    total.is_none()
+                        || report.has(Code::TableUnread)
+                        || whole.verdict() == Verdict::Accept,
+                    "{number}"
+                ),
+            }
         }
     }
 }
