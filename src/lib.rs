@@ -1,4 +1,14 @@
-//! Typed async client for machine images over HTTP: Djinn CI and DevOps Service v3.
+#![doc = include_str!("../README.md")]
+//!
+//! # Where to look
+//!
+//! - [`djinn`] and [`devops`] have the two clients; both are made by a [`ClientBuilder`].
+//! - [`Content`] is what fetching yields, [`Page`] one page of a list, [`Error`] what can go wrong.
+//! - [`qcow2`] inspects image headers, before anyone trusts them.
+#![cfg_attr(
+    feature = "testing",
+    doc = "- [`testing`] has embedded servers for tests."
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
