@@ -71,7 +71,12 @@ fn a_good_image_has_no_finding() {
 #[test]
 fn each_fault_is_found_by_its_code_and_place() {
     let data_file = extension(0x4441_5441, b"data.raw");
-    let unknown = extension(0x1234_5678, b"");
+    // Up to the end of the first cluster, and not a byte more.
+    let unknown = extension(0x1234_5678, &[0; CLUSTER as usize - 112]);
+    let luks = extension(
+        0x0537_BE77,
+        &[0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 2, 80],
+    );
     let long_format = extension(0xE279_2ACA, &[b'x'; 16]);
     let bitmap_fields = [
         0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0, 0, 0, 0, 2, 0, 0,
@@ -104,10 +109,16 @@ fn each_fault_is_found_by_its_code_and_place() {
         (Code::RefcountBits, 96, &[(99, &[7])]),
         (Code::EncryptionMethod, 32, &[(35, &[3])]),
         (Code::EncryptionHeader, 32, &[(35, &[2])]),
+        (Code::EncryptionHeader, 104, &[(EXTENSIONS, &luks)]),
+        (
+            Code::EncryptionHeader,
+            2 * CLUSTER,
+            &[(35, &[2]), (EXTENSIONS, &luks)],
+        ),
         (
             Code::HeaderExtension,
             104,
-            &[(EXTENSIONS, &[1, 2, 3, 4, 0, 1, 0, 0])],
+            &[(EXTENSIONS, &[1, 2, 3, 4, 0, 0, 0xff, 0x91])],
         ),
         (Code::HeaderExtension, 104, &[(EXTENSIONS, &long_format)]),
         (Code::RefcountTable, 56, &[(59, &[0])]),
