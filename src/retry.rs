@@ -132,6 +132,11 @@ impl Retries {
         Ok(())
     }
 
+    /// How many requests were sent, with the one that is under way.
+    pub(crate) fn sent(&self) -> u32 {
+        self.attempts + 1
+    }
+
     /// Forgets the failures so far: the transfer got further.
     pub(crate) fn reset(&mut self) {
         if self.attempts > 0 {

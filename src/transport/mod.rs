@@ -87,7 +87,7 @@ impl Transport {
         let mut retries = self.0.retry.start();
         loop {
             match self.attempt(&mut request).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => return Ok(response.after(retries.sent())),
                 Err(error) => {
                     let again = may_repeat(&request, &error);
                     retries.wait(error, again).await?;
@@ -105,7 +105,7 @@ impl Transport {
                 Err(error) => Err(error),
             };
             match answer {
-                Ok(response) => return Ok(response),
+                Ok(response) => return Ok(response.after(retries.sent())),
                 Err(error) => {
                     let again = may_repeat(&request, &error);
                     retries.wait(error, again).await?;

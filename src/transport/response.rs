@@ -29,6 +29,7 @@ pub(crate) struct Response {
     status: StatusCode,
     headers: HeaderMap,
     body: Body,
+    attempts: u32,
 }
 
 enum Body {
@@ -51,7 +52,14 @@ impl Response {
             status: answer.status(),
             headers: std::mem::take(answer.headers_mut()),
             body: Body::Open(answer),
+            attempts: 0,
         }
+    }
+
+    /// Notes how many requests were sent for it.
+    pub(super) fn after(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -114,15 +122,27 @@ impl Response {
         serde_json::from_slice(body).map_err(|error| {
             let media_type = self.media_type();
             if media_type == super::JSON || media_type.is_empty() {
-                return self.error(Cause::Decode(Box::new(error)));
+                return self.error(Cause::Decode(self.quotable(error)));
             }
             let message = format!("the answer is {media_type}, not JSON");
             self.error(Cause::Plain(ErrorKind::UnexpectedContent, message))
         })
     }
 
+    /// The error, but in words of its own if it quotes a secret from the answer.
+    fn quotable(&self, error: serde_json::Error) -> Box<dyn std::error::Error + Send + Sync> {
+        let text = error.to_string();
+        let safe = self.transport.0.redact(text.clone(), &self.secrets);
+        match safe == text {
+            true => Box::new(error),
+            false => safe.into(),
+        }
+    }
+
     pub(crate) fn error(&self, cause: Cause) -> Error {
-        Error::new(self.operation, cause).at(&self.url)
+        Error::new(self.operation, cause)
+            .at(&self.url)
+            .after(self.attempts)
     }
 
     /// The answer as an error, with a message of this client's own.
