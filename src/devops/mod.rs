@@ -32,7 +32,7 @@ pub use crate::model::Extra;
 use secrecy::SecretString;
 
 use crate::client::{from_env, required_env};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::transport::Transport;
 
 /// The operations on images; cheap to clone.
@@ -86,14 +86,15 @@ impl Client {
     /// or as in [`ClientBuilder::build`].
     pub fn from_env() -> Result<Self> {
         let builder = Self::builder(required_env("DEVOPS_SERVER")?);
-        let builder = match from_env("DEVOPS_TOKEN") {
-            Some(token) => builder.token(token),
-            None => builder.basic(
-                required_env("DEVOPS_USER")?,
-                required_env("DEVOPS_PASSWORD")?,
-            ),
-        };
-        builder.build()
+        match (from_env("DEVOPS_TOKEN"), from_env("DEVOPS_USER")) {
+            (Some(token), _) => builder.token(token),
+            (None, Some(user)) => builder.basic(user, required_env("DEVOPS_PASSWORD")?),
+            (None, None) => {
+                let why = "neither DEVOPS_TOKEN nor DEVOPS_USER is set";
+                return Err(Error::invalid("build client", why));
+            }
+        }
+        .build()
     }
 }
 
