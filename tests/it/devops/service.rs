@@ -1,0 +1,245 @@
+//! From end to end: on embedded servers of both manners, or on a real one that `DEVOPS_SERVER`
+//! names, with its credentials as for `Client::from_env` and a provider in `DEVOPS_PROVIDER` if
+//! it does not know `ec2`.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use machine_images::devops::{Client, Image, Images, NewImage};
+use machine_images::testing::{Close, DevopsServer, Fault, Policy};
+use machine_images::{ErrorKind, RetryPolicy};
+use reqwest::Method;
+
+fn of(server: &DevopsServer, user: &str, password: &str) -> Images {
+    let policy = RetryPolicy::default().first_delay(Duration::from_millis(1));
+    let client = Client::builder(server.url()).basic(user, password);
+    client.retry(policy).build().unwrap().images()
+}
+
+fn embedded(v2_manner: bool) -> (DevopsServer, Images) {
+    let server = DevopsServer::builder().v2_manner(v2_manner);
+    let server = server.start().unwrap();
+    let (user, password) = server.login();
+    let images = of(&server, user, password);
+    (server, images)
+}
+
+/// The services to be tried. An embedded one lives as long as what comes with it.
+fn services() -> Vec<(Option<DevopsServer>, Images)> {
+    if std::env::var_os("DEVOPS_SERVER").is_some() {
+        return vec![(None, Client::from_env().unwrap().images())];
+    }
+    [false, true]
+        .map(embedded)
+        .map(|(server, images)| (Some(server), images))
+        .into()
+}
+
+fn provider() -> String {
+    std::env::var("DEVOPS_PROVIDER").unwrap_or_else(|_| "ec2".to_owned())
+}
+
+/// An id that nobody else has.
+fn fresh(suffix: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("machine-images-{}-{count}{suffix}", std::process::id())
+}
+
+fn new(id: &str) -> NewImage {
+    NewImage::new(id, provider(), "ec2-user", "debian-12")
+}
+
+fn find(list: Vec<Image>, id: &str) -> Option<Image> {
+    list.into_iter().find(|image| image.id == id)
+}
+
+#[tokio::test]
+async fn the_life_of_an_image() {
+    for (_server, images) in services() {
+        let id = fresh("");
+        let created = images.create(new(&id)).send().await.unwrap();
+        assert!(created.id.is_none_or(|known| known == id.as_str()));
+        assert_eq!(created.message.as_deref(), Some("Created"));
+
+        let shown = images.get(&*id).send().await.unwrap();
+        assert_eq!(shown.id, id.as_str());
+        assert_eq!(shown.provider, provider());
+        assert_eq!(shown.remote_user, "ec2-user");
+        assert_eq!(shown.name, "debian-12");
+
+        let listed = images.list().send().await.unwrap();
+        assert_eq!(find(listed, &id), Some(shown.clone()));
+        let of_provider = images.list().provider(provider()).stream();
+        let of_provider = of_provider.try_collect().await.unwrap();
+        assert_eq!(find(of_provider, &id), Some(shown));
+
+        let update = images.update(&*id).name("debian-13");
+        let updated = update.send().await.unwrap();
+        assert!(updated.image.is_none_or(|image| image.name == "debian-13"));
+        let shown = images.get(&*id).send().await.unwrap();
+        assert_eq!(
+            (&*shown.remote_user, &*shown.name),
+            ("ec2-user", "debian-13")
+        );
+        images
+            .update(&*id)
+            .remote_user("admin")
+            .send()
+            .await
+            .unwrap();
+        let shown = images.get(&*id).send().await.unwrap();
+        assert_eq!((&*shown.remote_user, &*shown.name), ("admin", "debian-13"));
+
+        images.delete(&*id).send().await.unwrap();
+        let error = images.get(&*id).send().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let listed = images.list().send().await.unwrap();
+        assert_eq!(find(listed, &id), None);
+    }
+}
+
+#[tokio::test]
+async fn an_id_may_be_a_path() {
+    for (_server, images) in services() {
+        let id = fresh("/a b/../c?d#e%2F");
+        images.create(new(&id)).send().await.unwrap();
+        assert_eq!(images.get(&*id).send().await.unwrap().id, id.as_str());
+        images.delete(&*id).send().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    for (_server, images) in services() {
+        let id = fresh("");
+        for answer in [
+            images.get(&*id).send().await.map(drop),
+            images.update(&*id).name("x").send().await.map(drop),
+            images.delete(&*id).send().await.map(drop),
+            images.list().provider(&*id).send().await.map(drop),
+        ] {
+            let error = answer.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+            assert!(error.message().is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_service_does_not_take_is_rejected() {
+    for (_server, images) in services() {
+        let id = fresh("");
+        let mut image = new(&id);
+        image.provider = "no-such-provider".to_owned();
+        let error = images.create(image).send().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected);
+        images.create(new(&id)).send().await.unwrap();
+        let error = images.create(new(&id)).send().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected);
+        images.delete(&*id).send().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_login_is_unauthorized() {
+    let (server, _) = embedded(false);
+    let error = of(&server, "root", "wrong").list().send().await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Unauthorized);
+}
+
+#[tokio::test]
+async fn a_login_does_what_its_policies_allow() {
+    let server = DevopsServer::builder()
+        .user("reader", "pw", &[Policy::ReadImages])
+        .user("maker", "pw", &[Policy::CreateImage])
+        .user("breaker", "pw", &[Policy::DeleteImage])
+        .start()
+        .unwrap();
+    for (user, may) in [
+        ("reader", [true, true, false, false, false]),
+        ("maker", [false, false, true, true, false]),
+        ("breaker", [false, false, false, false, true]),
+    ] {
+        server.add_image("ami-1", "ec2", "ec2-user", "debian");
+        let images = of(&server, user, "pw");
+        let answers = [
+            images.list().send().await.map(drop),
+            images.get("ami-1").send().await.map(drop),
+            images.create(new(&fresh(""))).send().await.map(drop),
+            images.update("ami-1").name("x").send().await.map(drop),
+            images.delete("ami-1").send().await.map(drop),
+        ];
+        for (answer, may) in answers.into_iter().zip(may) {
+            match answer {
+                Ok(()) => assert!(may, "{user}"),
+                Err(error) => {
+                    assert!(!may, "{user}: {error}");
+                    assert_eq!(error.kind(), ErrorKind::Unauthorized);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_image_in_use_stays() {
+    for v2_manner in [false, true] {
+        let (server, images) = embedded(v2_manner);
+        server.add_image("ami-1", "ec2", "ec2-user", "debian");
+        server.mark_in_use("ami-1");
+        let error = images.delete("ami-1").send().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected);
+        let message = error.message().unwrap();
+        assert!(message.starts_with("Deleting is forbidden: Image is used in "));
+        assert_eq!(server.images().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_creation_whose_answer_is_lost_is_unknown_and_not_repeated() {
+    let (server, images) = embedded(false);
+    let close = Close::Reset;
+    server.inject(Fault::DropAnswer { close }.on(Method::POST, "/v3/image"));
+    let error = images.create(new("ami-1")).send().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
+    assert!(!error.is_retryable());
+    assert_eq!(server.requests().len(), 1);
+    assert_eq!(images.get("ami-1").send().await.unwrap().name, "debian-12");
+}
+
+#[tokio::test]
+async fn an_update_whose_answer_is_lost_is_sent_again() {
+    let (server, images) = embedded(false);
+    server.add_image("ami-1", "ec2", "ec2-user", "debian");
+    server.inject(Fault::DropAnswer {
+        close: Close::Reset,
+    });
+    let updated = images.update("ami-1").name("x").send().await.unwrap();
+    assert_eq!(updated.image.unwrap().name, "x");
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_deletion_whose_answer_is_lost_is_done() {
+    let (server, images) = embedded(false);
+    server.add_image("ami-1", "ec2", "ec2-user", "debian");
+    server.inject(Fault::DropAnswer {
+        close: Close::Reset,
+    });
+    let deleted = images.delete("ami-1").send().await.unwrap();
+    assert_eq!(deleted.id.unwrap(), "ami-1");
+    assert_eq!(deleted.message, None);
+    assert_eq!(server.images().len(), 0);
+}
+
+#[tokio::test]
+async fn a_list_that_breaks_off_is_asked_for_again() {
+    let (server, images) = embedded(true);
+    server.add_image("ami-1", "ec2", "ec2-user", "debian");
+    let close = Close::Clean;
+    server.inject(Fault::CutResponse { after: 10, close });
+    assert_eq!(images.list().send().await.unwrap().len(), 1);
+    assert_eq!(server.requests().len(), 2);
+}
