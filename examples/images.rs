@@ -6,6 +6,8 @@
 mod args;
 #[path = "images/bar.rs"]
 mod bar;
+#[path = "images/devops.rs"]
+mod devops;
 #[path = "images/djinn.rs"]
 mod djinn;
 #[path = "images/output.rs"]
@@ -24,7 +26,8 @@ async fn main() -> ExitCode {
     let output = Output { json };
     let work = async {
         match service {
-            Service::Djinn(djinn) => djinn::run(djinn, &output).await,
+            Service::Djinn(args) => djinn::run(args, &output).await,
+            Service::Devops(args) => devops::run(args, &output).await,
         }
     };
     let result = tokio::select! {

@@ -189,6 +189,7 @@ pub(crate) enum Cause {
     Decode(#[source] Source),
     #[error("the source of the upload failed")]
     Source(#[source] io::Error),
+    #[cfg(feature = "fs")]
     #[error("{0}")]
     Io(String, #[source] io::Error),
 }
@@ -215,6 +216,7 @@ impl Cause {
             Self::OutcomeUnknown(_) => ErrorKind::OutcomeUnknown,
             Self::Decode(_) => ErrorKind::Decode,
             Self::Source(_) => ErrorKind::Source,
+            #[cfg(feature = "fs")]
             Self::Io(..) => ErrorKind::Io,
         }
     }
@@ -242,6 +244,7 @@ impl Error {
         Self::new(operation, Cause::Plain(kind, message.into()))
     }
 
+    #[cfg(feature = "fs")]
     pub(crate) fn io(operation: &'static str, what: String, error: io::Error) -> Self {
         Self::new(operation, Cause::Io(what, error))
     }
@@ -379,8 +382,8 @@ mod tests {
     #[test]
     fn display_speaks_of_one_level_and_source_of_the_next() {
         let cause = io::Error::other("disk on fire");
-        let error = Error::io("save contents", "cannot write x".into(), cause);
-        assert_eq!(error.to_string(), "save contents: cannot write x");
+        let error = Error::new("upload", Cause::Source(cause));
+        assert_eq!(error.to_string(), "upload: the source of the upload failed");
         assert_eq!(error.source().unwrap().to_string(), "disk on fire");
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Args {
 pub(crate) enum Service {
     /// Images of a Djinn CI server; without a server, of an embedded one.
     Djinn(Djinn),
+    /// Images of a DevOps Service; without a server, of an embedded one.
+    Devops(Devops),
 }
 
 #[derive(clap::Args)]
@@ -89,6 +91,54 @@ pub(crate) struct Content {
     /// The digest that the contents must have.
     #[arg(long, value_name = "HEX")]
     pub(crate) sha256: Option<Digest>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Devops {
+    /// The base URL of the service.
+    #[arg(long, env = "DEVOPS_SERVER", hide_env_values = true)]
+    pub(crate) server: Option<String>,
+    #[arg(long, env = "DEVOPS_USER", hide_env_values = true)]
+    pub(crate) user: Option<String>,
+    #[arg(long, env = "DEVOPS_PASSWORD", hide_env_values = true)]
+    pub(crate) password: Option<String>,
+    /// Instead of a user and a password.
+    #[arg(long, env = "DEVOPS_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: DevopsCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DevopsCommand {
+    /// Every image.
+    List {
+        #[arg(long)]
+        provider: Option<String>,
+    },
+    /// One image.
+    Get { id: String },
+    /// Create.
+    Create {
+        id: String,
+        #[arg(long)]
+        provider: String,
+        #[arg(long)]
+        remote_user: String,
+        #[arg(long)]
+        name: String,
+    },
+    /// Change the remote user, the name or both.
+    #[command(arg_required_else_help = true)]
+    Update {
+        id: String,
+        #[arg(long)]
+        remote_user: Option<String>,
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Delete.
+    Delete { id: String },
 }
 
 /// Ends the program as clap does for wrong usage, with status 2.

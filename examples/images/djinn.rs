@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 
 use super::args::{Content, Djinn, DjinnCommand, wrong_usage};
 use super::bar::Bar;
-use super::output::{Failure, Output, Result, closed};
+use super::output::{Failure, Output, Result, closed, given, note_embedded};
 
 pub(crate) async fn run(args: Djinn, output: &Output) -> Result {
     let (client, _embedded) = client(&args)?;
@@ -57,21 +57,15 @@ pub(crate) async fn run(args: Djinn, output: &Output) -> Result {
         DjinnCommand::Content(args) => content(&images, args, output).await,
         DjinnCommand::Delete { id } => {
             images.delete(id).send().await?;
-            match output.json {
-                true => output.line(&json!({ "deleted": id })),
-                false => writeln!(io::stdout(), "deleted image {id}").map_err(closed),
-            }
+            output.deleted(&id)
         }
     }
 }
 
 /// A client for the server that was named, or else for an embedded one.
 fn client(args: &Djinn) -> Result<(Client, Option<DjinnServer>)> {
-    let Some(server) = args.server.as_ref().filter(|server| !server.is_empty()) else {
-        let _ = writeln!(
-            io::stderr(),
-            "note: no --server and no DJINN_API_SERVER: this is an embedded server, gone when the program ends"
-        );
+    let Some(server) = given(&args.server) else {
+        note_embedded("DJINN_API_SERVER");
         let embedded = DjinnServer::start()
             .map_err(|error| Failure::Io("cannot start a server".into(), error))?;
         let client = Client::builder(embedded.url())
@@ -80,8 +74,8 @@ fn client(args: &Djinn) -> Result<(Client, Option<DjinnServer>)> {
         return Ok((client, Some(embedded)));
     };
     let mut builder = Client::builder(server);
-    if let Some(token) = args.token.as_ref().filter(|token| !token.is_empty()) {
-        builder = builder.token(token.as_str());
+    if let Some(token) = given(&args.token) {
+        builder = builder.token(token);
     }
     Ok((builder.build()?, None))
 }

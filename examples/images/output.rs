@@ -26,6 +26,19 @@ impl From<Error> for Failure {
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
 
+/// Tells that no server was named, before an embedded one is used.
+pub(crate) fn note_embedded(variable: &str) {
+    let _ = writeln!(
+        io::stderr(),
+        "note: no --server and no {variable}: this is an embedded server, gone when the program ends"
+    );
+}
+
+/// What was set to something.
+pub(crate) fn given(argument: &Option<String>) -> Option<&str> {
+    argument.as_deref().filter(|text| !text.is_empty())
+}
+
 /// A failed write to standard output.
 pub(crate) fn closed(error: io::Error) -> Failure {
     match error.kind() {
@@ -71,6 +84,14 @@ impl Output {
             writeln!(out, "{}", line.trim_end()).map_err(closed)?;
         }
         out.flush().map_err(closed)
+    }
+
+    /// What was deleted.
+    pub(crate) fn deleted(&self, id: &(impl Serialize + std::fmt::Display)) -> Result {
+        match self.json {
+            true => self.line(&json!({ "deleted": id })),
+            false => writeln!(io::stdout(), "deleted image {id}").map_err(closed),
+        }
     }
 
     pub(crate) fn failure(&self, failure: &Failure) {

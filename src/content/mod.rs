@@ -10,6 +10,7 @@ use reqwest::header::{
     LAST_MODIFIED, RANGE,
 };
 use reqwest::{Method, StatusCode};
+#[cfg(feature = "fs")]
 use url::Url;
 
 pub use reader::ContentReader;
@@ -52,7 +53,8 @@ pub(crate) struct Part {
 }
 
 impl Location {
-    /// Where the contents are, without secrets.
+    /// Where the contents are.
+    #[cfg(feature = "fs")]
     pub(crate) fn url(&self) -> Result<Url> {
         Ok(self.request()?.url(self.transport.base()))
     }

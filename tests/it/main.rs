@@ -1,5 +1,10 @@
 //! Everything that is tested through the public API, in one binary.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::print_stderr)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::print_stderr
+)]
 // A client without a crypto provider cannot be built.
 #![cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
 

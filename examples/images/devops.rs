@@ -1,0 +1,119 @@
+//! The commands for a DevOps Service.
+
+use futures::TryStreamExt;
+use machine_images::devops::{Client, Image, Images, NewImage};
+use machine_images::testing::DevopsServer;
+use serde_json::json;
+
+use super::args::{Devops, DevopsCommand};
+use super::output::{Failure, Output, Result, given, note_embedded};
+
+pub(crate) async fn run(args: Devops, output: &Output) -> Result {
+    let (client, _embedded) = client(&args)?;
+    let images = client.images();
+    match args.command {
+        DevopsCommand::List { provider } => list(&images, provider, output).await,
+        DevopsCommand::Get { id } => show(output, &images.get(id).send().await?),
+        DevopsCommand::Create {
+            id,
+            provider,
+            remote_user,
+            name,
+        } => {
+            let image = NewImage::new(id.as_str(), provider, remote_user, name);
+            let created = images.create(image).send().await?;
+            // Version 2 of the service does not say the id.
+            let created_id = created.id.as_ref().map_or(id, ToString::to_string);
+            let message = created.message.unwrap_or_default();
+            output.object(
+                &json!({ "id": created_id, "message": message }),
+                &[("id", created_id.clone()), ("message", message.clone())],
+            )
+        }
+        DevopsCommand::Update {
+            id,
+            remote_user,
+            name,
+        } => {
+            let mut update = images.update(id.as_str());
+            if let Some(user) = remote_user {
+                update = update.remote_user(user);
+            }
+            if let Some(name) = name {
+                update = update.name(name);
+            }
+            match update.send().await?.image {
+                Some(image) => show(output, &image),
+                // Version 2 of the service does not send it.
+                None => show(output, &images.get(id).send().await?),
+            }
+        }
+        DevopsCommand::Delete { id } => {
+            images.delete(id.as_str()).send().await?;
+            output.deleted(&id)
+        }
+    }
+}
+
+/// A client for the server that was named, or else for an embedded one.
+fn client(args: &Devops) -> Result<(Client, Option<DevopsServer>)> {
+    let Some(server) = given(&args.server) else {
+        note_embedded("DEVOPS_SERVER");
+        let embedded = DevopsServer::start()
+            .map_err(|error| Failure::Io("cannot start a server".into(), error))?;
+        let (user, password) = embedded.login();
+        let client = Client::builder(embedded.url()).basic(user, password);
+        return Ok((client.build()?, Some(embedded)));
+    };
+    let mut builder = Client::builder(server);
+    if let Some(token) = given(&args.token) {
+        builder = builder.token(token);
+    } else if let Some(user) = given(&args.user) {
+        builder = builder.basic(user, args.password.clone().unwrap_or_default());
+    }
+    Ok((builder.build()?, None))
+}
+
+async fn list(images: &Images, provider: Option<String>, output: &Output) -> Result {
+    let mut list = images.list();
+    if let Some(provider) = provider {
+        list = list.provider(provider);
+    }
+    let mut all = list.stream();
+    let head = ["ID", "PROVIDER", "REMOTE USER", "NAME"].map(String::from);
+    let mut rows = vec![head.to_vec()];
+    while let Some(image) = all.try_next().await? {
+        if output.json {
+            output.line(&image)?;
+            continue;
+        }
+        let Image {
+            id,
+            provider,
+            remote_user,
+            name,
+            ..
+        } = image;
+        rows.push(vec![id.to_string(), provider, remote_user, name]);
+    }
+    match output.json {
+        true => Ok(()),
+        false => output.table(&rows),
+    }
+}
+
+fn show(output: &Output, image: &Image) -> Result {
+    output.object(
+        image,
+        &[
+            ("id", image.id.to_string()),
+            ("provider", image.provider.clone()),
+            ("remote user", image.remote_user.clone()),
+            ("name", image.name.clone()),
+            (
+                "bootstrap template",
+                image.bootstrap_template.clone().unwrap_or_default(),
+            ),
+        ],
+    )
+}
