@@ -1,7 +1,7 @@
-//! Serves an embedded Djinn CI server until it is interrupted, for trying out the `images`
-//! program.
+//! Serves an embedded Djinn CI server and an embedded DevOps Service until it is interrupted, for
+//! trying out the `images` program.
 //!
-//! `cargo run --example serve [PORT]`
+//! `cargo run --example serve`, then in another shell the lines that it prints.
 
 #![allow(
     clippy::print_stdout,
@@ -11,18 +11,21 @@
 
 use std::error::Error;
 
-use machine_images::testing::DjinnServer;
+use machine_images::testing::{DevopsServer, DjinnServer};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::args().nth(1).map_or(Ok(0), |text| text.parse())?;
-    let server = DjinnServer::builder()
-        .bind(([127, 0, 0, 1], port))
-        .start()?;
+    let djinn = DjinnServer::start()?;
     println!(
         "export DJINN_API_SERVER={} DJINN_TOKEN={}",
-        server.url(),
-        server.token()
+        djinn.url(),
+        djinn.token()
+    );
+    let devops = DevopsServer::start()?;
+    let (user, password) = devops.login();
+    println!(
+        "export DEVOPS_SERVER={} DEVOPS_USER={user} DEVOPS_PASSWORD={password}",
+        devops.url()
     );
     eprintln!("serving until Ctrl-C");
     tokio::signal::ctrl_c().await?;

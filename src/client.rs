@@ -15,6 +15,8 @@ use crate::transport::{Inner, Timeouts, Transport, public_url};
 
 const OPERATION: &str = "build client";
 
+const POOL_IDLE: Duration = Duration::from_secs(20);
+
 /// Builds a client: where the server is, who asks, and how long to wait.
 ///
 /// | setting | default |
@@ -164,7 +166,9 @@ impl<C> ClientBuilder<C> {
         let mut http = match self.http {
             // What a foreign builder may bring is undone; `None` cannot be set again.
             Some(http) => http.timeout(Duration::MAX).read_timeout(Duration::MAX),
-            None => reqwest::Client::builder(),
+            // Servers close idle connections, and a creation sent into one that is being closed
+            // has an unknown outcome.
+            None => reqwest::Client::builder().pool_idle_timeout(POOL_IDLE),
         }
         .user_agent(&self.user_agent)
         .connect_timeout(self.connect_timeout)

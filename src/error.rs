@@ -260,6 +260,12 @@ impl Error {
         self
     }
 
+    /// The same of a call that must not be repeated, and may have been done.
+    pub(crate) fn outcome_unknown(mut self) -> Self {
+        self.0.cause = Cause::OutcomeUnknown(Box::new(self.0.cause));
+        self
+    }
+
     /// What a program can act on.
     pub fn kind(&self) -> ErrorKind {
         self.0.cause.kind()

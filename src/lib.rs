@@ -14,6 +14,7 @@
 mod client;
 mod content;
 pub mod devops;
+mod digest;
 pub mod djinn;
 mod error;
 mod model;
@@ -27,9 +28,10 @@ pub mod testing;
 mod transport;
 
 pub use client::ClientBuilder;
-pub use content::{Content, ContentReader};
 #[cfg(feature = "fs")]
-pub use content::{Digest, Saved};
+pub use content::Saved;
+pub use content::{Content, ContentReader};
+pub use digest::Digest;
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use page::Page;
 pub use progress::{Phase, Progress, Report};

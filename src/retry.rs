@@ -86,6 +86,11 @@ impl RetryPolicy {
         self
     }
 
+    /// How often something is repeated at most.
+    pub(crate) fn most(&self) -> usize {
+        self.retries
+    }
+
     pub(crate) fn start(&self) -> Retries {
         Retries {
             delays: ExponentialBuilder::default()

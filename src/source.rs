@@ -75,6 +75,31 @@ impl Source {
         !matches!(self.0, Kind::Reader(..) | Kind::Stream(..))
     }
 
+    /// The same source once more, if it can be read again.
+    pub(crate) fn again(&self) -> Option<Self> {
+        match &self.0 {
+            Kind::Bytes(bytes) => Some(Self(Kind::Bytes(bytes.clone()))),
+            #[cfg(feature = "fs")]
+            Kind::File(path) => Some(Self(Kind::File(path.clone()))),
+            Kind::Reader(..) | Kind::Stream(..) => None,
+        }
+    }
+
+    /// Its length, as far as that is known before it is read.
+    pub(crate) async fn length(&self) -> Option<u64> {
+        match &self.0 {
+            Kind::Bytes(bytes) => Some(bytes.len() as u64),
+            #[cfg(feature = "fs")]
+            Kind::File(path) => {
+                let path = path.clone();
+                let metadata = tokio::task::spawn_blocking(|| std::fs::metadata(path));
+                Some(metadata.await.ok()?.ok()?.len())
+            }
+            Kind::Reader(_, length) => Some(*length),
+            Kind::Stream(_, length) => *length,
+        }
+    }
+
     /// Opens the source, and gives what is needed to open it again if that is possible.
     pub(crate) async fn open(self) -> io::Result<(Opened, Option<Self>)> {
         let (length, chunks, again) = match self.0 {

@@ -15,7 +15,7 @@ use url::Url;
 
 pub use reader::ContentReader;
 #[cfg(feature = "fs")]
-pub use save::{Digest, Saved};
+pub use save::Saved;
 #[cfg(feature = "fs")]
 pub(crate) use save::{Options, save};
 pub use stream::Content;

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use super::{ImageId, Images, QEMU_DISK};
 use crate::content::{Content, Location, Span};
 #[cfg(feature = "fs")]
-use crate::content::{Digest, Options, Saved, save};
+use crate::content::{Options, Saved, save};
+#[cfg(feature = "fs")]
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::progress::{Meter, Phase, Progress};
 use crate::transport::Transport;

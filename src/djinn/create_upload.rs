@@ -3,8 +3,9 @@
 use reqwest::Method;
 
 use super::name::check_name;
-use super::{Image, Images, NamespacePath, QEMU_DISK, Source};
-use crate::error::Result;
+use super::{Image, Images, NamespacePath, QEMU_DISK, Source, reconcile};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Meter, Phase, Progress};
 use crate::transport::{Request, Transport};
 
@@ -38,11 +39,15 @@ impl Images {
         source: impl Into<Source>,
     ) -> CreateUpload {
         CreateUpload {
-            transport: self.transport.clone(),
-            name: name.into(),
+            target: Target {
+                transport: self.transport.clone(),
+                name: name.into(),
+                namespace: None,
+            },
             source: source.into(),
-            namespace: None,
             meter: Meter::default(),
+            reconcile: false,
+            sha256: None,
         }
     }
 }
@@ -50,23 +55,50 @@ impl Images {
 /// Creates an image by upload: see [`Images::create_upload`].
 #[must_use = "nothing is sent before `send`"]
 pub struct CreateUpload {
-    transport: Transport,
-    name: String,
+    target: Target,
     source: Source,
-    namespace: Option<NamespacePath>,
     meter: Meter,
+    reconcile: bool,
+    sha256: Option<Digest>,
+}
+
+/// Where an image is to be.
+pub(super) struct Target {
+    pub(super) transport: Transport,
+    pub(super) name: String,
+    pub(super) namespace: Option<NamespacePath>,
 }
 
 impl CreateUpload {
     /// Puts the image in a namespace, which is created if it is one's own and does not exist.
     pub fn namespace(mut self, namespace: NamespacePath) -> Self {
-        self.namespace = Some(namespace);
+        self.target.namespace = Some(namespace);
         self
     }
 
     /// Is told how many bytes have been sent.
     pub fn progress(mut self, listener: impl Progress) -> Self {
         self.meter = Meter::new(Phase::Upload, listener);
+        self
+    }
+
+    /// Whether to find out what came of an upload whose answer was lost, instead of
+    /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown).
+    ///
+    /// Then the image is looked for by its name and namespace, for as long as the server may take
+    /// to copy it, and its length compared. If there is none, and the source can be read again, it
+    /// is uploaded again. That a server which was given time does not have the image later all the
+    /// same is a guess.
+    pub fn reconcile(mut self, reconcile: bool) -> Self {
+        self.reconcile = reconcile;
+        self
+    }
+
+    /// The digest of the contents, for [`reconcile`](Self::reconcile) to compare as well, which
+    /// fetches them.
+    pub fn reconcile_sha256(mut self, digest: Digest) -> Self {
+        self.reconcile = true;
+        self.sha256 = Some(digest);
         self
     }
 
@@ -87,17 +119,54 @@ impl CreateUpload {
     /// [`TooLarge`](crate::ErrorKind::TooLarge);
     /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks before the
     /// answer: the server may have created the image or not.
-    pub async fn send(self) -> Result<Image> {
-        check_name(OPERATION, &self.name)?;
+    pub async fn send(mut self) -> Result<Image> {
+        check_name(OPERATION, &self.target.name)?;
+        if !self.reconcile {
+            return self.target.upload(self.source, self.meter).await;
+        }
+        let length = self.source.length().await;
+        let mut repeated = false;
+        for _ in 0..=self.target.transport.retry().most() {
+            let again = self.source.again();
+            let answer = self.target.upload(self.source, self.meter.clone()).await;
+            let error = match answer {
+                Err(error) if error.kind() == ErrorKind::OutcomeUnknown => error,
+                // The one before has made it after all.
+                Err(error) if repeated && is_taken(&error) => error,
+                answer => return answer,
+            };
+            match reconcile::find(&self.target, length, self.sha256).await {
+                Ok(Some(image)) => return Ok(image),
+                Ok(None) => {}
+                Err(_) => return Err(error),
+            }
+            match again {
+                Some(source) => self.source = source,
+                None => return Err(error),
+            }
+            repeated = true;
+        }
+        self.target.upload(self.source, self.meter).await
+    }
+}
+
+impl Target {
+    async fn upload(&self, source: Source, meter: Meter) -> Result<Image> {
         let mut request = Request::new(OPERATION, Method::POST)
             .path(["images"])?
             .query("name", &self.name);
         if let Some(namespace) = &self.namespace {
             request = request.query("namespace", &namespace.to_string());
         }
-        let request = request.upload(self.source, self.meter.clone(), QEMU_DISK);
+        let request = request.upload(source, meter.clone(), QEMU_DISK);
         let answer = self.transport.fetch(request).await?;
-        self.meter.finish();
+        meter.finish();
         answer.json()
     }
+}
+
+fn is_taken(error: &Error) -> bool {
+    error
+        .fields()
+        .is_some_and(|fields| fields.contains_key("name"))
 }

@@ -14,6 +14,7 @@ mod get;
 mod list;
 mod model;
 mod name;
+mod reconcile;
 mod wait;
 
 pub use content::ContentRequest;

@@ -46,6 +46,11 @@ impl Sending {
         self.with(|state| (state.moved, state.done))
     }
 
+    /// Whether all was handed to the connection.
+    pub(crate) fn is_done(&self) -> bool {
+        self.with(|state| state.done)
+    }
+
     /// What the source failed with.
     pub(crate) fn take_failure(&self) -> Option<io::Error> {
         self.with(|state| state.failure.take())

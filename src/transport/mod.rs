@@ -7,15 +7,16 @@ mod link;
 mod request;
 mod response;
 mod retry_after;
+mod send;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{Either, select};
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue, LOCATION};
+use reqwest::header::{HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
+use tracing::{Instrument, Span, debug_span, field};
 use url::Url;
 
 pub(crate) use content_range::ContentRange;
@@ -24,10 +25,8 @@ pub(crate) use request::{JSON, Request, check_segment};
 pub(crate) use response::Response;
 pub(crate) use retry_after::http_date;
 
-use crate::error::{Cause, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::retry::RetryPolicy;
-use body::{Sending, UploadBody};
-use request::Payload;
 
 /// Redirects of one request that are followed within the origin.
 const MAX_REDIRECTS: usize = 10;
@@ -83,26 +82,27 @@ impl Transport {
     }
 
     /// Sends the request and leaves the body of the answer to be read.
-    pub(crate) async fn open(&self, mut request: Request) -> Result<Response> {
-        let mut retries = self.0.retry.start();
-        loop {
-            match self.attempt(&mut request).await {
-                Ok(response) => return Ok(response.after(retries.sent())),
-                Err(error) => {
-                    let again = may_repeat(&request, &error);
-                    retries.wait(error, again).await?;
-                }
-            }
-        }
+    pub(crate) async fn open(&self, request: Request) -> Result<Response> {
+        let span = operation_span(&request);
+        self.repeat(request, false).instrument(span).await
     }
 
     /// Sends the request and reads the answer's body, too; one that breaks counts as no answer.
-    pub(crate) async fn fetch(&self, mut request: Request) -> Result<Response> {
+    pub(crate) async fn fetch(&self, request: Request) -> Result<Response> {
+        let span = operation_span(&request);
+        self.repeat(request, true).instrument(span).await
+    }
+
+    async fn repeat(&self, mut request: Request, read: bool) -> Result<Response> {
         let mut retries = self.0.retry.start();
         loop {
-            let answer = match self.attempt(&mut request).await {
-                Ok(response) => response.read().await,
-                Err(error) => Err(error),
+            let answer = match self.attempt(&mut request, retries.sent()).await {
+                Ok(response) if read => response.read().await.map_err(|error| {
+                    // It was done, but what came of it is lost.
+                    let lost = !request.is_idempotent() && error.is_retryable();
+                    if lost { error.outcome_unknown() } else { error }
+                }),
+                answer => answer,
             };
             match answer {
                 Ok(response) => return Ok(response.after(retries.sent())),
@@ -114,10 +114,11 @@ impl Transport {
         }
     }
 
-    async fn attempt(&self, request: &mut Request) -> Result<Response> {
+    async fn attempt(&self, request: &mut Request, sent: u32) -> Result<Response> {
         let mut url = request.url(&self.0.base);
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.send_once(request, &url).await?;
+            let span = attempt_span(request, &url, sent);
+            let response = self.exchange(request, &url).instrument(span).await?;
             let Some(target) = redirect(&response) else {
                 return response.checked().await;
             };
@@ -125,101 +126,6 @@ impl Transport {
         }
         let message = format!("more than {MAX_REDIRECTS} redirects");
         Err(Error::plain(request.operation, ErrorKind::Redirect, message).at(&url))
-    }
-
-    async fn send_once(&self, request: &mut Request, url: &Url) -> Result<Response> {
-        let (operation, method) = (request.operation, request.method.clone());
-        let mut outgoing = reqwest::Request::new(method, url.clone());
-        outgoing.headers_mut().clone_from(&request.headers);
-        if let Some(authorization) = &self.0.authorization {
-            outgoing
-                .headers_mut()
-                .insert(AUTHORIZATION, authorization.clone());
-        }
-        let sending = match &mut request.body {
-            Payload::None => Sending::done(),
-            Payload::Bytes(bytes) => {
-                *outgoing.body_mut() = Some(bytes.clone().into());
-                Sending::done()
-            }
-            Payload::Upload(source, meter) => {
-                let opened = match source.take() {
-                    Some(source) => source.open().await,
-                    None => Err(std::io::Error::other("the source can be read only once")),
-                };
-                let (opened, again) =
-                    opened.map_err(|error| Error::new(operation, Cause::Source(error)))?;
-                *source = again;
-                if let Some(length) = opened.length {
-                    outgoing
-                        .headers_mut()
-                        .insert(CONTENT_LENGTH, HeaderValue::from(length));
-                }
-                let (body, sending) = UploadBody::new(opened, meter.clone());
-                *outgoing.body_mut() = Some(reqwest::Body::wrap(body));
-                sending
-            }
-        };
-        let answer = self.watch(self.0.http.execute(outgoing), &sending).await;
-        let failure = sending.take_failure();
-        let cause = match (answer, failure) {
-            (_, Some(error)) => Cause::Source(error),
-            (Ok(answer), None) => {
-                // A success for bytes that were never sent is no success.
-                if answer.status().is_success() && !sending.progress().1 {
-                    Cause::OutcomeUnknown("the server answered before it had the image".into())
-                } else {
-                    return Ok(Response::new(self, request, url, answer));
-                }
-            }
-            (Err(Interrupted::Timeout(cause)), None) if request.is_idempotent() => cause,
-            (Err(Interrupted::Timeout(cause)), None) => {
-                Cause::OutcomeUnknown(cause.to_string().into())
-            }
-            (Err(Interrupted::Http(error)), None) => {
-                let connecting = error.is_connect() || error.is_builder();
-                let error = Box::new(error.without_url());
-                match connecting {
-                    true => Cause::Connect(error),
-                    false if request.is_idempotent() => Cause::Broken(error),
-                    false => Cause::OutcomeUnknown(error),
-                }
-            }
-        };
-        Err(Error::new(operation, cause).at(url))
-    }
-
-    /// Waits for the answer's head: as long as the request's body moves, and then for the response
-    /// timeout. There is no limit on the whole.
-    async fn watch(
-        &self,
-        answer: impl Future<Output = reqwest::Result<reqwest::Response>>,
-        sending: &Sending,
-    ) -> Result<reqwest::Response, Interrupted> {
-        let Timeouts { response, stall } = self.0.timeouts;
-        let mut answer = std::pin::pin!(answer);
-        loop {
-            let (moved, done) = sending.progress();
-            let limit = if done { response } else { stall };
-            let left = limit.saturating_sub(moved.elapsed());
-            let sleep = std::pin::pin!(tokio::time::sleep(left));
-            match select(answer.as_mut(), sleep).await {
-                Either::Left((answer, _)) => return answer.map_err(Interrupted::Http),
-                Either::Right(_) if sending.progress() == (moved, done) => {
-                    let what = if done {
-                        ErrorKind::Timeout
-                    } else {
-                        ErrorKind::Stalled
-                    };
-                    let message = match done {
-                        true => format!("no answer within {response:?}"),
-                        false => format!("the upload did not move for {stall:?}"),
-                    };
-                    return Err(Interrupted::Timeout(Cause::Plain(what, message)));
-                }
-                Either::Right(_) => {}
-            }
-        }
     }
 
     /// Where a redirect leads, if it may be followed.
@@ -236,10 +142,24 @@ impl Transport {
     }
 }
 
-/// Why no answer came.
-enum Interrupted {
-    Timeout(Cause),
-    Http(reqwest::Error),
+/// The span of one call, whatever it sends.
+fn operation_span(request: &Request) -> Span {
+    debug_span!("operation", name = request.operation)
+}
+
+/// The span of one request, its fields named as OpenTelemetry names them for HTTP clients.
+fn attempt_span(request: &Request, url: &Url, sent: u32) -> Span {
+    debug_span!(
+        "request",
+        "http.request.method" = %request.method,
+        "server.address" = url.host_str(),
+        "server.port" = url.port_or_known_default(),
+        "url.full" = public_url(url),
+        // As sent() counts the one that is about to go out.
+        "http.request.resend_count" = sent.saturating_sub(1),
+        "http.response.status_code" = field::Empty,
+        "error.type" = field::Empty,
+    )
 }
 
 /// The target of a redirect. 304 and the like are none.

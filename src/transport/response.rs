@@ -30,6 +30,8 @@ pub(crate) struct Response {
     headers: HeaderMap,
     body: Body,
     attempts: u32,
+    /// The server has all it needs to have done what must not be done twice.
+    may_be_done: bool,
 }
 
 enum Body {
@@ -43,6 +45,7 @@ impl Response {
         request: &Request,
         url: &Url,
         mut answer: reqwest::Response,
+        may_be_done: bool,
     ) -> Self {
         Self {
             transport: transport.clone(),
@@ -53,6 +56,7 @@ impl Response {
             headers: std::mem::take(answer.headers_mut()),
             body: Body::Open(answer),
             attempts: 0,
+            may_be_done,
         }
     }
 
@@ -200,9 +204,14 @@ impl Response {
         fields: Option<FieldErrors>,
         from_api: bool,
     ) -> Refusal {
-        let not_found = self.status == StatusCode::NOT_FOUND;
+        let kind = match self.status.as_u16() {
+            404 => Some(self.transport.0.not_found),
+            // A proxy that waited in vain says nothing of what the server does.
+            502 | 504 if self.may_be_done => Some(ErrorKind::OutcomeUnknown),
+            _ => None,
+        };
         Refusal {
-            kind: not_found.then_some(self.transport.0.not_found),
+            kind,
             status: self.status.as_u16(),
             message,
             fields,

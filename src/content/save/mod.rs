@@ -1,6 +1,5 @@
 //! Contents saved to a file: beside it first, in one or several ranges, and never half done.
 
-mod digest;
 mod journal;
 mod ledger;
 mod part;
@@ -15,9 +14,8 @@ use std::time::{Duration, Instant};
 use futures::future::{Either, select};
 use tokio::sync::oneshot;
 
-pub use digest::Digest;
-
 use super::Location;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
 use part::PartFile;

@@ -12,8 +12,9 @@ use tokio::sync::watch;
 use super::ledger::{Ledger, SEGMENT};
 use super::part::{Found, PartFile};
 use super::spans::Spans;
-use super::{Digest, Options, journal};
+use super::{Options, journal};
 use crate::content::{Location, Part, Span};
+use crate::digest::Digest;
 use crate::error::{Cause, Error, ErrorKind, Result};
 
 /// What a second connection must have to do before it is made.

@@ -4,6 +4,7 @@
 mod djinn;
 mod list;
 mod qemu;
+mod reconcile;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,0 +1,121 @@
+//! One request and the head of its answer.
+
+use futures::future::{Either, select};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue};
+use tracing::Span;
+use url::Url;
+
+use super::body::{Sending, UploadBody};
+use super::request::Payload;
+use super::{Request, Response, Timeouts, Transport};
+use crate::error::{Cause, Error, ErrorKind, Result};
+
+/// Why no answer came.
+enum Interrupted {
+    Timeout(ErrorKind, String),
+    Http(reqwest::Error),
+}
+
+impl Transport {
+    pub(super) async fn exchange(&self, request: &mut Request, url: &Url) -> Result<Response> {
+        let mut outgoing = reqwest::Request::new(request.method.clone(), url.clone());
+        let headers = outgoing.headers_mut();
+        headers.clone_from(&request.headers);
+        if let Some(authorization) = &self.0.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        let sending = attach(request, &mut outgoing).await?;
+        let answer = self.watch(self.0.http.execute(outgoing), &sending).await;
+        let span = Span::current();
+        let cause = match (answer, sending.take_failure()) {
+            (_, Some(error)) => Cause::Source(error),
+            // A success for bytes that were never sent is no success.
+            (Ok(answer), None) if answer.status().is_success() && !sending.is_done() => {
+                Cause::OutcomeUnknown("the server answered before it had everything".into())
+            }
+            (Ok(answer), None) => {
+                span.record("http.response.status_code", answer.status().as_u16());
+                let may_be_done = !request.is_idempotent() && sending.is_done();
+                return Ok(Response::new(self, request, url, answer, may_be_done));
+            }
+            (Err(interrupted), None) => cause(interrupted, request),
+        };
+        let error = Error::new(request.operation, cause).at(url);
+        span.record("error.type", error.kind().as_str());
+        Err(error)
+    }
+
+    /// Waits for the answer's head: as long as the request's body moves, and then for the response
+    /// timeout. There is no limit on the whole.
+    async fn watch(
+        &self,
+        answer: impl Future<Output = reqwest::Result<reqwest::Response>>,
+        sending: &Sending,
+    ) -> Result<reqwest::Response, Interrupted> {
+        let Timeouts { response, stall } = self.0.timeouts;
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            let (moved, done) = sending.progress();
+            let limit = if done { response } else { stall };
+            let left = limit.saturating_sub(moved.elapsed());
+            let sleep = std::pin::pin!(tokio::time::sleep(left));
+            match select(answer.as_mut(), sleep).await {
+                Either::Left((answer, _)) => return answer.map_err(Interrupted::Http),
+                Either::Right(_) if sending.progress() != (moved, done) => {}
+                Either::Right(_) if done => {
+                    let message = format!("no answer within {response:?}");
+                    return Err(Interrupted::Timeout(ErrorKind::Timeout, message));
+                }
+                Either::Right(_) => {
+                    let message = format!("the upload did not move for {stall:?}");
+                    return Err(Interrupted::Timeout(ErrorKind::Stalled, message));
+                }
+            }
+        }
+    }
+}
+
+/// Gives the request its body.
+async fn attach(request: &mut Request, outgoing: &mut reqwest::Request) -> Result<Sending> {
+    match &mut request.body {
+        Payload::None => Ok(Sending::done()),
+        Payload::Bytes(bytes) => {
+            *outgoing.body_mut() = Some(bytes.clone().into());
+            Ok(Sending::done())
+        }
+        Payload::Upload(source, meter) => {
+            let opened = match source.take() {
+                Some(source) => source.open().await,
+                None => Err(std::io::Error::other("the source can be read only once")),
+            };
+            let (opened, again) =
+                opened.map_err(|error| Error::new(request.operation, Cause::Source(error)))?;
+            *source = again;
+            if let Some(length) = opened.length {
+                let headers = outgoing.headers_mut();
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            let (body, sending) = UploadBody::new(opened, meter.clone());
+            *outgoing.body_mut() = Some(reqwest::Body::wrap(body));
+            Ok(sending)
+        }
+    }
+}
+
+fn cause(interrupted: Interrupted, request: &Request) -> Cause {
+    match interrupted {
+        Interrupted::Timeout(kind, message) if request.is_idempotent() => {
+            Cause::Plain(kind, message)
+        }
+        Interrupted::Timeout(_, message) => Cause::OutcomeUnknown(message.into()),
+        Interrupted::Http(error) => {
+            let never_sent = error.is_connect() || error.is_builder();
+            let error = Box::new(error.without_url());
+            match never_sent {
+                true => Cause::Connect(error),
+                false if request.is_idempotent() => Cause::Broken(error),
+                false => Cause::OutcomeUnknown(error),
+            }
+        }
+    }
+}
