@@ -37,11 +37,13 @@ const POOL_IDLE: Duration = Duration::from_secs(20);
 /// use std::time::Duration;
 /// use machine_images::djinn;
 ///
+/// # fn example() -> machine_images::Result<()> {
 /// let client = djinn::Client::builder("https://api.djinn-ci.com")
 ///     .token("1a2b3c")
 ///     .stall_timeout(Duration::from_secs(20))
 ///     .build()?;
-/// # Ok::<(), machine_images::Error>(())
+/// # Ok(())
+/// # }
 /// ```
 #[must_use]
 pub struct ClientBuilder<C> {

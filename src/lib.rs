@@ -1,4 +1,9 @@
-#![doc = include_str!("../README.md")]
+// The README's program needs files.
+#![cfg_attr(feature = "fs", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "fs"),
+    doc = "Typed async client for machine images over HTTP."
+)]
 //!
 //! # Where to look
 //!

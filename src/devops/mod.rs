@@ -50,12 +50,14 @@ pub struct Images {
 /// ```
 /// use machine_images::devops;
 ///
+/// # fn example() -> machine_images::Result<()> {
 /// let client = devops::Client::builder("https://devops.example.org")
 ///     .basic("gordon", "secret")
 ///     .build()?;
 /// let images = client.images();
 /// # let _ = images;
-/// # Ok::<(), machine_images::Error>(())
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {

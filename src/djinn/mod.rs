@@ -46,10 +46,12 @@ const QEMU_DISK: &str = "application/x-qemu-disk";
 /// ```
 /// use machine_images::djinn;
 ///
+/// # fn example() -> machine_images::Result<()> {
 /// let client = djinn::Client::builder("https://api.djinn-ci.com").token("1a2b3c").build()?;
 /// let images = client.images();
 /// # let _ = images;
-/// # Ok::<(), machine_images::Error>(())
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
