@@ -207,6 +207,8 @@ impl Cause {
                 413 => ErrorKind::TooLarge,
                 416 => ErrorKind::Range,
                 429 => ErrorKind::RateLimited,
+                // It leads nowhere: a 304 is an answer to a condition that was never set.
+                304 => ErrorKind::UnexpectedStatus,
                 300..=399 => ErrorKind::Redirect,
                 500..=599 => ErrorKind::Server,
                 _ => ErrorKind::UnexpectedStatus,
