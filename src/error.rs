@@ -251,9 +251,9 @@ impl Error {
         Self::new(operation, Cause::Io(what, error))
     }
 
-    /// Names the URL, without what may be secret in it: userinfo, query and fragment.
-    pub(crate) fn at(mut self, url: &url::Url) -> Self {
-        self.0.url = Some(crate::transport::public_url(url));
+    /// Names the URL, in which nothing may be secret any more.
+    pub(crate) fn at(mut self, public_url: String) -> Self {
+        self.0.url = Some(public_url);
         self
     }
 

@@ -117,7 +117,8 @@ impl Transport {
     async fn attempt(&self, request: &mut Request, sent: u32) -> Result<Response> {
         let mut url = request.url(&self.0.base);
         for _ in 0..=MAX_REDIRECTS {
-            let span = attempt_span(request, &url, sent);
+            let public_url = self.0.public_url(&url, &request.secrets);
+            let span = attempt_span(request, &url, &public_url, sent);
             let response = self.exchange(request, &url).instrument(span).await?;
             let Some(target) = redirect(&response) else {
                 return response.checked().await;
@@ -125,7 +126,10 @@ impl Transport {
             url = self.follow(request, &response, target)?;
         }
         let message = format!("more than {MAX_REDIRECTS} redirects");
-        Err(Error::plain(request.operation, ErrorKind::Redirect, message).at(&url))
+        Err(
+            Error::plain(request.operation, ErrorKind::Redirect, message)
+                .at(self.0.public_url(&url, &request.secrets)),
+        )
     }
 
     /// Where a redirect leads, if it may be followed.
@@ -148,13 +152,13 @@ fn operation_span(request: &Request) -> Span {
 }
 
 /// The span of one request, its fields named as OpenTelemetry names them for HTTP clients.
-fn attempt_span(request: &Request, url: &Url, sent: u32) -> Span {
+fn attempt_span(request: &Request, url: &Url, public_url: &str, sent: u32) -> Span {
     debug_span!(
         "request",
         "http.request.method" = %request.method,
         "server.address" = url.host_str(),
         "server.port" = url.port_or_known_default(),
-        "url.full" = public_url(url),
+        "url.full" = public_url,
         // As sent() counts the one that is about to go out.
         "http.request.resend_count" = sent.saturating_sub(1),
         "http.response.status_code" = field::Empty,
@@ -193,6 +197,11 @@ pub(crate) fn public_url(url: &Url) -> String {
 }
 
 impl Inner {
+    /// A URL without what may be secret in it: a redirect may have put anything there.
+    fn public_url(&self, url: &Url, more: &[SecretString]) -> String {
+        self.redact(public_url(url), more)
+    }
+
     /// Removes this client's secrets from a text that came from elsewhere.
     fn redact(&self, mut text: String, more: &[SecretString]) -> String {
         for secret in self.secrets.iter().chain(more) {

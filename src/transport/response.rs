@@ -126,31 +126,39 @@ impl Response {
         serde_json::from_slice(body).map_err(|error| {
             let media_type = self.media_type();
             if media_type == super::JSON || media_type.is_empty() {
-                return self.error(Cause::Decode(self.quotable(error)));
+                return self.error(Cause::Decode(Box::new(error)));
             }
             let message = format!("the answer is {media_type}, not JSON");
             self.error(Cause::Plain(ErrorKind::UnexpectedContent, message))
         })
     }
 
-    /// The error, but in words of its own if it quotes a secret from the answer.
-    fn quotable(&self, error: serde_json::Error) -> Box<dyn std::error::Error + Send + Sync> {
-        let text = error.to_string();
-        let safe = self.transport.0.redact(text.clone(), &self.secrets);
-        match safe == text {
-            true => Box::new(error),
-            false => safe.into(),
-        }
+    pub(crate) fn error(&self, cause: Cause) -> Error {
+        let cause = match cause {
+            Cause::Plain(kind, message) => Cause::Plain(kind, self.redact(message)),
+            // A decoder quotes what it cannot take.
+            Cause::Decode(error) => {
+                let text = error.to_string();
+                match self.redact(text.clone()) {
+                    redacted if redacted == text => Cause::Decode(error),
+                    redacted => Cause::Decode(redacted.into()),
+                }
+            }
+            cause => cause,
+        };
+        let url = self.transport.0.public_url(&self.url, &self.secrets);
+        Error::new(self.operation, cause)
+            .at(url)
+            .after(self.attempts)
     }
 
-    pub(crate) fn error(&self, cause: Cause) -> Error {
-        Error::new(self.operation, cause)
-            .at(&self.url)
-            .after(self.attempts)
+    fn redact(&self, text: String) -> String {
+        self.transport.0.redact(text, &self.secrets)
     }
 
     /// The answer as an error, with a message of this client's own.
     pub(super) fn refused(&self, message: Option<String>) -> Error {
+        let message = message.map(|text| self.redact(text));
         self.error(Cause::Refused(self.refusal(message, None, true)))
     }
 
@@ -161,11 +169,11 @@ impl Response {
         }
         let (body, whole) = self.error_body().await;
         let json: Option<Value> = whole.then(|| serde_json::from_slice(&body).ok()).flatten();
-        let redact = |text: String| self.transport.0.redact(text, &self.secrets);
+        let redact = |text: String| self.redact(text);
         let fields = json.as_ref().and_then(field_errors).map(|fields| {
             let fields = fields.into_iter();
             fields
-                .map(|(name, texts)| (name, texts.into_iter().map(redact).collect()))
+                .map(|(name, texts)| (redact(name), texts.into_iter().map(redact).collect()))
                 .collect()
         });
         let message = match &json {

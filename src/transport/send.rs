@@ -40,7 +40,8 @@ impl Transport {
             }
             (Err(interrupted), None) => cause(interrupted, request),
         };
-        let error = Error::new(request.operation, cause).at(url);
+        let public_url = self.0.public_url(url, &request.secrets);
+        let error = Error::new(request.operation, cause).at(public_url);
         span.record("error.type", error.kind().as_str());
         Err(error)
     }
