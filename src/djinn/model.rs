@@ -161,13 +161,28 @@ impl Download {
 
 /// The source of a download: servers also show texts that are no URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(from = "String", into = "String")]
 #[non_exhaustive]
 pub enum SourceUrl {
     /// A URL.
     Url(Url),
-    /// A text that cannot be read as one, such as `sftp://root:xxxxx@127.0.0.1:2022tiny.qcow2`.
+    /// A text that is no URL, or that a URL would not keep as it is, such as `http:///x`.
     Other(String),
+}
+
+impl From<String> for SourceUrl {
+    fn from(text: String) -> Self {
+        match Url::parse(&text) {
+            Ok(url) if url.as_str() == text => Self::Url(url),
+            _ => Self::Other(text),
+        }
+    }
+}
+
+impl From<SourceUrl> for String {
+    fn from(source: SourceUrl) -> Self {
+        source.to_string()
+    }
 }
 
 impl fmt::Display for SourceUrl {
