@@ -88,7 +88,7 @@ impl WaitDownloaded {
             let image = image?;
             match image.download.as_ref().map(super::Download::state) {
                 None | Some(DownloadState::Finished) => return Ok(image),
-                Some(DownloadState::Failed) => return Err(failed(image)),
+                Some(DownloadState::Failed) => return Err(self.failed(image)),
                 state => seen = state,
             }
             self.meter.at(0);
@@ -124,13 +124,10 @@ impl WaitDownloaded {
         );
         Error::plain(OPERATION, ErrorKind::Timeout, message)
     }
-}
 
-fn failed(image: Image) -> Error {
-    let text = image.download.and_then(|download| download.error);
-    Error::plain(
-        OPERATION,
-        ErrorKind::DownloadFailed,
-        text.unwrap_or_default(),
-    )
+    fn failed(&self, image: Image) -> Error {
+        let text = image.download.and_then(|download| download.error);
+        let text = self.transport.redact(text.unwrap_or_default());
+        Error::plain(OPERATION, ErrorKind::DownloadFailed, text)
+    }
 }

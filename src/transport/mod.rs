@@ -77,6 +77,11 @@ impl Transport {
         &self.0.retry
     }
 
+    /// Removes this client's secrets from a text of the server's.
+    pub(crate) fn redact(&self, text: String) -> String {
+        self.0.redact(text, &[])
+    }
+
     pub(crate) fn max_pages(&self) -> u64 {
         self.0.max_pages
     }
