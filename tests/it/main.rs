@@ -9,5 +9,7 @@
 #![cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
 
 mod devops;
+mod djinn;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod end_to_end;
+mod support;

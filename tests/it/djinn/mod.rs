@@ -1,0 +1,14 @@
+mod contents;
+mod create;
+mod delete;
+mod errors;
+mod links;
+mod list;
+mod ranges;
+mod redirects;
+mod retries;
+mod secrets;
+mod single;
+mod sources;
+mod validation;
+mod wait;

@@ -1,0 +1,94 @@
+//! A server that repeats a secret does not get it into an error.
+
+use machine_images::Error;
+use serde_json::json;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::support::{TOKEN, images, json_answer};
+
+/// Everything that an error says, down its chain.
+pub(crate) fn everything(error: &Error) -> String {
+    let mut text = format!(
+        "{error} {error:?} {:?} {:?}",
+        error.message(),
+        error.fields()
+    );
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text += &format!(" {cause} {cause:?}");
+        source = cause.source();
+    }
+    text
+}
+
+async fn serve(answer: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(answer)
+        .expect(1)
+        .mount(&server)
+        .await;
+    server
+}
+
+#[tokio::test]
+async fn a_token_in_the_servers_words_is_redacted() {
+    let echo = format!("bad header Authorization: Bearer {TOKEN}!");
+    let text = ResponseTemplate::new(400).set_body_raw(echo.clone(), "text/plain");
+    for answer in [
+        json_answer(400, &json!({"message": echo})),
+        json_answer(400, &json!({"name": [echo]})),
+        text,
+    ] {
+        let server = serve(answer).await;
+        let error = images(&server).get(42).send().await.unwrap_err();
+        let shown = everything(&error);
+        assert!(!shown.contains(TOKEN), "{shown}");
+        assert!(shown.contains("Bearer [redacted]!"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_elsewhere_in_an_answer_is_not_shown_either() {
+    let image = json!({"id": TOKEN, "name": 5});
+    for answer in [
+        json_answer(200, &image),
+        json_answer(400, &json!({ TOKEN: [TOKEN] })),
+        ResponseTemplate::new(200).set_body_raw("x", &format!("text/{TOKEN}")),
+        ResponseTemplate::new(303).insert_header("Location", &*format!("/login/{TOKEN}")),
+        ResponseTemplate::new(302).insert_header("Location", &*format!("http://h/{TOKEN}")),
+        ResponseTemplate::new(302).insert_header("Location", &*format!("http://{TOKEN}.org/")),
+    ] {
+        let server = serve(answer).await;
+        let error = images(&server).get(42).send().await.unwrap_err();
+        let shown = everything(&error);
+        assert!(!shown.contains(TOKEN), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_of_a_download_url_is_redacted_however_it_is_written() {
+    for url in [
+        "http://user:S%C3%A9cret%21Pw@h/x",
+        "sftp://user:S%C3%A9cret%21Pw@h/x",
+    ] {
+        let echo = "cannot parse S%C3%A9cret%21Pw, which is Sécret!Pw";
+        let server = serve(json_answer(500, &json!({"message": echo}))).await;
+        let create = images(&server).create_download("x", url.parse().unwrap());
+        let error = create.send().await.unwrap_err();
+        let shown = everything(&error);
+        assert!(!shown.contains("cret"), "{shown}");
+        let message = "cannot parse [redacted], which is [redacted]";
+        assert_eq!(error.message(), Some(message));
+    }
+}
+
+#[tokio::test]
+async fn a_url_in_an_error_has_no_query() {
+    let server = serve(json_answer(400, &json!({"message": "no"}))).await;
+    let list = images(&server).list().query("token", "s3cr3t");
+    let error = list.send().await.unwrap_err();
+    assert!(!everything(&error).contains("s3cr3t"));
+    assert_eq!(error.url().unwrap(), format!("{}/api/images", server.uri()));
+}

@@ -1,0 +1,172 @@
+//! Where the bytes of an upload come from.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::stream;
+use machine_images::djinn::Source;
+use machine_images::{ErrorKind, Phase, Report};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer};
+
+use crate::support::raw::{Answer, RawServer, Then};
+use crate::support::{image, images, json_answer, only_request, quick};
+
+/// Large enough to need several chunks.
+fn disk() -> Vec<u8> {
+    let mut bytes = b"QFI\xfb".to_vec();
+    bytes.resize(600_000, 7);
+    bytes
+}
+
+fn chunks() -> impl futures::Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let disk = disk();
+    let chunks: Vec<_> = disk.chunks(70_000).map(Bytes::copy_from_slice).collect();
+    stream::iter(chunks.into_iter().map(Ok))
+}
+
+async fn serve(requests: u64) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(json_answer(201, &image(7, "x")))
+        .expect(requests)
+        .mount(&server)
+        .await;
+    server
+}
+
+#[tokio::test]
+async fn every_source_of_known_length_is_sent_with_its_length() {
+    let mut sources = vec![
+        Source::from(disk()),
+        Source::from(Bytes::from(disk())),
+        Source::reader(io::Cursor::new(disk()), 600_000),
+        Source::stream(chunks(), Some(600_000)),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.qcow2");
+    std::fs::write(&path, disk()).unwrap();
+    #[cfg(feature = "fs")]
+    sources.push(Source::from(path.as_path()));
+    for source in sources.drain(..) {
+        let name = format!("{source:?}");
+        let server = serve(1).await;
+        images(&server)
+            .create_upload("x", source)
+            .send()
+            .await
+            .unwrap();
+        let request = only_request(&server).await;
+        assert_eq!(request.headers["content-length"], "600000", "{name}");
+        assert!(!request.headers.contains_key("transfer-encoding"), "{name}");
+        assert!(request.body == disk(), "{name}: other bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_unknown_length_is_sent_chunked() {
+    let server = serve(1).await;
+    let source = Source::stream(chunks(), None);
+    images(&server)
+        .create_upload("x", source)
+        .send()
+        .await
+        .unwrap();
+    let request = only_request(&server).await;
+    assert!(!request.headers.contains_key("content-length"));
+    assert_eq!(request.headers["transfer-encoding"], "chunked");
+    assert!(request.body == disk());
+}
+
+#[tokio::test]
+async fn an_empty_source_has_the_length_0() {
+    let server = serve(1).await;
+    let source = Source::reader(tokio::io::empty(), 0);
+    images(&server)
+        .create_upload("x", source)
+        .send()
+        .await
+        .unwrap();
+    let request = only_request(&server).await;
+    assert_eq!(request.headers["content-length"], "0");
+    assert!(request.body.is_empty());
+}
+
+#[tokio::test]
+async fn a_source_that_shrinks_grows_or_fails_is_an_error_and_no_upload() {
+    let failing = stream::iter([
+        Ok(Bytes::from(disk())),
+        Err(io::Error::other("disk on fire")),
+    ]);
+    for (source, text) in [
+        (
+            Source::reader(io::Cursor::new(disk()), 600_001),
+            "ended after 600000 of 600001 bytes",
+        ),
+        (
+            Source::reader(io::Cursor::new(disk()), 599_999),
+            "more than its 599999 bytes",
+        ),
+        (Source::stream(failing, Some(700_000)), "disk on fire"),
+        (
+            Source::stream(
+                stream::iter([Err::<Bytes, _>(io::Error::other("no"))]),
+                None,
+            ),
+            "no",
+        ),
+    ] {
+        // wiremock would answer 400 to a request that breaks off.
+        let server = RawServer::start(Vec::new()).await;
+        let client = machine_images::djinn::Client::builder(server.url("")).retry(quick());
+        let images = client.build().unwrap().images();
+        let error = images.create_upload("x", source).send().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Source, "{text}");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains(text), "{cause}");
+        assert!(server.received().is_empty(), "{text}: a whole request came");
+    }
+}
+
+#[cfg(feature = "fs")]
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_an_error_with_no_request() {
+    let server = serve(0).await;
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path().join("missing"), folder.path().to_owned()] {
+        let upload = images(&server).create_upload("x", Source::file(path));
+        let error = upload.send().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Source);
+        assert_eq!(error.status(), None);
+    }
+}
+
+#[tokio::test]
+async fn progress_never_falls_and_ends_at_the_total() {
+    let server = serve(1).await;
+    let seen: Arc<Mutex<Vec<Report>>> = Arc::default();
+    let sink = seen.clone();
+    let source = Source::stream(chunks(), Some(600_000));
+    let upload = images(&server).create_upload("x", source);
+    let upload = upload.progress(move |report| sink.lock().unwrap().push(report));
+    upload.send().await.unwrap();
+    let seen = seen.lock().unwrap();
+    assert!(seen.is_sorted_by_key(|report| report.done));
+    let last = seen.last().unwrap();
+    assert_eq!(
+        (last.phase, last.done, last.total),
+        (Phase::Upload, 600_000, Some(600_000))
+    );
+}
+
+#[tokio::test]
+async fn an_upload_whose_answer_is_lost_is_unknown_and_not_repeated() {
+    let server = RawServer::start(vec![Answer::new("", Then::Close)]).await;
+    let client = machine_images::djinn::Client::builder(server.url("")).retry(quick());
+    let images = client.build().unwrap().images();
+    let error = images.create_upload("x", disk()).send().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
+    assert!(!error.is_retryable());
+    assert_eq!(server.received().len(), 1);
+}

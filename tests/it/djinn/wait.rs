@@ -1,0 +1,152 @@
+//! Waiting for the server's download.
+
+use std::time::{Duration, Instant};
+
+use machine_images::ErrorKind;
+use machine_images::djinn::DownloadState;
+use serde_json::{Value, json};
+use wiremock::matchers::{any, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::support::{assert_request, image, images, json_answer};
+
+fn downloading(started: bool, finished: bool, error: Option<&str>) -> Value {
+    let time = |is: bool| is.then_some("2026-11-22T01:00:50.198057Z");
+    let mut image = image(42, "alpine");
+    image["download"] = json!({
+        "created_at": "2026-11-22T00:57:42.689158Z",
+        "started_at": time(started),
+        "finished_at": time(finished),
+        "error": error,
+        "source": "http://127.0.0.1:9099/ok.qcow2",
+    });
+    image
+}
+
+/// Gives these answers, one a request, and expects each of them to be asked for.
+async fn serve(answers: impl IntoIterator<Item = ResponseTemplate>) -> MockServer {
+    let server = MockServer::start().await;
+    for answer in answers {
+        Mock::given(method("GET"))
+            .and(path("/api/images/42"))
+            .respond_with(answer)
+            .up_to_n_times(1)
+            .expect(1)
+            .mount(&server)
+            .await;
+    }
+    server
+}
+
+#[tokio::test]
+async fn it_asks_until_the_download_is_finished() {
+    let bodies = [
+        downloading(false, false, None),
+        downloading(true, false, None),
+        downloading(true, true, None),
+    ];
+    let server = serve(bodies.map(|body| json_answer(200, &body))).await;
+    let began = Instant::now();
+    let got = images(&server).wait_downloaded(42).send().await.unwrap();
+    assert_eq!(got.download.unwrap().state(), DownloadState::Finished);
+    // 0.25 s, then half as much again.
+    assert!(began.elapsed() >= Duration::from_millis(625));
+    for request in server.received_requests().await.unwrap() {
+        let headers = ["accept: application/json"];
+        assert_request(&request, "GET /api/images/42", &headers, b"");
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_was_uploaded_is_there_at_once() {
+    let server = serve([json_answer(200, &image(42, "x"))]).await;
+    let got = images(&server).wait_downloaded(42).send().await.unwrap();
+    assert_eq!(got.download, None);
+}
+
+#[tokio::test]
+async fn a_failed_download_is_an_error_with_the_servers_text() {
+    let text = "unexpected Content-Type, got=\"text/html\", expected=\"application/x-qemu-disk\"";
+    let server = serve([json_answer(200, &downloading(true, true, Some(text)))]).await;
+    let error = images(&server)
+        .wait_downloaded(42)
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DownloadFailed);
+    assert_eq!(error.message(), Some(text));
+    assert_eq!(error.to_string(), format!("wait for download: {text}"));
+}
+
+#[tokio::test]
+async fn an_image_that_is_deleted_meanwhile_is_gone() {
+    let missing = json_answer(404, &json!({"message": "Not Found"}));
+    let server = serve([json_answer(200, &downloading(false, false, None)), missing]).await;
+    let error = images(&server)
+        .wait_downloaded(42)
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Gone);
+}
+
+#[tokio::test]
+async fn an_image_that_never_was_is_not_gone() {
+    let server = serve([json_answer(404, &json!({"message": "Not Found"}))]).await;
+    let error = images(&server)
+        .wait_downloaded(42)
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFoundOrUnauthorized);
+}
+
+#[tokio::test]
+async fn a_download_that_never_ends_is_out_of_time() {
+    for (body, word) in [
+        (downloading(false, false, None), "queued"),
+        (downloading(true, false, None), "running"),
+    ] {
+        let server = MockServer::start().await;
+        Mock::given(any())
+            .respond_with(json_answer(200, &body))
+            .expect(1..=2)
+            .mount(&server)
+            .await;
+        let wait = images(&server).wait_downloaded(42);
+        let wait = wait.timeout(Duration::from_millis(200));
+        let error = wait.send().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_does_not_hold_up_the_wait() {
+    let answer = json_answer(200, &image(42, "x")).set_delay(Duration::from_secs(30));
+    let server = serve([answer]).await;
+    let began = Instant::now();
+    let wait = images(&server)
+        .wait_downloaded(42)
+        .timeout(Duration::from_millis(100));
+    let error = wait.send().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_hiccup_of_the_server_does_not_end_the_wait() {
+    let done = json_answer(200, &downloading(true, true, None));
+    let server = serve([ResponseTemplate::new(502), done]).await;
+    images(&server).wait_downloaded(42).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_wait_asks_no_more() {
+    let server = serve([json_answer(200, &downloading(false, false, None))]).await;
+    let wait = images(&server).wait_downloaded(42).send();
+    let short = Duration::from_millis(150);
+    assert!(tokio::time::timeout(short, wait).await.is_err());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(server.received_requests().await.unwrap().len(), 1);
+}
