@@ -12,4 +12,5 @@ mod devops;
 mod djinn;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod end_to_end;
+mod replay;
 mod support;
