@@ -8,9 +8,13 @@
 // A client without a crypto provider cannot be built.
 #![cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
 
+mod canary;
 mod devops;
 mod djinn;
+#[cfg(feature = "testing")]
+mod early_answer;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod end_to_end;
+mod future_size;
 mod replay;
 mod support;

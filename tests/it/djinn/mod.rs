@@ -12,3 +12,5 @@ mod single;
 mod sources;
 mod validation;
 mod wait;
+
+pub(crate) use secrets::everything;

@@ -1,6 +1,7 @@
 //! What the tests share: clients, entities as the real server spells them, and exact requests.
 
 pub(crate) mod raw;
+pub(crate) mod traces;
 
 use std::time::Duration;
 
