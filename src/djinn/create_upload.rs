@@ -119,16 +119,21 @@ impl CreateUpload {
     /// [`TooLarge`](crate::ErrorKind::TooLarge);
     /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks before the
     /// answer: the server may have created the image or not.
-    pub async fn send(mut self) -> Result<Image> {
+    pub async fn send(self) -> Result<Image> {
         check_name(OPERATION, &self.target.name)?;
         if !self.reconcile {
             return self.target.upload(self.source, self.meter).await;
         }
-        let length = self.source.length().await;
+        // Boxed, as it is rarely wanted and would make the future half as large again.
+        Box::pin(self.reconciled()).await
+    }
+
+    async fn reconciled(self) -> Result<Image> {
+        let (mut source, length) = self.source.measure().await;
         let mut repeated = false;
         for _ in 0..=self.target.transport.retry().most() {
-            let again = self.source.again();
-            let answer = self.target.upload(self.source, self.meter.clone()).await;
+            let again = source.again();
+            let answer = self.target.upload(source, self.meter.clone()).await;
             let error = match answer {
                 Err(error) if error.kind() == ErrorKind::OutcomeUnknown => error,
                 // The one before has made it after all.
@@ -141,12 +146,12 @@ impl CreateUpload {
                 Err(_) => return Err(error),
             }
             match again {
-                Some(source) => self.source = source,
+                Some(again) => source = again,
                 None => return Err(error),
             }
             repeated = true;
         }
-        self.target.upload(self.source, self.meter).await
+        self.target.upload(source, self.meter).await
     }
 }
 

@@ -161,7 +161,7 @@ async fn the_html_of_a_proxy() {
         (401, ErrorKind::Unauthorized),
         (403, ErrorKind::Forbidden),
         (404, ErrorKind::NotFound),
-        (502, ErrorKind::Server),
+        (503, ErrorKind::Server),
     ] {
         assert_refused((status, "text/html", HTML), kind, None).await;
     }
