@@ -7,11 +7,13 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{Stream, StreamExt, stream};
 use http_body::{Frame, SizeHint};
 
 use crate::progress::Meter;
 use crate::source::{Chunks, Opened};
+
+const PIECE: usize = 256 * 1024;
 
 /// What the sender of a request wants to know of its body.
 #[derive(Clone)]
@@ -74,7 +76,7 @@ impl UploadBody {
         let sending = Sending::new(source.length == Some(0));
         meter.start(source.length, 0);
         let body = Self {
-            chunks: Mutex::new(source.chunks),
+            chunks: Mutex::new(source.chunks.flat_map(pieces).boxed()),
             length: source.length,
             taken: 0,
             last: None,
@@ -115,6 +117,20 @@ impl UploadBody {
             }
         }
     }
+}
+
+/// A chunk in pieces: what is taken from here counts as sent, so it must not be much.
+fn pieces(chunk: io::Result<Bytes>) -> impl Stream<Item = io::Result<Bytes>> {
+    let mut rest = Some(chunk);
+    stream::iter(std::iter::from_fn(move || {
+        let mut piece = rest.take()?;
+        if let Ok(bytes) = &mut piece {
+            if bytes.len() > PIECE {
+                rest = Some(Ok(bytes.split_off(PIECE)));
+            }
+        }
+        Some(piece)
+    }))
 }
 
 impl http_body::Body for UploadBody {
