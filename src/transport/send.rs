@@ -59,18 +59,20 @@ impl Transport {
             let (moved, done) = sending.progress();
             let limit = if done { response } else { stall };
             let left = limit.saturating_sub(moved.elapsed());
-            let sleep = std::pin::pin!(tokio::time::sleep(left));
-            match select(answer.as_mut(), sleep).await {
-                Either::Left((answer, _)) => return answer.map_err(Interrupted::Http),
-                Either::Right(_) if sending.progress() != (moved, done) => {}
-                Either::Right(_) if done => {
-                    let message = format!("no answer within {response:?}");
-                    return Err(Interrupted::Timeout(ErrorKind::Timeout, message));
-                }
-                Either::Right(_) => {
-                    let message = format!("the upload did not move for {stall:?}");
-                    return Err(Interrupted::Timeout(ErrorKind::Stalled, message));
-                }
+            if left.is_zero() {
+                let (kind, message) = match done {
+                    true => (ErrorKind::Timeout, format!("no answer within {response:?}")),
+                    false => (
+                        ErrorKind::Stalled,
+                        format!("the upload did not move for {stall:?}"),
+                    ),
+                };
+                return Err(Interrupted::Timeout(kind, message));
+            }
+            // The body may be through meanwhile, and then the other limit counts.
+            let sleep = std::pin::pin!(tokio::time::sleep(left.min(response)));
+            if let Either::Left((answer, _)) = select(answer.as_mut(), sleep).await {
+                return answer.map_err(Interrupted::Http);
             }
         }
     }
