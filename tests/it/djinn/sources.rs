@@ -2,10 +2,11 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::stream;
-use machine_images::djinn::Source;
+use machine_images::djinn::{Client, Source};
 use machine_images::{ErrorKind, Phase, Report};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer};
@@ -119,7 +120,7 @@ async fn a_source_that_shrinks_grows_or_fails_is_an_error_and_no_upload() {
     ] {
         // wiremock would answer 400 to a request that breaks off.
         let server = RawServer::start(Vec::new()).await;
-        let client = machine_images::djinn::Client::builder(server.url("")).retry(quick());
+        let client = Client::builder(server.url("")).retry(quick());
         let images = client.build().unwrap().images();
         let error = images.create_upload("x", source).send().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Source, "{text}");
@@ -163,10 +164,48 @@ async fn progress_never_falls_and_ends_at_the_total() {
 #[tokio::test]
 async fn an_upload_whose_answer_is_lost_is_unknown_and_not_repeated() {
     let server = RawServer::start(vec![Answer::new("", Then::Close)]).await;
-    let client = machine_images::djinn::Client::builder(server.url("")).retry(quick());
+    let client = Client::builder(server.url("")).retry(quick());
     let images = client.build().unwrap().images();
     let error = images.create_upload("x", disk()).send().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
     assert!(!error.is_retryable());
     assert_eq!(server.received().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_to_an_upload_is_waited_for_as_long_as_is_told() {
+    let server = RawServer::start(vec![Answer::new("", Then::Hang)]).await;
+    let client = Client::builder(server.url("")).response_timeout(Duration::from_millis(200));
+    let images = client.build().unwrap().images();
+    let began = Instant::now();
+    let source = Source::reader(io::Cursor::new(disk()), 600_000);
+    let error = images.create_upload("x", source).send().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "no answer within 200ms");
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn an_upload_that_stands_still_is_given_up() {
+    // The system takes the connection, and as much as it buffers.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let client = Client::builder(base).stall_timeout(Duration::from_millis(300));
+    let images = client.build().unwrap().images();
+    let source = Source::from(vec![7; 64 * 1024 * 1024]);
+    let chunks = Source::stream(
+        futures::stream::iter((0..64).map(|_| Ok(vec![7; 1 << 20]))),
+        None,
+    );
+    for source in [source, chunks] {
+        let error = images.create_upload("x", source).send().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "the upload did not move for 300ms");
+    }
 }
