@@ -8,7 +8,6 @@
 // A client without a crypto provider cannot be built.
 #![cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
 
-mod canary;
 mod devops;
 mod djinn;
 #[cfg(feature = "testing")]

@@ -12,5 +12,3 @@ mod single;
 mod sources;
 mod validation;
 mod wait;
-
-pub(crate) use secrets::everything;

@@ -1,26 +1,10 @@
 //! A server that repeats a secret does not get it into an error.
 
-use machine_images::Error;
 use serde_json::json;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{TOKEN, images, json_answer};
-
-/// Everything that an error says, down its chain.
-pub(crate) fn everything(error: &Error) -> String {
-    let mut text = format!(
-        "{error} {error:?} {:?} {:?}",
-        error.message(),
-        error.fields()
-    );
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text += &format!(" {cause} {cause:?}");
-        source = cause.source();
-    }
-    text
-}
+use crate::support::{TOKEN, everything, images, json_answer};
 
 async fn serve(answer: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;

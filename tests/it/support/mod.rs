@@ -1,12 +1,11 @@
 //! What the tests share: clients, entities as the real server spells them, and exact requests.
 
 pub(crate) mod raw;
-pub(crate) mod traces;
 
 use std::time::Duration;
 
 use machine_images::djinn::{Client, Images};
-use machine_images::{ClientBuilder, RetryPolicy};
+use machine_images::{ClientBuilder, Error, RetryPolicy};
 use serde_json::{Value, json};
 use wiremock::{MockServer, Request, ResponseTemplate};
 
@@ -120,4 +119,19 @@ pub(crate) fn assert_request(request: &Request, line: &str, headers: &[&str], bo
     assert_eq!(sent, expected, "{line}");
     assert!(request.headers.contains_key("host"));
     assert_eq!(request.body, body, "{line}");
+}
+
+/// Everything that an error says, down its chain.
+pub(crate) fn everything(error: &Error) -> String {
+    let mut text = format!(
+        "{error} {error:?} {:?} {:?}",
+        error.message(),
+        error.fields()
+    );
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text += &format!(" {cause} {cause:?}");
+        source = cause.source();
+    }
+    text
 }

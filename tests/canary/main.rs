@@ -1,4 +1,14 @@
 //! A canary for a token and one for each password: none of them gets out, whatever happens.
+//!
+//! In a process of its own, since it listens to all that is traced in it.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+// A client without a crypto provider cannot be built.
+#![cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
+
+#[allow(dead_code, reason = "the other tests use the rest of it")]
+#[path = "../it/support/mod.rs"]
+mod support;
+mod traces;
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -10,9 +20,8 @@ use serde_json::json;
 use wiremock::matchers::{any, header, method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-use crate::djinn::everything;
 use crate::support::raw::{Answer, RawServer, Then};
-use crate::support::{disk_answer, image, json_answer, page, quick, traces};
+use crate::support::{disk_answer, everything, image, json_answer, page, quick};
 
 const TOKEN: &str = "canary-t0ken-Zx81";
 const PASSWORD: &str = "canary%20Pa55";
