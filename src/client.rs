@@ -17,6 +17,9 @@ const OPERATION: &str = "build client";
 
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
+/// Ten years: reqwest adds it to the present instant, which the greatest duration would overflow.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// Builds a client: where the server is, who asks, and how long to wait.
 ///
 /// | setting | default |
@@ -167,7 +170,7 @@ impl<C> ClientBuilder<C> {
         }
         let mut http = match self.http {
             // What a foreign builder may bring is undone; `None` cannot be set again.
-            Some(http) => http.timeout(Duration::MAX).read_timeout(Duration::MAX),
+            Some(http) => http.timeout(NEVER).read_timeout(NEVER),
             // Servers close idle connections, and a creation sent into one that is being closed
             // has an unknown outcome.
             None => reqwest::Client::builder().pool_idle_timeout(POOL_IDLE),
