@@ -1,10 +1,15 @@
 //! When a request is sent again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::time::Instant;
 
 use crate::error::{Error, Result};
+
+/// Further by so many bytes, a transfer is not in the same trouble as before. Less could go on for
+/// ever at a few bytes a stall.
+const FURTHER: u64 = 16 * 1024;
 
 /// How often and for how long a request that may be repeated is sent again.
 ///
@@ -56,7 +61,8 @@ impl RetryPolicy {
         }
     }
 
-    /// How often a request is sent again at most. A transfer that gets further starts anew.
+    /// How often a request is sent again at most. A transfer that has got further by 16 KiB starts
+    /// anew.
     pub fn retries(mut self, retries: usize) -> Self {
         self.retries = retries;
         self
@@ -80,7 +86,8 @@ impl RetryPolicy {
         self
     }
 
-    /// No retry begins later than this after the first request went out.
+    /// No retry begins later than this after the first request went out, or after a transfer last
+    /// got further.
     pub fn total(mut self, total: Duration) -> Self {
         self.total = total;
         self
@@ -101,6 +108,7 @@ impl RetryPolicy {
             policy: self.clone(),
             began: Instant::now(),
             attempts: 0,
+            moved: 0,
         }
     }
 }
@@ -111,12 +119,14 @@ pub(crate) struct Retries {
     policy: RetryPolicy,
     began: Instant,
     attempts: u32,
+    moved: u64,
 }
 
 impl Retries {
     /// Waits for the next attempt, or gives the error back if there is none.
     pub(crate) async fn wait(&mut self, error: Error, may_repeat: bool) -> Result<()> {
         self.attempts += 1;
+        self.moved = 0;
         let error = error.after(self.attempts);
         if !may_repeat {
             return Err(error);
@@ -142,11 +152,18 @@ impl Retries {
         self.attempts + 1
     }
 
-    /// Forgets the failures so far: the transfer got further.
-    pub(crate) fn reset(&mut self) {
+    /// Forgets the failures so far once the transfer has got further since the last of them.
+    pub(crate) fn moved(&mut self, bytes: usize) {
+        self.moved = self.moved.saturating_add(bytes as u64);
+        if self.moved < FURTHER {
+            return;
+        }
         if self.attempts > 0 {
             *self = self.policy.start();
         }
+        // Hours of healthy transfer do not count against the time for retries.
+        self.began = Instant::now();
+        self.moved = 0;
     }
 }
 
@@ -181,6 +198,25 @@ mod tests {
         assert!(retries.wait(refused(Some(7)), true).await.is_ok());
         assert_eq!(before.elapsed().as_secs(), 7);
         assert!(retries.wait(refused(Some(61)), true).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_transfer_has_its_retries_left() {
+        let mut retries = RetryPolicy::default().start();
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        retries.moved(1 << 20);
+        assert!(retries.wait(refused(None), true).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_bytes_a_stall_do_not_go_on_for_ever() {
+        let mut retries = RetryPolicy::default().retries(2).start();
+        for _ in 0..2 {
+            retries.moved(1000);
+            assert!(retries.wait(refused(None), true).await.is_ok());
+        }
+        retries.moved(1000);
+        assert!(retries.wait(refused(None), true).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

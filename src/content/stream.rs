@@ -104,7 +104,7 @@ impl Content {
                 .response
                 .error(Cause::Plain(ErrorKind::Length, message)));
         }
-        self.retries.reset();
+        self.retries.moved(chunk.len());
         self.meter.at(self.position - self.start);
         Ok(chunk)
     }

@@ -365,8 +365,9 @@ impl Worker {
                     .response
                     .error(Cause::Plain(ErrorKind::Length, message)));
             };
+            let count = chunk.len();
             self.write(place, chunk)?;
-            retries.reset();
+            retries.moved(count);
         }
     }
 
