@@ -124,7 +124,11 @@ impl List {
         let response = self.transport.fetch(self.request(&cursor)?).await?;
         let items: Vec<Image> = response.json()?;
         let lines = response.headers().get_all(LINK);
-        let links = Links::parse(lines.iter().filter_map(|line| line.to_str().ok()));
+        let lines = lines
+            .iter()
+            .map(|line| String::from_utf8_lossy(line.as_bytes()));
+        let unreadable = || response.error(Cause::Decode("the Link header cannot be read".into()));
+        let links = Links::parse(lines).ok_or_else(unreadable)?;
         let neighbours = Neighbours::new(
             response.url(),
             cursor.number,

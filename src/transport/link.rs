@@ -8,13 +8,14 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// Reads any number of header lines; the first link of a relation counts, and what cannot be
-    /// read is passed over.
-    pub(crate) fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
+    /// Reads any number of header lines; the first link of a relation counts. `None` if there is
+    /// anything but links: what cannot be read may have been the next page.
+    pub(crate) fn parse<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Option<Self> {
         let mut links = Self::default();
         for line in lines {
-            let mut rest = line;
-            while let Some((target, relations, after)) = link(rest) {
+            let mut rest = next(line.as_ref());
+            while !rest.is_empty() {
+                let (target, relations, after) = link(rest)?;
                 for relation in relations.split_ascii_whitespace() {
                     let place = match relation.to_ascii_lowercase().as_str() {
                         "next" => &mut links.next,
@@ -23,18 +24,22 @@ impl Links {
                     };
                     place.get_or_insert_with(|| target.to_owned());
                 }
-                rest = after;
+                rest = next(after);
             }
         }
-        links
+        Some(links)
     }
+}
+
+/// What is between two links.
+fn next(text: &str) -> &str {
+    text.trim_start_matches([',', ' ', '\t'])
 }
 
 /// Splits off the first link: its target, its relations and what follows. Commas and semicolons
 /// mean nothing inside `<>` and quotes.
 fn link(text: &str) -> Option<(&str, &str, &str)> {
-    let (_, text) = text.split_once('<')?;
-    let (target, mut rest) = text.split_once('>')?;
+    let (target, mut rest) = text.strip_prefix('<')?.split_once('>')?;
     let mut relations = "";
     loop {
         rest = rest.trim_start();
@@ -79,7 +84,7 @@ mod tests {
     use super::*;
 
     fn parsed(lines: &[&str]) -> (Option<String>, Option<String>) {
-        let links = Links::parse(lines.iter().copied());
+        let links = Links::parse(lines).unwrap();
         (links.previous, links.next)
     }
 
@@ -124,17 +129,30 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_passed_over() {
+    fn links_without_a_relation_are_passed_over() {
         for line in [
             "",
-            "<",
-            "<a",
+            " ,, ",
             "<a>",
-            "a; rel=next",
             "<a>; rel",
+            "<a>; rel=first",
             "<a>; rel=\"nex",
         ] {
             assert_eq!(parsed(&[line]), (None, None), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_link_is_not_passed_over() {
+        for line in [
+            "<",
+            "<a",
+            "garbage",
+            "a; rel=next",
+            "<a>; rel=prev, b>; rel=next",
+            "<a> x",
+        ] {
+            assert_eq!(Links::parse([line]), None, "{line}");
         }
     }
 }
