@@ -42,13 +42,19 @@ impl Delete {
     /// # Errors
     ///
     /// [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
-    /// image for this token.
+    /// image for this token; [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) or
+    /// [`Decode`](crate::ErrorKind::Decode) for a success that is not of the API, such as the
+    /// login page of a network.
     pub async fn send(self) -> Result<()> {
         let request =
             Request::new("delete image", Method::DELETE).path(["images", &self.id.to_string()])?;
         match self.transport.fetch(request).await {
-            Err(error) if error.status() == Some(404) && error.attempts() > 1 => Ok(()),
-            answer => answer.map(drop),
+            Err(error)
+                if error.status() == Some(404) && error.attempts() > 1 && error.is_from_api() =>
+            {
+                Ok(())
+            }
+            answer => answer?.nothing(),
         }
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use secrecy::SecretString;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use url::Url;
 
@@ -131,6 +131,14 @@ impl Response {
             let message = format!("the answer is {media_type}, not JSON");
             self.error(Cause::Plain(ErrorKind::UnexpectedContent, message))
         })
+    }
+
+    /// Makes sure that a success with a body is the API's.
+    pub(crate) fn nothing(&self) -> Result<()> {
+        match &self.body {
+            Body::Read(bytes) if !bytes.is_empty() => self.json().map(|IgnoredAny| ()),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn error(&self, cause: Cause) -> Error {
