@@ -33,6 +33,16 @@ impl Content {
         writer.finish()
     }
 
+    /// Appends zeros up to a length; they take no space.
+    pub(super) fn grow(mut self, length: u64) -> io::Result<Self> {
+        self.length = self.length.max(length);
+        File::options()
+            .write(true)
+            .open(&self.path)?
+            .set_len(self.length)?;
+        Ok(self)
+    }
+
     pub(super) fn len(&self) -> u64 {
         self.length
     }

@@ -10,10 +10,10 @@
 //! [`Fault`] befall those that a [`FaultRule`] names.
 //!
 //! ```
-//! use machine_images::testing::DjinnServer;
+//! use machine_images::testing::{DjinnServer, empty_qcow2};
 //!
 //! let server = DjinnServer::start()?;
-//! let id = server.add_image("debian-12", b"QFI\xfb and the rest")?;
+//! let id = server.add_image("debian-12", empty_qcow2(10 << 30))?;
 //! assert_eq!(server.image_count(), 1);
 //! assert!(server.content(id).is_some());
 //! println!("{} with {}", server.url(), server.token());
@@ -29,6 +29,7 @@ mod djinn;
 mod fault;
 mod inflict;
 mod message;
+mod qcow2;
 mod query;
 mod range;
 mod record;
@@ -40,6 +41,7 @@ mod wire;
 pub use devops::{DevopsServer, DevopsServerBuilder, Policy};
 pub use djinn::{DjinnServer, DjinnServerBuilder};
 pub use fault::{Fault, RetryAfter};
+pub use qcow2::empty_qcow2;
 pub use record::Received;
 pub use rule::FaultRule;
 pub use wire::Close;

@@ -70,7 +70,21 @@ impl DjinnServer {
     /// # Errors
     /// If the content cannot be written to a temporary file.
     pub fn add_image(&self, name: &str, content: impl AsRef<[u8]>) -> io::Result<i64> {
-        let content = Content::of_bytes(content.as_ref(), &self.site.dir)?;
+        self.add_sparse_image(name, content, 0)
+    }
+
+    /// Adds an image as [`add_image`](Self::add_image) does, with zeros after its bytes up to
+    /// `length`. They take neither memory nor disk, so that it may be large.
+    ///
+    /// # Errors
+    /// If the content cannot be written to a temporary file.
+    pub fn add_sparse_image(
+        &self,
+        name: &str,
+        content: impl AsRef<[u8]>,
+        length: u64,
+    ) -> io::Result<i64> {
+        let content = Content::of_bytes(content.as_ref(), &self.site.dir)?.grow(length)?;
         let mut state = lock(&self.site.state);
         let image = state.add_image(DEFAULT, name, None, Some(Arc::new(content)));
         Ok(image.id)
