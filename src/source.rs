@@ -1,5 +1,7 @@
 //! Where the bytes of an upload come from.
 
+mod inspect;
+
 use std::fmt;
 use std::io;
 #[cfg(feature = "fs")]

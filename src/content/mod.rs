@@ -1,10 +1,13 @@
 //! Image bytes, once they are negotiated: as a stream, a reader, or a file.
 
+mod inspect;
+mod pinned;
 mod reader;
 #[cfg(feature = "fs")]
 mod save;
 mod stream;
 
+use futures::future::BoxFuture;
 use reqwest::header::{
     ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderValue, IF_RANGE,
     LAST_MODIFIED, RANGE,
@@ -13,6 +16,7 @@ use reqwest::{Method, StatusCode};
 #[cfg(feature = "fs")]
 use url::Url;
 
+pub(crate) use pinned::Version;
 pub use reader::ContentReader;
 #[cfg(feature = "fs")]
 pub use save::Saved;
@@ -31,6 +35,8 @@ pub(crate) struct Location {
     pub(crate) path: Vec<String>,
     /// Both the `Accept` that is sent and the type that must come back.
     pub(crate) media_type: &'static str,
+    /// Says what a 404 for contents means.
+    pub(crate) explain: fn(Location, Error) -> BoxFuture<'static, Error>,
 }
 
 /// The bytes from `start` on, up to `end` if that is given.
@@ -61,7 +67,7 @@ impl Location {
 
     /// Asks for the whole contents.
     pub(crate) async fn open_whole(&self) -> Result<Part> {
-        let response = self.transport.open(self.request()?).await?;
+        let response = self.open(self.request()?).await?;
         if response.status() == StatusCode::PARTIAL_CONTENT {
             return Err(wrong_range(
                 &response,
@@ -80,7 +86,7 @@ impl Location {
         if let Some(validator) = validator {
             request = request.header(IF_RANGE, value(self.operation, validator)?);
         }
-        let response = match self.transport.open(request).await {
+        let response = match self.open(request).await {
             Err(error) if error.status() == Some(416) && validator.is_some() => {
                 let message = "the image became shorter while it was fetched";
                 return Err(Error::plain(self.operation, ErrorKind::Changed, message));
@@ -132,6 +138,15 @@ impl Location {
             end: Some(end),
             ..part
         })
+    }
+
+    async fn open(&self, request: Request) -> Result<Response> {
+        match self.transport.open(request).await {
+            Err(error) if error.status() == Some(404) => {
+                Err((self.explain)(self.clone(), error).await)
+            }
+            answer => answer,
+        }
     }
 
     fn request(&self) -> Result<Request> {

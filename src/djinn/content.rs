@@ -4,7 +4,7 @@ use std::ops::{Bound, RangeBounds};
 #[cfg(feature = "fs")]
 use std::path::PathBuf;
 
-use super::{ImageId, Images, QEMU_DISK};
+use super::{ImageId, Images, QEMU_DISK, missing};
 use crate::content::{Content, Location, Span};
 #[cfg(feature = "fs")]
 use crate::content::{Options, Saved, save};
@@ -12,17 +12,20 @@ use crate::content::{Options, Saved, save};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::progress::{Meter, Phase, Progress};
+use crate::qcow2::{Policy, Report};
 use crate::transport::Transport;
 
 const OPERATION: &str = "get image contents";
 
 impl Images {
-    /// Fetches an image's contents: as a stream, as a reader, in memory, or to a file.
+    /// Fetches an image's contents: as a stream, in memory, or to a file; or reads and inspects
+    /// them where they are.
     ///
     /// `Endpoint: GET /images/:id` with `Accept: application/x-qemu-disk` to the letter
     ///
     /// The type of the answer is checked before a byte is given out, as the server sends JSON with
-    /// status 200 to whoever writes that header in another way.
+    /// status 200 to whoever writes that header in another way. On a 404 the metadata are asked
+    /// for, as the server has no other word for an image that it has yet to download.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
@@ -40,6 +43,7 @@ impl Images {
             id: id.into(),
             meter: Meter::default(),
             range: None,
+            policy: Some(Policy::default()),
             #[cfg(feature = "fs")]
             options: Options::default(),
         }
@@ -48,12 +52,13 @@ impl Images {
 
 /// Fetches an image's contents: see [`Images::content`].
 #[derive(Clone)]
-#[must_use = "nothing is sent before `send` or `save_to`"]
+#[must_use = "nothing is sent before `send`, `inspect` or `save_to`"]
 pub struct ContentRequest {
     transport: Transport,
     id: ImageId,
     meter: Meter,
     range: Option<(Bound<u64>, Bound<u64>)>,
+    policy: Option<Policy>,
     #[cfg(feature = "fs")]
     options: Options,
 }
@@ -76,13 +81,15 @@ impl ContentRequest {
     ///
     /// # Errors
     ///
-    /// [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) also for an image that
-    /// the server has not downloaded yet, or could not;
+    /// [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
+    /// image for this token; [`NotReady`](crate::ErrorKind::NotReady) if the server has yet to
+    /// download it; [`DownloadFailed`](crate::ErrorKind::DownloadFailed) with the server's text as
+    /// [`message`](Error::message) if it could not;
     /// [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) if the answer is not an image;
     /// [`Range`](crate::ErrorKind::Range) if a range begins past the end, or another one came;
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a range that is empty.
     pub async fn send(self) -> Result<Content> {
-        let location = self.location();
+        let location = location(&self.transport, OPERATION, self.id);
         let part = match self.span()? {
             Some(span) => location.open_span(span, None).await?,
             None => location.open_whole().await?,
@@ -110,13 +117,62 @@ impl ContentRequest {
         }
     }
 
-    fn location(&self) -> Location {
-        Location {
-            transport: self.transport.clone(),
-            operation: OPERATION,
-            path: vec!["images".to_owned(), self.id.to_string()],
-            media_type: QEMU_DISK,
+    /// What [`inspect`](Self::inspect) and `save_to` hold the image to, in place of the default.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Reads the header and the tables of the image where it is, and says what is in them; never
+    /// the image. It takes one request for 64 KiB, and more only for images with snapshots, bitmaps
+    /// or LUKS, or with a larger first cluster; of a server without ranges no more than that is
+    /// read either.
+    ///
+    /// A bad image is no error but a [`Report`].
+    ///
+    /// ```
+    /// use machine_images::qcow2::Verdict;
+    ///
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// let report = images.content(42).inspect().await?;
+    /// for finding in &report.findings {
+    ///     println!("{}: {finding}", finding.severity);
+    /// }
+    /// assert_eq!(report.verdict(), Verdict::Accept);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send) and [`Content::chunk`];
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) with a [`range`](Self::range).
+    pub async fn inspect(self) -> Result<Report> {
+        self.refuse_range()?;
+        let location = location(&self.transport, OPERATION, self.id);
+        let policy = self.policy.unwrap_or_default();
+        location.inspect(None, &policy).await
+    }
+
+    fn refuse_range(&self) -> Result<()> {
+        match self.range {
+            Some(_) => Err(Error::invalid(
+                OPERATION,
+                "this takes the whole, not a range",
+            )),
+            None => Ok(()),
         }
+    }
+}
+
+/// Where an image's contents are.
+pub(super) fn location(transport: &Transport, operation: &'static str, id: ImageId) -> Location {
+    Location {
+        transport: transport.clone(),
+        operation,
+        path: vec!["images".to_owned(), id.to_string()],
+        media_type: QEMU_DISK,
+        explain: missing::explain,
     }
 }
 
@@ -151,7 +207,17 @@ impl ContentRequest {
         self
     }
 
+    /// Fetches whatever it is, without an inspection.
+    pub fn unchecked(mut self) -> Self {
+        self.policy = None;
+        self
+    }
+
     /// Fetches the whole contents to a file.
+    ///
+    /// The image is inspected first, as by [`inspect`](Self::inspect): of one that the
+    /// [`policy`](Self::policy) rejects no more than the header is fetched, and nothing is left. What
+    /// was fetched is inspected once more before it gets its name.
     ///
     /// They are written to `PATH.part`, which is renamed when it is whole; until then a file that
     /// is already at `path` stays as it is. If the fetch fails, is dropped or killed, what there is
@@ -164,20 +230,18 @@ impl ContentRequest {
     /// # Errors
     ///
     /// Those of [`send`](Self::send) and [`Content::chunk`];
+    /// [`ImageRejected`](crate::ErrorKind::ImageRejected) with what was found as
+    /// [`inspection`](Error::inspection);
     /// [`Io`](crate::ErrorKind::Io) if the file cannot be written;
     /// [`Busy`](crate::ErrorKind::Busy) if it is being fetched already;
     /// [`Digest`](crate::ErrorKind::Digest) for another digest than the expected;
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) with a [`range`](Self::range).
     pub async fn save_to(self, path: impl Into<PathBuf>) -> Result<Saved> {
-        if self.range.is_some() {
-            return Err(Error::invalid(
-                OPERATION,
-                "a range cannot be saved to a file",
-            ));
-        }
-        let location = self.location();
+        self.refuse_range()?;
+        let location = location(&self.transport, OPERATION, self.id);
         let options = Options {
             meter: self.meter,
+            policy: self.policy,
             ..self.options
         };
         save(location, path.into(), options).await

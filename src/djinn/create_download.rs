@@ -18,8 +18,9 @@ impl Images {
     /// `Endpoint: POST /images`
     ///
     /// The source must answer with `Content-Type: application/x-qemu-disk`; its status and
-    /// contents are not checked. Servers were seen to fail with every `sftp` source, and to leave
-    /// the download of an `http` URL with user and password running for ever.
+    /// contents are not checked by the server, but by [`wait_downloaded`](Images::wait_downloaded).
+    /// Servers were seen to fail with every `sftp` source, and to leave the download of an `http`
+    /// URL with user and password running for ever.
     ///
     /// ```
     /// use std::time::Duration;

@@ -7,6 +7,7 @@ use super::{Image, Images, NamespacePath, QEMU_DISK, Source, reconcile};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Meter, Phase, Progress};
+use crate::qcow2::Policy;
 use crate::transport::{Request, Transport};
 
 const OPERATION: &str = "create image by upload";
@@ -17,7 +18,9 @@ impl Images {
     /// `Endpoint: POST /images?name=&namespace=`
     ///
     /// The name is made of ASCII letters, digits, `_` and `-`. The server looks at the name and at
-    /// the first four bytes of the image only after the whole body has arrived.
+    /// the first four bytes of the image only after the whole body has arrived, and no further at
+    /// all. So the image is inspected before a request is made; of a reader or stream the first
+    /// bytes, 64 KiB as a rule and 2 MiB at most, are taken and held for that.
     ///
     /// ```
     /// # #[cfg(feature = "fs")]
@@ -45,6 +48,7 @@ impl Images {
                 namespace: None,
             },
             source: source.into(),
+            policy: Some(Policy::default()),
             meter: Meter::default(),
             reconcile: false,
             sha256: None,
@@ -57,6 +61,7 @@ impl Images {
 pub struct CreateUpload {
     target: Target,
     source: Source,
+    policy: Option<Policy>,
     meter: Meter,
     reconcile: bool,
     sha256: Option<Digest>,
@@ -73,6 +78,18 @@ impl CreateUpload {
     /// Puts the image in a namespace, which is created if it is one's own and does not exist.
     pub fn namespace(mut self, namespace: NamespacePath) -> Self {
         self.target.namespace = Some(namespace);
+        self
+    }
+
+    /// What the image is held to, in place of the default policy.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Sends whatever it is, without an inspection.
+    pub fn unchecked(mut self) -> Self {
+        self.policy = None;
         self
     }
 
@@ -111,6 +128,8 @@ impl CreateUpload {
     /// # Errors
     ///
     /// Before a byte is sent: [`InvalidInput`](crate::ErrorKind::InvalidInput) for the name,
+    /// [`ImageRejected`](crate::ErrorKind::ImageRejected) with what was found as
+    /// [`inspection`](crate::Error::inspection);
     /// [`Source`](crate::ErrorKind::Source) for a file that cannot be opened. Later:
     /// [`Source`](crate::ErrorKind::Source) if the source fails, shrinks or grows;
     /// [`Rejected`](crate::ErrorKind::Rejected) with [`fields`](crate::Error::fields) if the name
@@ -121,6 +140,10 @@ impl CreateUpload {
     /// answer: the server may have created the image or not.
     pub async fn send(self) -> Result<Image> {
         check_name(OPERATION, &self.target.name)?;
+        if let Some(policy) = &self.policy {
+            let patience = self.target.transport.patience();
+            self.source = self.source.checked(OPERATION, policy, patience).await?;
+        }
         if !self.reconcile {
             return self.target.upload(self.source, self.meter).await;
         }

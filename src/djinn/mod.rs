@@ -12,6 +12,7 @@ mod create_upload;
 mod delete;
 mod get;
 mod list;
+mod missing;
 mod model;
 mod name;
 mod reconcile;

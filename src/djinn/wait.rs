@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::content::location;
+use super::missing::failed;
 use super::{DownloadState, Image, ImageId, Images, get};
 use crate::error::{Error, ErrorKind, Result};
+use crate::inspect::accept;
 use crate::progress::{Meter, Phase, Progress};
+use crate::qcow2::Policy;
 use crate::transport::Transport;
 
 const OPERATION: &str = "wait for download";
@@ -18,10 +22,13 @@ const LONGEST: Duration = Duration::from_secs(15);
 const LONGEST_WAIT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl Images {
-    /// Waits until the server has downloaded an image.
+    /// Waits until the server has downloaded an image, and inspects it there.
     ///
     /// `Endpoint: GET /images/:id`, asked again at growing intervals, from 0.25 s to 15 s. Dropping
     /// the future ends it; the server's download goes on.
+    ///
+    /// The server takes whatever its source sends, an error page too. So once it has it, its header
+    /// is read, as by [`ContentRequest::inspect`](super::ContentRequest::inspect).
     ///
     /// ```
     /// use std::time::Duration;
@@ -36,6 +43,7 @@ impl Images {
             transport: self.transport.clone(),
             id: id.into(),
             timeout: Duration::from_secs(3600),
+            policy: Some(Policy::default()),
             meter: Meter::default(),
         }
     }
@@ -48,6 +56,7 @@ pub struct WaitDownloaded {
     transport: Transport,
     id: ImageId,
     timeout: Duration,
+    policy: Option<Policy>,
     meter: Meter,
 }
 
@@ -57,6 +66,18 @@ impl WaitDownloaded {
     /// A server may leave a download running for ever, so there is no way to wait without end.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// What the image is held to, in place of the default policy.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Takes whatever the server has downloaded, without an inspection.
+    pub fn unchecked(mut self) -> Self {
+        self.policy = None;
         self
     }
 
@@ -70,6 +91,8 @@ impl WaitDownloaded {
     ///
     /// # Errors
     ///
+    /// [`ImageRejected`](ErrorKind::ImageRejected) with what was found as
+    /// [`inspection`](Error::inspection), if the server has something bad; it stays there.
     /// [`DownloadFailed`](ErrorKind::DownloadFailed) with the server's text as
     /// [`message`](Error::message); [`Gone`](ErrorKind::Gone) if the image is deleted meanwhile;
     /// [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if there was none;
@@ -87,8 +110,13 @@ impl WaitDownloaded {
             };
             let image = image?;
             match image.download.as_ref().map(super::Download::state) {
-                None | Some(DownloadState::Finished) => return Ok(image),
-                Some(DownloadState::Failed) => return Err(self.failed(image)),
+                None | Some(DownloadState::Finished) => {
+                    self.check().await?;
+                    return Ok(image);
+                }
+                Some(DownloadState::Failed) => {
+                    return Err(failed(&self.transport, OPERATION, image.download));
+                }
                 state => seen = state,
             }
             self.meter.at(0);
@@ -112,6 +140,14 @@ impl WaitDownloaded {
         }
     }
 
+    async fn check(&self) -> Result<()> {
+        let Some(policy) = &self.policy else {
+            return Ok(());
+        };
+        let location = location(&self.transport, OPERATION, self.id);
+        accept(OPERATION, location.inspect(None, policy).await?)
+    }
+
     fn out_of_time(&self, seen: Option<DownloadState>) -> Error {
         let state = match seen {
             Some(DownloadState::Running) => "running",
@@ -123,11 +159,5 @@ impl WaitDownloaded {
             self.id, self.timeout
         );
         Error::plain(OPERATION, ErrorKind::Timeout, message)
-    }
-
-    fn failed(&self, image: Image) -> Error {
-        let text = image.download.and_then(|download| download.error);
-        let text = self.transport.redact(text.unwrap_or_default());
-        Error::plain(OPERATION, ErrorKind::DownloadFailed, text)
     }
 }

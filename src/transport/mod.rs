@@ -82,6 +82,11 @@ impl Transport {
         self.0.redact(text, &[])
     }
 
+    /// How long a transfer may stand still.
+    pub(crate) fn patience(&self) -> Duration {
+        self.0.timeouts.stall
+    }
+
     pub(crate) fn max_pages(&self) -> u64 {
         self.0.max_pages
     }

@@ -1,5 +1,6 @@
 //! Contents saved to a file: beside it first, in one or several ranges, and never half done.
 
+mod check;
 mod journal;
 mod ledger;
 mod part;
@@ -18,6 +19,7 @@ use super::Location;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
+use crate::qcow2::Policy;
 use part::PartFile;
 use work::Fetch;
 
@@ -28,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) resume: bool,
     pub(crate) durable: bool,
     pub(crate) sha256: Option<Digest>,
+    /// What the image is held to; `None` if to nothing.
+    pub(crate) policy: Option<Policy>,
     pub(crate) meter: Meter,
 }
 
@@ -38,6 +42,7 @@ impl Default for Options {
             resume: true,
             durable: true,
             sha256: None,
+            policy: None,
             meter: Meter::default(),
         }
     }
@@ -51,7 +56,7 @@ pub struct Saved {
     pub path: PathBuf,
     /// Its length in bytes.
     pub bytes: u64,
-    /// How many bytes came over the network for it now.
+    /// How many bytes came over the network for it now, those of the inspection not counted.
     pub fetched: u64,
     /// How many bytes an earlier attempt had left behind.
     pub resumed_from: u64,
@@ -115,7 +120,9 @@ async fn run(location: Location, target: &Path, options: Options) -> Result<Save
         fetched => fetched,
     };
     let resumable = options.resume && fetch.is_resumable();
-    let result = fetched.and_then(|()| fetch.verify(options.sha256));
+    let result = fetched
+        .and_then(|()| fetch.verify(options.sha256))
+        .and_then(|sha256| fetch.check_file().map(|()| sha256));
     let (bytes, resumed_from, fetched) = (fetch.length(), fetch.resumed_from(), fetch.fetched());
     let connections = fetch.connections();
     drop(fetch);
@@ -125,8 +132,9 @@ async fn run(location: Location, target: &Path, options: Options) -> Result<Save
     let sha256 = match result {
         Ok(sha256) => sha256,
         Err(error) => {
-            // A wrong digest leaves nothing, and what cannot be continued is of no use.
-            if error.kind() == ErrorKind::Digest || !resumable {
+            // Wrong contents leave nothing, and what cannot be continued is of no use.
+            let wrong = matches!(error.kind(), ErrorKind::Digest | ErrorKind::ImageRejected);
+            if wrong || !resumable {
                 part.discard()
                     .map_err(|error| failed("clean up beside", error))?;
             }

@@ -22,11 +22,11 @@ const WORTH_A_CONNECTION: u64 = SEGMENT;
 
 /// One transfer into a file.
 pub(super) struct Fetch {
-    location: Location,
-    part: Arc<PartFile>,
-    options: Options,
+    pub(super) location: Location,
+    pub(super) part: Arc<PartFile>,
+    pub(super) options: Options,
     ledger: Arc<Mutex<Ledger>>,
-    validator: Option<String>,
+    pub(super) validator: Option<String>,
     length: u64,
     resumed_from: u64,
     fetched_before: u64,
@@ -111,9 +111,13 @@ impl Fetch {
         let first = match found.filter(|found| found.subject.url == url) {
             Some(found) => {
                 self.resume(found);
+                self.check_remote().await?;
                 None
             }
-            None => self.begin(url).await?,
+            None => {
+                self.check_remote().await?;
+                self.begin(url).await?
+            }
         };
         self.work(first).await
     }
@@ -267,7 +271,7 @@ impl Fetch {
         Ok(Some(found))
     }
 
-    fn failed(&self, what: &str, error: std::io::Error) -> Error {
+    pub(super) fn failed(&self, what: &str, error: std::io::Error) -> Error {
         let message = format!("cannot {what} {}", self.part.path().display());
         Error::io(self.location.operation, message, error)
     }

@@ -1,0 +1,83 @@
+//! What a 404 for contents means.
+
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+use jiff::Timestamp;
+use reqwest::Method;
+
+use super::{Download, DownloadState, Image};
+use crate::content::Location;
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::{Request, Transport};
+
+/// Looks at the metadata: the server says 404 as well of an image that it has yet to download, or
+/// could not.
+pub(super) fn explain(location: Location, error: Error) -> BoxFuture<'static, Error> {
+    async move {
+        let download = match look(&location).await {
+            Ok(image) => image.download,
+            Err(_) => return error,
+        };
+        let Some(download) = download else {
+            return error;
+        };
+        let told = match download.state() {
+            DownloadState::Queued => {
+                let since = since(download.created_at);
+                not_ready(
+                    &location,
+                    format!("the server has yet to begin its download{since}"),
+                )
+            }
+            DownloadState::Running => {
+                let since = since(download.started_at);
+                not_ready(
+                    &location,
+                    format!("the server is still downloading it{since}"),
+                )
+            }
+            DownloadState::Failed => {
+                failed(&location.transport, location.operation, Some(download))
+            }
+            DownloadState::Finished => return error,
+        };
+        let told = told.after(error.attempts());
+        match error.url() {
+            Some(url) => told.at(url.to_owned()),
+            None => told,
+        }
+    }
+    .boxed()
+}
+
+async fn look(location: &Location) -> Result<Image> {
+    // The same path as the contents', for another type.
+    let request = Request::new(location.operation, Method::GET).path(&location.path)?;
+    location.transport.fetch(request).await?.json()
+}
+
+fn not_ready(location: &Location, message: String) -> Error {
+    Error::plain(location.operation, ErrorKind::NotReady, message)
+}
+
+/// Since when, by the server's clock, and for how long, by this one's.
+fn since(time: Option<Timestamp>) -> String {
+    let Some(time) = time else {
+        return String::new();
+    };
+    let seconds = Timestamp::now().as_second() - time.as_second();
+    let duration = Duration::from_secs(seconds.max(0).unsigned_abs());
+    format!(" ({duration:?}, since {time})")
+}
+
+/// The server gave up downloading an image.
+pub(super) fn failed(
+    transport: &Transport,
+    operation: &'static str,
+    download: Option<Download>,
+) -> Error {
+    let text = download.and_then(|download| download.error);
+    let text = transport.redact(text.unwrap_or_default());
+    Error::plain(operation, ErrorKind::DownloadFailed, text)
+}

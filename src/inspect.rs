@@ -1,0 +1,39 @@
+//! The inspection of images on their way to where they are trusted, and the refusal of bad ones.
+
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+
+use crate::error::{Cause, Error, Result};
+use crate::qcow2::{self, Inspection, Policy, Report, Verdict};
+
+/// Makes an error of a report that rejects the image.
+pub(crate) fn accept(operation: &'static str, report: Report) -> Result<()> {
+    match report.verdict() {
+        Verdict::Accept => Ok(()),
+        Verdict::Reject => Err(Error::new(operation, Cause::Image(Box::new(report)))),
+    }
+}
+
+/// Inspects an image that can be read only once, by its first bytes. They are left in `held`.
+pub(crate) async fn inspect_passing<E>(
+    chunks: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
+    held: &mut BytesMut,
+    mut total: Option<u64>,
+    policy: &Policy,
+) -> Result<Report, E> {
+    loop {
+        let wanted = match qcow2::inspect(held, total, policy) {
+            Inspection::Done(report) => return Ok(report),
+            Inspection::NeedMore(range) => range.end,
+        };
+        while (held.len() as u64) < wanted {
+            match chunks.next().await.transpose()? {
+                Some(chunk) => held.extend_from_slice(&chunk),
+                None => {
+                    total = Some(held.len() as u64);
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Sources inspected before they are sent.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures::stream::{self, StreamExt};
+
+use super::{Chunks, Kind, Source, read_chunks};
+use crate::error::{Cause, Error, ErrorKind, Result};
+use crate::inspect::{accept, inspect_passing};
+use crate::qcow2::{self, Inspection, Policy, Report};
+
+impl Source {
+    /// Refuses what the policy rejects, and gives back a source of the same bytes.
+    ///
+    /// What can be read again is inspected in full. Of what can be read once the first bytes are
+    /// taken and held, and none of them may keep it waiting for longer than `patience`.
+    pub(crate) async fn checked(
+        self,
+        operation: &'static str,
+        policy: &Policy,
+        patience: Duration,
+    ) -> Result<Self> {
+        let failed = |error| Error::new(operation, Cause::Source(error));
+        let (report, source) = match self.0 {
+            Kind::Bytes(bytes) => {
+                let report = inspect_bytes(&bytes, policy).map_err(failed)?;
+                (report, Kind::Bytes(bytes))
+            }
+            #[cfg(feature = "fs")]
+            Kind::File(path) => {
+                let report = inspect_file(path.clone(), policy.clone()).await;
+                (report.map_err(failed)?, Kind::File(path))
+            }
+            Kind::Reader(reader, length) => {
+                let chunks = read_chunks(reader);
+                inspect_chunks(operation, chunks, Some(length), policy, patience).await?
+            }
+            Kind::Stream(chunks, length) => {
+                inspect_chunks(operation, chunks, length, policy, patience).await?
+            }
+        };
+        accept(operation, report).map(|()| Self(source))
+    }
+}
+
+fn inspect_bytes(bytes: &[u8], policy: &Policy) -> io::Result<Report> {
+    match qcow2::inspect(bytes, Some(bytes.len() as u64), policy) {
+        Inspection::Done(report) => Ok(report),
+        Inspection::NeedMore(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+#[cfg(feature = "fs")]
+async fn inspect_file(path: std::path::PathBuf, policy: Policy) -> io::Result<Report> {
+    let inspected = tokio::task::spawn_blocking(move || {
+        // Others may have no end, or no length.
+        if !std::fs::metadata(&path)?.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        qcow2::inspect_file(path, &policy)
+    });
+    inspected.await.map_err(io::Error::other)?
+}
+
+async fn inspect_chunks(
+    operation: &'static str,
+    mut chunks: Chunks,
+    length: Option<u64>,
+    policy: &Policy,
+    patience: Duration,
+) -> Result<(Report, Kind)> {
+    let mut held = BytesMut::new();
+    let report = {
+        let mut timed = Box::pin(stream::unfold(&mut chunks, |chunks| async move {
+            let chunk = match tokio::time::timeout(patience, chunks.next()).await {
+                Ok(chunk) => chunk?.map_err(|error| Error::new(operation, Cause::Source(error))),
+                Err(_) => {
+                    let message = format!("the source gave nothing for {patience:?}");
+                    Err(Error::plain(operation, ErrorKind::Stalled, message))
+                }
+            };
+            Some((chunk, chunks))
+        }));
+        inspect_passing(&mut timed, &mut held, length, policy).await?
+    };
+    let whole = stream::iter([Ok(held.freeze())]).chain(chunks).boxed();
+    Ok((report, Kind::Stream(whole, length)))
+}
