@@ -36,7 +36,7 @@ mod transport;
 pub use client::ClientBuilder;
 #[cfg(feature = "fs")]
 pub use content::Saved;
-pub use content::{Content, ContentReader};
+pub use content::{Content, ContentReader, RemoteReader};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use page::Page;

@@ -3,6 +3,7 @@
 mod inspect;
 mod pinned;
 mod reader;
+mod remote;
 #[cfg(feature = "fs")]
 mod save;
 mod stream;
@@ -18,6 +19,7 @@ use url::Url;
 
 pub(crate) use pinned::Version;
 pub use reader::ContentReader;
+pub use remote::RemoteReader;
 #[cfg(feature = "fs")]
 pub use save::Saved;
 #[cfg(feature = "fs")]

@@ -59,16 +59,25 @@ impl AsyncBufRead for ContentReader {
 
 impl AsyncRead for ContentReader {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let from = ready!(self.as_mut().poll_fill_buf(cx))?;
-        let count = from.len().min(into.remaining());
-        into.put_slice(&from[..count]);
-        self.consume(count);
-        Poll::Ready(Ok(()))
+        read_from_buffer(self, cx, into)
     }
+}
+
+/// Reads what has been buffered, and buffers if nothing has.
+pub(super) fn read_from_buffer<R: AsyncBufRead>(
+    mut reader: Pin<&mut R>,
+    cx: &mut Context<'_>,
+    into: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let from = ready!(reader.as_mut().poll_fill_buf(cx))?;
+    let count = from.len().min(into.remaining());
+    into.put_slice(&from[..count]);
+    reader.consume(count);
+    Poll::Ready(Ok(()))
 }
 
 impl fmt::Debug for ContentReader {
@@ -77,7 +86,7 @@ impl fmt::Debug for ContentReader {
     }
 }
 
-fn io_error(error: Error) -> io::Error {
+pub(super) fn io_error(error: Error) -> io::Error {
     let kind = match error.kind() {
         ErrorKind::Timeout | ErrorKind::Stalled => io::ErrorKind::TimedOut,
         ErrorKind::Length => io::ErrorKind::UnexpectedEof,

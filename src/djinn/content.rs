@@ -5,7 +5,7 @@ use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
 use super::{ImageId, Images, QEMU_DISK, missing};
-use crate::content::{Content, Location, Span};
+use crate::content::{Content, Location, RemoteReader, Span};
 #[cfg(feature = "fs")]
 use crate::content::{Options, Saved, save};
 #[cfg(feature = "fs")]
@@ -152,6 +152,33 @@ impl ContentRequest {
         let location = location(&self.transport, OPERATION, self.id);
         let policy = self.policy.unwrap_or_default();
         location.inspect(None, &policy).await
+    }
+
+    /// Reads the image where it is, from any position. Nothing is sent before the first read; what
+    /// is read is not inspected.
+    ///
+    /// ```
+    /// use std::io::SeekFrom;
+    ///
+    /// use tokio::io::{AsyncReadExt, AsyncSeekExt};
+    ///
+    /// # async fn example(images: machine_images::djinn::Images) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut image = images.content(42).reader()?;
+    /// let length = image.seek(SeekFrom::End(0)).await?;
+    /// let mut last = [0; 512];
+    /// image.seek(SeekFrom::End(-512)).await?;
+    /// image.read_exact(&mut last).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) with a [`range`](Self::range).
+    pub fn reader(self) -> Result<RemoteReader> {
+        self.refuse_range()?;
+        let location = location(&self.transport, OPERATION, self.id);
+        Ok(RemoteReader::new(location))
     }
 
     fn refuse_range(&self) -> Result<()> {
