@@ -10,6 +10,8 @@ mod bar;
 mod devops;
 #[path = "images/djinn.rs"]
 mod djinn;
+#[path = "images/inspect.rs"]
+mod inspect;
 #[path = "images/output.rs"]
 mod output;
 
@@ -28,6 +30,7 @@ async fn main() -> ExitCode {
         match service {
             Service::Djinn(args) => djinn::run(args, &output).await,
             Service::Devops(args) => devops::run(args, &output).await,
+            Service::Inspect { file } => inspect::file(&file, &output),
         }
     };
     let result = tokio::select! {

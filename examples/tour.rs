@@ -88,22 +88,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("   {:>4}  {}", image.id, image.name);
     }
 
-    println!("5. Look at the first bytes of one, without fetching it.");
-    let start = images
-        .content(uploaded.id)
-        .range(0..4)
-        .send()
-        .await?
-        .bytes()
-        .await?;
-    println!(
-        "   they are {start:?}: {}",
-        if &start[..] == b"QFI\xfb" {
-            "QCOW2"
-        } else {
-            "no QCOW2"
-        }
-    );
+    println!("5. Inspect one, without fetching it.");
+    let report = images.content(uploaded.id).inspect().await?;
+    if let Some(header) = &report.header {
+        println!(
+            "   {}, version {}, a disk of {} bytes: {}",
+            report.format,
+            header.version,
+            header.virtual_size,
+            report.verdict()
+        );
+    }
 
     println!("6. Fetch both back, each to a file.");
     let directory = tempfile::tempdir()?;

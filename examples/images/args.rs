@@ -22,6 +22,8 @@ pub(crate) enum Service {
     Djinn(Djinn),
     /// Images of a DevOps Service; without a server, of an embedded one.
     Devops(Devops),
+    /// What a local file is, and whether it can be trusted.
+    Inspect { file: String },
 }
 
 #[derive(clap::Args)]
@@ -54,6 +56,9 @@ pub(crate) enum DjinnCommand {
         file: String,
         #[arg(long)]
         namespace: Option<NamespacePath>,
+        /// Send it whatever it is.
+        #[arg(long)]
+        no_inspect: bool,
     },
     /// Create by a download that the server makes.
     Download {
@@ -73,6 +78,8 @@ pub(crate) enum DjinnCommand {
     },
     /// Fetch the contents.
     Content(Content),
+    /// The QCOW2 header of a remote image, without fetching the image.
+    Inspect { id: i64 },
     /// Delete.
     Delete { id: i64 },
 }

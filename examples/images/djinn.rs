@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt;
 
 use super::args::{Content, Djinn, DjinnCommand, wrong_usage};
 use super::bar::Bar;
+use super::inspect;
 use super::output::{Failure, Output, Result, closed, given, note_embedded};
 
 pub(crate) async fn run(args: Djinn, output: &Output) -> Result {
@@ -25,6 +26,7 @@ pub(crate) async fn run(args: Djinn, output: &Output) -> Result {
             name,
             file,
             namespace,
+            no_inspect,
         } => {
             let source = match file.as_str() {
                 "-" => Source::stream(standard_input(), None),
@@ -34,6 +36,9 @@ pub(crate) async fn run(args: Djinn, output: &Output) -> Result {
             let mut upload = images.create_upload(name, source).progress(bar);
             if let Some(namespace) = namespace {
                 upload = upload.namespace(namespace);
+            }
+            if no_inspect {
+                upload = upload.unchecked();
             }
             show(output, &upload.send().await?)
         }
@@ -54,6 +59,10 @@ pub(crate) async fn run(args: Djinn, output: &Output) -> Result {
             }
         }
         DjinnCommand::Wait { id, timeout } => wait_for(&images, id, timeout, output).await,
+        DjinnCommand::Inspect { id } => {
+            let report = images.content(id).inspect().await?;
+            inspect::show(&format!("image {id}"), &report, output)
+        }
         DjinnCommand::Content(args) => content(&images, args, output).await,
         DjinnCommand::Delete { id } => {
             images.delete(id).send().await?;

@@ -14,6 +14,8 @@ pub(crate) struct Output {
 pub(crate) enum Failure {
     Client(Error),
     Io(String, io::Error),
+    /// An image that was inspected, and why it must not be used.
+    Rejected(String),
     /// Whoever read standard output has had enough.
     ClosedOutput,
 }
@@ -98,6 +100,11 @@ impl Output {
         let (text, kind, error) = match failure {
             Failure::Client(error) => (with_causes(error), error.kind().as_str(), Some(error)),
             Failure::Io(what, error) => (format!("{what}: {error}"), "io", None),
+            Failure::Rejected(why) => (
+                format!("the image is rejected: {why}"),
+                "image_rejected",
+                None,
+            ),
             Failure::ClosedOutput => return,
         };
         // One line, whatever a server says.
