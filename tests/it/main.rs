@@ -15,5 +15,7 @@ mod early_answer;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod end_to_end;
 mod future_size;
+#[cfg(feature = "testing")]
+mod inspect;
 mod replay;
 mod support;
