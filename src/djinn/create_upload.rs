@@ -138,11 +138,12 @@ impl CreateUpload {
     /// [`TooLarge`](crate::ErrorKind::TooLarge);
     /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks before the
     /// answer: the server may have created the image or not.
-    pub async fn send(self) -> Result<Image> {
+    pub async fn send(mut self) -> Result<Image> {
         check_name(OPERATION, &self.target.name)?;
         if let Some(policy) = &self.policy {
             let patience = self.target.transport.patience();
-            self.source = self.source.checked(OPERATION, policy, patience).await?;
+            let checked = self.source.checked(OPERATION, policy, patience);
+            self.source = Box::pin(checked).await?;
         }
         if !self.reconcile {
             return self.target.upload(self.source, self.meter).await;
