@@ -25,6 +25,8 @@ use super::wire::Close;
 /// );
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+#[doc = include_str!("faults.md")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {

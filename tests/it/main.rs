@@ -14,6 +14,8 @@ mod djinn;
 mod early_answer;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod end_to_end;
+#[cfg(all(feature = "fs", feature = "testing"))]
+mod faults;
 mod future_size;
 #[cfg(feature = "testing")]
 mod inspect;

@@ -1,0 +1,176 @@
+//! The calls that faults befall, and whether they did what they promise.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use futures::TryStreamExt;
+use machine_images::Result;
+use machine_images::djinn::{Images, Source};
+use machine_images::testing::DjinnServer;
+use tempfile::TempDir;
+
+const DISK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/disk.qcow2");
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Call {
+    /// Over two pages.
+    List,
+    Get,
+    Upload,
+    Download,
+    File,
+    /// To a file with several connections, which asks for ranges.
+    Ranges,
+    Stream,
+    /// A part of the contents, as a stream.
+    Range,
+    Delete,
+}
+
+impl Call {
+    pub(super) fn named(name: &str) -> Self {
+        match name {
+            "list" => Self::List,
+            "get" => Self::Get,
+            "upload" => Self::Upload,
+            "download" => Self::Download,
+            "file" => Self::File,
+            "file, in ranges" => Self::Ranges,
+            "stream" => Self::Stream,
+            "range" => Self::Range,
+            "delete" => Self::Delete,
+            _ => panic!("{name} is no call"),
+        }
+    }
+}
+
+/// How many images there are: two pages of them.
+const COUNT: usize = 30;
+
+/// A server with an image and a second page of others, its client, and a place for files.
+pub(super) struct Scene {
+    images: Images,
+    pub(super) server: DjinnServer,
+    pub(super) image: i64,
+    disk: Vec<u8>,
+    directory: TempDir,
+}
+
+/// Scenes that are as they were at first: making one takes longer than most calls.
+static IDLE: Mutex<Vec<Scene>> = Mutex::new(Vec::new());
+
+impl Scene {
+    pub(super) fn take() -> Self {
+        let idle = IDLE.lock().unwrap().pop();
+        idle.unwrap_or_else(|| {
+            let server = DjinnServer::start().unwrap();
+            server.add_images(COUNT - 1).unwrap();
+            let disk = std::fs::read(DISK).unwrap();
+            Self {
+                images: super::client(&server),
+                image: server.add_image("disk", &disk).unwrap(),
+                server,
+                disk,
+                directory: tempfile::tempdir().unwrap(),
+            }
+        })
+    }
+
+    pub(super) async fn give_back(mut self) {
+        self.server.clear_faults();
+        if self.server.image_count() > COUNT {
+            let all = self.images.list().stream();
+            let all: Vec<_> = all.try_collect().await.unwrap();
+            for image in all.iter().filter(|image| image.name == "new") {
+                self.images.delete(image.id).send().await.unwrap();
+            }
+        }
+        if self.server.content(self.image).is_none() {
+            self.image = self.server.add_image("disk", &self.disk).unwrap();
+        }
+        self.directory = tempfile::tempdir().unwrap();
+        self.server.clear_requests();
+        IDLE.lock().unwrap().push(self);
+    }
+
+    /// `ok`, `wrong` for a success that is none, or the kind of the error.
+    pub(super) async fn run(&self, call: Call) -> String {
+        let outcome = match call {
+            Call::List => self.list().await,
+            Call::Get => self.get().await,
+            Call::Upload => self.upload().await,
+            Call::Download => self.download().await,
+            Call::File => self.file(1).await,
+            Call::Ranges => self.file(4).await,
+            Call::Stream => self.stream().await,
+            Call::Range => self.range().await,
+            Call::Delete => self.delete().await,
+        };
+        match outcome {
+            Ok(true) => "ok".to_owned(),
+            Ok(false) => "wrong".to_owned(),
+            Err(error) => error.kind().to_string(),
+        }
+    }
+
+    async fn list(&self) -> Result<bool> {
+        let all = self.images.list().stream();
+        let names: Vec<String> = all.map_ok(|image| image.name).try_collect().await?;
+        Ok(names.len() == COUNT && names.iter().any(|name| name == "disk"))
+    }
+
+    async fn get(&self) -> Result<bool> {
+        Ok(self.images.get(self.image).send().await?.name == "disk")
+    }
+
+    async fn upload(&self) -> Result<bool> {
+        let upload = self.images.create_upload("new", Source::file(DISK));
+        let created = upload.send().await;
+        assert!(self.server.image_count() <= COUNT + 1, "a second image");
+        let id = created?.id.0;
+        Ok(self.server.content(id).as_ref() == Some(&self.disk))
+    }
+
+    async fn download(&self) -> Result<bool> {
+        let url = self.server.publish(&self.disk).unwrap();
+        let created = self.images.create_download("new", url).send().await;
+        assert!(self.server.image_count() <= COUNT + 1, "a second image");
+        Ok(created?.name == "new")
+    }
+
+    async fn file(&self, connections: usize) -> Result<bool> {
+        let path: PathBuf = self.directory.path().join("disk.qcow2");
+        let content = self.images.content(self.image).connections(connections);
+        let saved = content.durable(false).save_to(&path).await;
+        if saved.is_err() {
+            assert!(!path.exists(), "a file after {saved:?}");
+        }
+        saved?;
+        let left = std::fs::read_dir(self.directory.path()).unwrap().count();
+        Ok(left == 1 && std::fs::read(path).unwrap() == self.disk)
+    }
+
+    async fn stream(&self) -> Result<bool> {
+        let mut read = Vec::new();
+        let mut chunks = self.images.content(self.image).send().await?.stream();
+        while let Some(chunk) = chunks.try_next().await? {
+            read.extend_from_slice(&chunk);
+        }
+        Ok(read == self.disk)
+    }
+
+    async fn range(&self) -> Result<bool> {
+        let content = self
+            .images
+            .content(self.image)
+            .range(10..200_000)
+            .send()
+            .await?;
+        Ok(content.bytes().await? == self.disk[10..200_000])
+    }
+
+    async fn delete(&self) -> Result<bool> {
+        self.images.delete(self.image).send().await?;
+        Ok(self.server.image_count() == COUNT - 1)
+    }
+}
