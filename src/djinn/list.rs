@@ -127,8 +127,11 @@ impl List {
         let lines = lines
             .iter()
             .map(|line| String::from_utf8_lossy(line.as_bytes()));
-        let unreadable = || response.error(Cause::Decode("the Link header cannot be read".into()));
-        let links = Links::parse(lines).ok_or_else(unreadable)?;
+        let links = Links::parse(lines);
+        if links.next.is_none() && links.unreadable && !items.is_empty() {
+            let message = "the Link header cannot be read, so there may be more pages";
+            return Err(response.error(Cause::Decode(message.into())));
+        }
         let neighbours = Neighbours::new(
             response.url(),
             cursor.number,

@@ -5,17 +5,27 @@
 pub(crate) struct Links {
     pub(crate) next: Option<String>,
     pub(crate) previous: Option<String>,
+    /// There was something that is no link.
+    pub(crate) unreadable: bool,
 }
 
 impl Links {
-    /// Reads any number of header lines; the first link of a relation counts. `None` if there is
-    /// anything but links: what cannot be read may have been the next page.
-    pub(crate) fn parse<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Option<Self> {
+    /// Reads any number of header lines; the first link of a relation counts. What cannot be read
+    /// is passed over, but not forgotten: it may have been the next page.
+    pub(crate) fn parse<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Self {
         let mut links = Self::default();
         for line in lines {
             let mut rest = next(line.as_ref());
             while !rest.is_empty() {
-                let (target, relations, after) = link(rest)?;
+                let Some((target, relations, after)) = link(rest) else {
+                    links.unreadable = true;
+                    // Up to what may be the next link.
+                    rest = rest
+                        .get(1..)
+                        .and_then(|rest| rest.find('<').map(|at| &rest[at..]))
+                        .unwrap_or_default();
+                    continue;
+                };
                 for relation in relations.split_ascii_whitespace() {
                     let place = match relation.to_ascii_lowercase().as_str() {
                         "next" => &mut links.next,
@@ -27,7 +37,7 @@ impl Links {
                 rest = next(after);
             }
         }
-        Some(links)
+        links
     }
 }
 
@@ -84,7 +94,7 @@ mod tests {
     use super::*;
 
     fn parsed(lines: &[&str]) -> (Option<String>, Option<String>) {
-        let links = Links::parse(lines).unwrap();
+        let links = Links::parse(lines);
         (links.previous, links.next)
     }
 
@@ -138,12 +148,12 @@ mod tests {
             "<a>; rel=first",
             "<a>; rel=\"nex",
         ] {
-            assert_eq!(parsed(&[line]), (None, None), "{line}");
+            assert_eq!(Links::parse([line]), Links::default(), "{line}");
         }
     }
 
     #[test]
-    fn what_is_no_link_is_not_passed_over() {
+    fn what_is_no_link_is_not_forgotten() {
         for line in [
             "<",
             "<a",
@@ -152,7 +162,7 @@ mod tests {
             "<a>; rel=prev, b>; rel=next",
             "<a> x",
         ] {
-            assert_eq!(Links::parse([line]), None, "{line}");
+            assert!(Links::parse([line]).unreadable, "{line}");
         }
     }
 }
