@@ -4,13 +4,14 @@
 //! fetched. `w START END` says that these bytes were given to the system, `s` that all bytes said
 //! so far are on the disk, and `b ID` names the run of the machine in which the following lines are
 //! written. After a crash of the process every `w` counts, as the system still has the bytes; after
-//! one of the machine only those before the last `s` do. A line that was cut is passed over with
-//! all that follows.
+//! one of the machine only those before the last `s` do. Every line ends with a check of itself and
+//! all lines before. One that was cut or damaged is passed over with all that follows.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::spans::Spans;
 
@@ -34,18 +35,23 @@ struct Head {
 
 const VERSION: u32 = 1;
 
-pub(super) struct Journal(File);
+pub(super) struct Journal {
+    file: File,
+    check: Check,
+}
 
 impl Journal {
     /// Begins a journal in an empty file.
-    pub(super) fn begin(mut file: File, subject: &Subject) -> io::Result<Self> {
+    pub(super) fn begin(file: File, subject: &Subject) -> io::Result<Self> {
         let head = Head {
             journal: VERSION,
             subject: subject.clone(),
         };
-        let head = serde_json::to_string(&head)?;
-        file.write_all(format!("{head}\nb {}\n", boot()).as_bytes())?;
-        Ok(Self(file))
+        let check = Check::default();
+        let mut journal = Self { file, check };
+        journal.line(&serde_json::to_string(&head)?)?;
+        journal.line(&format!("b {}", boot()))?;
+        Ok(journal)
     }
 
     /// Reads a journal and goes on with it, if it makes sense.
@@ -55,42 +61,79 @@ impl Journal {
             .take(MAX_JOURNAL)
             .read_to_end(&mut text)?;
         let boot = boot();
-        let Some((subject, done, valid)) = read(&text, &boot) else {
+        let Some(found) = read(&text, &boot) else {
             return Ok(None);
         };
         // What comes after a cut line must not be joined to it.
-        file.set_len(valid as u64)?;
-        file.write_all(format!("b {boot}\n").as_bytes())?;
-        Ok(Some((Self(file), subject, done)))
+        file.set_len(found.valid as u64)?;
+        let check = found.check;
+        let mut journal = Self { file, check };
+        journal.line(&format!("b {boot}"))?;
+        Ok(Some((journal, found.subject, found.done)))
     }
 
     /// Says that these bytes were given to the system.
     pub(super) fn wrote(&mut self, start: u64, end: u64) -> io::Result<()> {
-        // One write, so that a signal cannot cut it.
-        self.0.write_all(format!("w {start} {end}\n").as_bytes())
+        self.line(&format!("w {start} {end}"))
     }
 
     /// Says that all bytes said so far are on the disk.
     pub(super) fn synced(&mut self) -> io::Result<()> {
-        self.0.write_all(b"s\n")?;
-        self.0.sync_data()
+        self.line("s")?;
+        self.file.sync_data()
+    }
+
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        let check = self.check.add(line.as_bytes());
+        // One write, so that a signal cannot cut it.
+        self.file.write_all(format!("{line} {check}\n").as_bytes())
     }
 }
 
-/// The subject, what is done, and how much of the text could be read.
-fn read(text: &[u8], boot: &str) -> Option<(Subject, Spans, usize)> {
+/// Tells whether a line, and all before it, are as they were written.
+#[derive(Clone, Default)]
+struct Check(Sha256);
+
+impl Check {
+    fn add(&mut self, line: &[u8]) -> String {
+        self.0.update(line);
+        self.0.update(b"\n");
+        let digest = self.0.clone().finalize();
+        digest.iter().take(4).map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// Takes the check off a line, if it holds.
+    fn strip<'a>(&mut self, line: &'a [u8]) -> Option<&'a str> {
+        let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+        let (line, check) = line.rsplit_once(' ')?;
+        (self.add(line.as_bytes()) == check).then_some(line)
+    }
+}
+
+/// What a journal says.
+struct Reading {
+    subject: Subject,
+    done: Spans,
+    /// How much of the text could be read, and its check.
+    valid: usize,
+    check: Check,
+}
+
+fn read(text: &[u8], boot: &str) -> Option<Reading> {
+    let mut check = Check::default();
     let mut lines = text.split_inclusive(|&byte| byte == b'\n');
-    let first = lines.next()?.strip_suffix(b"\n")?;
-    let head: Head = serde_json::from_slice(first).ok()?;
+    let first = lines.next()?;
+    let head: Head = serde_json::from_str(check.strip(first)?).ok()?;
     if head.journal != VERSION {
         return None;
     }
     let length = head.subject.length;
     let (mut written, mut synced) = (Spans::default(), Spans::default());
     let mut running = "";
-    let mut valid = first.len() + 1;
+    let mut valid = first.len();
     for line in lines {
-        match entry(line, length) {
+        let mut next = check.clone();
+        match next.strip(line).and_then(|line| entry(line, length)) {
             Some(Entry::Wrote(start, end)) => written.add(start, end),
             Some(Entry::Synced) => synced = written.clone(),
             Some(Entry::Boot(id)) => {
@@ -102,9 +145,15 @@ fn read(text: &[u8], boot: &str) -> Option<(Subject, Spans, usize)> {
             None => break,
         }
         valid += line.len();
+        check = next;
     }
     let same = running == boot && boot != UNKNOWN;
-    Some((head.subject, if same { written } else { synced }, valid))
+    Some(Reading {
+        subject: head.subject,
+        done: if same { written } else { synced },
+        valid,
+        check,
+    })
 }
 
 enum Entry<'a> {
@@ -113,8 +162,7 @@ enum Entry<'a> {
     Boot(&'a str),
 }
 
-fn entry(line: &[u8], length: u64) -> Option<Entry<'_>> {
-    let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+fn entry(line: &str, length: u64) -> Option<Entry<'_>> {
     if line == "s" {
         return Some(Entry::Synced);
     }
@@ -139,12 +187,24 @@ fn boot() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const HEAD: &str = r#"{"journal":1,"url":"http://h/1","length":100,"validator":"v"}"#;
 
+    /// These lines with their checks; the last as it stands.
+    fn text(head: &str, lines: &str) -> Vec<u8> {
+        let mut check = Check::default();
+        let mut text = String::new();
+        let (whole, last) = lines.rsplit_once('\n').unwrap_or(("", lines));
+        for line in [head, "b 1"].into_iter().chain(whole.lines()) {
+            text += &format!("{line} {}\n", check.add(line.as_bytes()));
+        }
+        (text + last).into_bytes()
+    }
+
     fn done(lines: &str, boot: &str) -> Option<Vec<(u64, u64)>> {
-        let (_, done, _) = read(format!("{HEAD}\nb 1\n{lines}").as_bytes(), boot)?;
-        Some(done.iter().collect())
+        let found = read(&text(HEAD, lines), boot)?;
+        Some(found.done.iter().collect())
     }
 
     #[test]
@@ -179,8 +239,34 @@ mod tests {
     fn another_head_is_no_journal() {
         assert!(read(b"", "1").is_none());
         assert!(read(HEAD.as_bytes(), "1").is_none());
-        let newer = HEAD.replace("\"journal\":1", "\"journal\":2") + "\n";
-        assert!(read(newer.as_bytes(), "1").is_none());
+        assert!(read(&text(HEAD, ""), "1").is_some());
+        let newer = HEAD.replace("\"journal\":1", "\"journal\":2");
+        assert!(read(&text(&newer, ""), "1").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn damage_never_adds_anything(
+            spans in prop::collection::vec((0_u64..90, 1_u64..10), 1..8),
+            at in 0_usize..400,
+            cut in 0_usize..40,
+            put in prop::collection::vec(prop::sample::select(b"0123456789 wsb\n\0".to_vec()), 0..12),
+        ) {
+            let lines: String = spans.iter().map(|(start, n)| format!("w {start} {}\n", start + n)).collect();
+            let mut damaged = text(HEAD, &lines);
+            let whole = read(&damaged, "1").unwrap();
+            let at = at.min(damaged.len());
+            let end = (at + cut).min(damaged.len());
+            damaged.splice(at..end, put);
+            if let Some(found) = read(&damaged, "1") {
+                prop_assert_eq!(found.subject, whole.subject);
+                let mut both = whole.done.clone();
+                for (start, end) in found.done.iter() {
+                    both.add(start, end);
+                }
+                prop_assert_eq!(both, whole.done);
+            }
+        }
     }
 
     #[test]
