@@ -151,6 +151,27 @@ impl Location {
         }
     }
 
+    /// Asks for more of what an earlier answer began, and takes no other version.
+    pub(crate) async fn open_rest(
+        &self,
+        span: Span,
+        validator: &str,
+        total: Option<u64>,
+    ) -> Result<Part> {
+        let mut part = self.open_span(span, Some(validator)).await?;
+        if part
+            .total
+            .is_some_and(|now| total.is_some_and(|then| now != then))
+        {
+            return Err(part.response.error(Cause::Plain(
+                ErrorKind::Changed,
+                "the image has another length than when the fetch began".into(),
+            )));
+        }
+        part.total = part.total.or(total);
+        Ok(part)
+    }
+
     fn request(&self) -> Result<Request> {
         let request = Request::new(self.operation, Method::GET).path(&self.path)?;
         Ok(request.header(ACCEPT, HeaderValue::from_static(self.media_type)))

@@ -37,13 +37,18 @@ pub struct Content {
 }
 
 impl Content {
-    pub(crate) fn new(location: Location, part: Part, meter: Meter) -> Self {
+    /// Contents up to `end`, or the end of the image, that begin with this part of them.
+    pub(crate) fn new(location: Location, part: Part, end: Option<u64>, meter: Meter) -> Self {
+        // The first answer may have less than was asked for.
+        let total = part
+            .total
+            .map(|total| end.map_or(total, |end| end.min(total)));
         let retries = location.transport.retry().start();
         let content = Self {
             location,
             start: part.start,
             position: part.start,
-            end: part.end,
+            end: total.or(part.end),
             last_modified: part.response.header(&LAST_MODIFIED).and_then(http_date),
             retries,
             failed: false,
@@ -79,13 +84,20 @@ impl Content {
     /// another by then; [`Length`](ErrorKind::Length) if more came than was announced.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
         while !self.failed && self.end != Some(self.position) {
-            match self.part.response.chunk().await {
+            let broken = match self.part.response.chunk().await {
                 Ok(Some(chunk)) => return self.took(chunk).map(Some),
                 Ok(None) if self.end.is_none() => {
                     self.end = Some(self.position);
+                    continue;
                 }
-                Ok(None) => self.resume(self.ended_early()).await?,
-                Err(error) => self.resume(error).await?,
+                // A server may answer with less than it was asked for.
+                Ok(None) if self.part.end == Some(self.position) => None,
+                Ok(None) => Some(self.ended_early()),
+                Err(error) => Some(error),
+            };
+            if let Err(error) = self.resume(broken).await {
+                self.failed = true;
+                return Err(error);
             }
         }
         if !self.failed {
@@ -120,26 +132,24 @@ impl Content {
             .error(Cause::Plain(ErrorKind::Length, message))
     }
 
-    /// Asks for what is missing, of the same version.
-    async fn resume(&mut self, error: Error) -> Result<()> {
-        // Until the new answer is there, a caller that asks again gets nothing.
-        self.failed = true;
-        let may_resume = self.part.validator.is_some() && self.end.is_some();
-        self.retries.wait(error, may_resume).await?;
+    /// Asks for what is missing, of the same version. A caller that gives up waiting for it finds
+    /// the broken answer again, and with it the way back here.
+    async fn resume(&mut self, broken: Option<Error>) -> Result<()> {
+        let validator = self.part.validator.clone().filter(|_| self.end.is_some());
+        if let Some(error) = broken {
+            self.retries.wait(error, validator.is_some()).await?;
+        }
         let span = Span {
             start: self.position,
             end: self.end,
         };
-        let validator = self.part.validator.clone();
-        let part = self.location.open_span(span, validator.as_deref()).await?;
-        if part.total != self.part.total && self.part.total.is_some() {
-            let message = "the image has another length than when the fetch began".into();
-            return Err(part
-                .response
-                .error(Cause::Plain(ErrorKind::Changed, message)));
-        }
-        self.part = part;
-        self.failed = false;
+        self.part = match validator {
+            Some(validator) => {
+                let total = self.part.total;
+                self.location.open_rest(span, &validator, total).await?
+            }
+            None => return Err(self.ended_early()),
+        };
         Ok(())
     }
 

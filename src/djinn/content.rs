@@ -90,11 +90,13 @@ impl ContentRequest {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a range that is empty.
     pub async fn send(self) -> Result<Content> {
         let location = location(&self.transport, OPERATION, self.id);
-        let part = match self.span()? {
+        let span = self.span()?;
+        let part = match span {
             Some(span) => location.open_span(span, None).await?,
             None => location.open_whole().await?,
         };
-        Ok(Content::new(location, part, self.meter))
+        let end = span.and_then(|span| span.end);
+        Ok(Content::new(location, part, end, self.meter))
     }
 
     fn span(&self) -> Result<Option<Span>> {
