@@ -44,7 +44,7 @@ impl Location {
     async fn inspect_whole(self, policy: &Policy) -> Result<Report> {
         let part = self.open_whole().await?;
         let total = part.total;
-        let mut chunks = Content::new(self, part, Meter::default()).stream();
+        let mut chunks = Content::new(self, part, None, Meter::default()).stream();
         inspect_passing(&mut chunks, &mut BytesMut::new(), total, policy).await
     }
 }

@@ -59,7 +59,7 @@ impl Location {
             return Err(part.response.error(cause));
         }
         let mut bytes = BytesMut::new();
-        let mut content = Content::new(self, part, Meter::default());
+        let mut content = Content::new(self, part, Some(range.end), Meter::default());
         while let Some(chunk) = content.chunk().await? {
             bytes.extend_from_slice(&chunk);
         }

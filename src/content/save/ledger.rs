@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
@@ -16,8 +18,14 @@ pub(super) const SEGMENT: u64 = 4 * 1024 * 1024;
 const SHARE: u64 = 16;
 /// What is left of another's segment is worth an own request from twice this on.
 const STEAL: u64 = 1024 * 1024;
-/// How much one connection writes between two lines of the journal.
-const RECORD: u64 = 1024 * 1024;
+/// However little is left, a connection with nothing else to do shares it with one that would
+/// need longer for it than this.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The least that is shared.
+const CRUMB: u64 = 1024;
+/// How much is written between two lines of the journal, all connections together: what a kill
+/// can cost.
+const RECORD: u64 = 512 * 1024;
 /// How much is written between two syncs of the file.
 const SYNC: u64 = 64 * 1024 * 1024;
 
@@ -25,6 +33,8 @@ const SYNC: u64 = 64 * 1024 * 1024;
 pub(super) struct Ledger {
     todo: VecDeque<Segment>,
     active: Vec<Segment>,
+    /// How much one connection writes between two lines of the journal.
+    record: u64,
     journal: Option<Journal>,
     durable: bool,
     done: u64,
@@ -43,6 +53,36 @@ pub(super) struct Segment {
     recorded: u64,
     /// Nothing was ever written there, so that zeros can be left out.
     pub(super) untouched: bool,
+    /// When and where its connection began.
+    began: (Instant, u64),
+}
+
+impl Segment {
+    fn new(position: u64, end: u64, untouched: bool) -> Self {
+        Self {
+            position,
+            end,
+            recorded: position,
+            untouched,
+            began: (Instant::now(), position),
+        }
+    }
+
+    fn left(&self) -> u64 {
+        self.end - self.position
+    }
+
+    fn is_worth_sharing(&self) -> bool {
+        let (time, start) = self.began;
+        let elapsed = time.elapsed();
+        // At its pace so far.
+        let is_slow = || {
+            let needs = elapsed.as_secs_f64() * self.left() as f64;
+            elapsed > PATIENCE
+                && needs > PATIENCE.as_secs_f64() * (self.position - start).max(1) as f64
+        };
+        self.left() >= 2 * STEAL || (self.left() >= 2 * CRUMB && is_slow())
+    }
 }
 
 impl Ledger {
@@ -59,19 +99,16 @@ impl Ledger {
             let mut position = start;
             while position < end {
                 let next = position.saturating_add(size).min(end);
-                todo.push_back(Segment {
-                    position,
-                    end: next,
-                    recorded: position,
-                    // A gap before what was written may have been written to.
-                    untouched: start >= done.end(),
-                });
+                // A gap before what was written may have been written to.
+                let untouched = start >= done.end();
+                todo.push_back(Segment::new(position, next, untouched));
                 position = next;
             }
         }
         Self {
             todo,
             active: Vec::new(),
+            record: RECORD / connections as u64,
             journal: None,
             durable: true,
             done: done.total(),
@@ -99,28 +136,21 @@ impl Ledger {
         self.hasher.take().unwrap_or_else(|| (Sha256::new(), 0))
     }
 
-    /// The next range to fetch: one that nobody has, or else half of what the slowest still has
-    /// to do. Gives its place in the ledger.
+    /// The next range to fetch: one that nobody has, or else half of the largest that another
+    /// still has to do. Gives its place in the ledger.
     pub(super) fn take(&mut self) -> Option<usize> {
-        let segment = self.todo.pop_front().or_else(|| self.steal())?;
+        let mut segment = self.todo.pop_front().or_else(|| self.steal())?;
+        segment.began = (Instant::now(), segment.position);
         self.active.push(segment);
         Some(self.active.len() - 1)
     }
 
     fn steal(&mut self) -> Option<Segment> {
-        let left = |segment: &Segment| segment.end - segment.position;
-        let slowest = self.active.iter_mut().max_by_key(|segment| left(segment))?;
-        if left(slowest) < 2 * STEAL {
-            return None;
-        }
-        let middle = slowest.position + left(slowest) / 2;
-        let stolen = Segment {
-            position: middle,
-            end: slowest.end,
-            recorded: middle,
-            untouched: slowest.untouched,
-        };
-        slowest.end = middle;
+        let shared = self.active.iter_mut().filter(|s| s.is_worth_sharing());
+        let largest = shared.max_by_key(|segment| segment.left())?;
+        let middle = largest.position + largest.left() / 2;
+        let stolen = Segment::new(middle, largest.end, largest.untouched);
+        largest.end = middle;
         Some(stolen)
     }
 
@@ -133,6 +163,9 @@ impl Ledger {
         let Some(segment) = self.active.get_mut(place) else {
             return Ok(());
         };
+        // Its end may have been given away while these were written.
+        let room = usize::try_from(segment.left()).unwrap_or(usize::MAX);
+        let bytes = &bytes[..bytes.len().min(room)];
         if let Some((hasher, hashed)) = &mut self.hasher {
             if *hashed == segment.position {
                 hasher.update(bytes);
@@ -145,7 +178,7 @@ impl Ledger {
         self.done += count;
         self.unsynced += count;
         self.meter.at(self.done);
-        if finished || segment.position - segment.recorded >= RECORD {
+        if finished || segment.position - segment.recorded >= self.record {
             self.record(place)?;
         }
         if self.durable && self.unsynced >= SYNC {
@@ -175,6 +208,11 @@ impl Ledger {
         let finished = |segment: &Segment| segment.position >= segment.end;
         self.todo.is_empty() && self.active.iter().all(finished)
     }
+}
+
+/// A lock that a panic elsewhere does not take away.
+pub(super) fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

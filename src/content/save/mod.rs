@@ -6,6 +6,7 @@ mod ledger;
 mod part;
 mod spans;
 mod work;
+mod worker;
 mod zeros;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ use crate::progress::Meter;
 use crate::qcow2::Policy;
 use part::PartFile;
 use work::Fetch;
+
+const LETTING_GO: Duration = Duration::from_secs(1);
 
 /// What can be chosen of how contents are saved.
 #[derive(Clone)]
@@ -94,6 +97,18 @@ fn gone(operation: &'static str) -> Error {
     Error::plain(operation, ErrorKind::Io, "the transfer was stopped")
 }
 
+/// A fetch that was dropped may need a moment to let go.
+async fn hold(target: &Path) -> std::io::Result<Option<PartFile>> {
+    let deadline = Instant::now() + LETTING_GO;
+    loop {
+        let part = PartFile::open(target)?;
+        if part.is_some() || Instant::now() > deadline {
+            return Ok(part);
+        }
+        tokio::time::sleep(LETTING_GO / 20).await;
+    }
+}
+
 async fn run(location: Location, target: &Path, options: Options) -> Result<Saved> {
     let began = Instant::now();
     let operation = location.operation;
@@ -104,8 +119,8 @@ async fn run(location: Location, target: &Path, options: Options) -> Result<Save
             error,
         )
     };
-    let part = PartFile::open(target).map_err(|error| failed("write", error))?;
-    let Some(part) = part else {
+    let part = hold(target).await;
+    let Some(part) = part.map_err(|error| failed("write", error))? else {
         let message = format!("{} is being fetched by someone else", target.display());
         return Err(Error::plain(operation, ErrorKind::Busy, message));
     };
@@ -119,29 +134,24 @@ async fn run(location: Location, target: &Path, options: Options) -> Result<Save
         }
         fetched => fetched,
     };
-    let resumable = options.resume && fetch.is_resumable();
-    let result = fetched
+    let fetched = fetched
         .and_then(|()| fetch.verify(options.sha256))
         .and_then(|sha256| fetch.check_file().map(|()| sha256));
+    let sha256 = match fetched {
+        // Wrong contents leave nothing.
+        Err(error) if matches!(error.kind(), ErrorKind::Digest | ErrorKind::ImageRejected) => {
+            fetch.forget()?;
+            return Err(error);
+        }
+        fetched => fetched?,
+    };
     let (bytes, resumed_from, fetched) = (fetch.length(), fetch.resumed_from(), fetch.fetched());
     let connections = fetch.connections();
     drop(fetch);
     let Some(part) = Arc::into_inner(part) else {
         return Err(gone(operation));
     };
-    let sha256 = match result {
-        Ok(sha256) => sha256,
-        Err(error) => {
-            // Wrong contents leave nothing, and what cannot be continued is of no use.
-            let wrong = matches!(error.kind(), ErrorKind::Digest | ErrorKind::ImageRejected);
-            if wrong || !resumable {
-                part.discard()
-                    .map_err(|error| failed("clean up beside", error))?;
-            }
-            return Err(error);
-        }
-    };
-    part.finish(bytes, options.durable)
+    part.finish(options.durable)
         .map_err(|error| failed("finish", error))?;
     options.meter.finish();
     Ok(Saved {

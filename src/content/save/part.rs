@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::journal::{Journal, Subject};
 use super::spans::Spans;
@@ -15,6 +16,8 @@ pub(super) struct PartFile {
     path: PathBuf,
     journal_path: PathBuf,
     target: PathBuf,
+    /// There is nothing in it that could be continued.
+    litter: AtomicBool,
 }
 
 /// What an earlier process left behind.
@@ -27,8 +30,11 @@ pub(super) struct Found {
 impl PartFile {
     /// Takes hold of the file beside `target`, or gives `None` if someone else has it.
     pub(super) fn open(target: &Path) -> io::Result<Option<Self>> {
-        if target.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::IsADirectory));
+        // The rename would replace a device as readily as a file.
+        let is_other = fs::metadata(target).is_ok_and(|found| !found.is_file());
+        if is_other || target.file_name().is_none() {
+            let message = "it cannot be a regular file";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let path = beside(target, ".part");
         let journal_path = beside(&path, ".journal");
@@ -36,6 +42,7 @@ impl PartFile {
             let mut options = File::options();
             options.read(true).write(true).create(true).truncate(false);
             exclusive(&mut options);
+            no_follow(&mut options);
             let Some(file) = lock(options.open(&path))? else {
                 return Ok(None);
             };
@@ -46,6 +53,7 @@ impl PartFile {
                     path,
                     journal_path,
                     target: target.to_owned(),
+                    litter: AtomicBool::new(false),
                 }));
             }
         }
@@ -59,26 +67,28 @@ impl PartFile {
             Err(error) => return Err(error),
         };
         let length = self.file.metadata()?.len();
-        match journal {
-            Some((journal, subject, done)) if length == subject.length => {
+        if let Some((journal, subject, mut done)) = journal {
+            // Only the answer to a request says that it is still the same version, so that there
+            // must be something to ask for.
+            done.truncate(subject.length.saturating_sub(1));
+            if (done.end()..=subject.length).contains(&length) && subject.length > 0 {
                 // What lies behind the last span may be anything.
                 self.file.set_len(done.end())?;
-                self.file.set_len(length)?;
-                Ok(Some(Found {
+                self.file.set_len(subject.length)?;
+                return Ok(Some(Found {
                     subject,
                     done,
                     journal,
-                }))
-            }
-            _ => {
-                self.reset()?;
-                Ok(None)
+                }));
             }
         }
+        self.reset()?;
+        Ok(None)
     }
 
     /// Empties the file, and forgets the journal.
     pub(super) fn reset(&self) -> io::Result<()> {
+        self.litter.store(true, Ordering::Relaxed);
         remove_if_there(&self.journal_path)?;
         self.file.set_len(0)
     }
@@ -100,12 +110,15 @@ impl PartFile {
             .journal_options()
             .create(true)
             .open(&self.journal_path)?;
-        Journal::begin(file, subject).map(Some)
+        let journal = Journal::begin(file, subject)?;
+        self.litter.store(false, Ordering::Relaxed);
+        Ok(Some(journal))
     }
 
     fn journal_options(&self) -> fs::OpenOptions {
         let mut options = File::options();
         options.read(true).append(true);
+        no_follow(&mut options);
         options
     }
 
@@ -127,18 +140,28 @@ impl PartFile {
 
     /// Reads a range in order.
     pub(super) fn read(&self, start: u64, end: u64, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-        let mut file = File::open(&self.path)?;
+        let mut file = &self.file;
         file.seek(SeekFrom::Start(start))?;
-        let mut rest = file.take(end - start);
+        let mut left = end - start;
+        let mut rest = file.take(left);
         let mut buffer = vec![0; 256 * 1024];
-        loop {
+        while left > 0 {
             match rest.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(count) => each(&buffer[..count]),
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    each(&buffer[..count]);
+                    left -= count as u64;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
+    }
+
+    /// Gives the file a length that was not known when it was begun.
+    pub(super) fn set_len(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -146,23 +169,27 @@ impl PartFile {
     }
 
     /// Makes the file the target, which it replaces at one stroke.
-    pub(super) fn finish(self, length: u64, durable: bool) -> io::Result<()> {
-        self.file.set_len(length)?;
+    pub(super) fn finish(self, durable: bool) -> io::Result<()> {
         if durable {
             self.file.sync_all()?;
         }
         fs::rename(&self.path, &self.target)?;
+        // From here on there may be another's file under the old name.
+        self.litter.store(false, Ordering::Relaxed);
         remove_if_there(&self.journal_path)?;
         if durable {
             sync_directory(&self.target)?;
         }
         Ok(())
     }
+}
 
-    /// Leaves nothing behind.
-    pub(super) fn discard(self) -> io::Result<()> {
-        remove_if_there(&self.journal_path)?;
-        remove_if_there(&self.path)
+impl Drop for PartFile {
+    /// Still under the lock. What cannot be continued is of no use, however the fetch ended.
+    fn drop(&mut self) {
+        if *self.litter.get_mut() {
+            let _ = remove_if_there(&self.path);
+        }
     }
 }
 
@@ -181,6 +208,14 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 
 #[cfg(unix)]
 fn exclusive(_: &mut fs::OpenOptions) {}
+
+/// In a directory that others can write to, a link could have another file overwritten.
+#[cfg(unix)]
+fn no_follow(options: &mut fs::OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+}
 
 #[cfg(unix)]
 fn lock(opened: io::Result<File>) -> io::Result<Option<File>> {
@@ -219,6 +254,9 @@ fn exclusive(options: &mut fs::OpenOptions) {
     const FILE_SHARE_DELETE: u32 = 4;
     std::os::windows::fs::OpenOptionsExt::share_mode(options, FILE_SHARE_DELETE);
 }
+
+#[cfg(windows)]
+fn no_follow(_: &mut fs::OpenOptions) {}
 
 #[cfg(windows)]
 fn lock(opened: io::Result<File>) -> io::Result<Option<File>> {

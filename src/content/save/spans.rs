@@ -23,6 +23,14 @@ impl Spans {
         self.0.splice(first..last.max(first), [joined]);
     }
 
+    /// Forgets all from `end` on.
+    pub(super) fn truncate(&mut self, end: u64) {
+        self.0.retain(|&(start, _)| start < end);
+        if let Some((_, last)) = self.0.last_mut() {
+            *last = end.min(*last);
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.0.iter().copied()
@@ -62,6 +70,10 @@ mod tests {
         assert_eq!(spans.iter().collect::<Vec<_>>(), [(0, 5), (10, 40)]);
         assert_eq!(spans.gaps(50), [(5, 10), (40, 50)]);
         assert_eq!((spans.total(), spans.end()), (35, 40));
+        spans.truncate(12);
+        assert_eq!(spans.iter().collect::<Vec<_>>(), [(0, 5), (10, 12)]);
+        spans.truncate(10);
+        assert_eq!(spans.end(), 5);
     }
 
     proptest! {

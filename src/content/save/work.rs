@@ -1,21 +1,20 @@
-//! The transfer itself: opens ranges, writes what comes, and goes on where a connection broke.
+//! The transfer as a whole: what is to be fetched, by how many, and whether to begin again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use futures::StreamExt;
-use futures::future::{Either, join_all, select};
 use futures::stream::FuturesUnordered;
 use sha2::Digest as _;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use super::ledger::{Ledger, SEGMENT};
+use super::ledger::{Ledger, SEGMENT, lock};
 use super::part::{Found, PartFile};
 use super::spans::Spans;
+use super::worker::{Worker, is_transient};
 use super::{Options, journal};
 use crate::content::{Location, Part, Span};
 use crate::digest::Digest;
-use crate::error::{Cause, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What a second connection must have to do before it is made.
 const WORTH_A_CONNECTION: u64 = SEGMENT;
@@ -65,11 +64,6 @@ impl Fetch {
 
     pub(super) fn connections(&self) -> usize {
         self.connections
-    }
-
-    /// Whether what is there can be continued by another process.
-    pub(super) fn is_resumable(&self) -> bool {
-        self.validator.is_some()
     }
 
     /// Fetches all that is missing.
@@ -204,7 +198,9 @@ impl Fetch {
             lock(&self.ledger).fetched += chunk.len() as u64;
             self.options.meter.at(self.length);
         }
-        Ok(())
+        // Zeros at the end were left out.
+        let sized = self.part.set_len(self.length);
+        sized.map_err(|error| self.failed("write", error))
     }
 
     /// Has the connections do what is to do; the first that fails ends it for all.
@@ -214,29 +210,43 @@ impl Fetch {
             part: self.part.clone(),
             ledger: self.ledger.clone(),
             validator: self.validator.clone(),
+            length: self.length,
         };
-        // Dropped when this is given up, which ends the other threads.
+        // Dropped when this is given up or done, which ends the other threads.
         let (alive, stop) = watch::channel(());
-        let mut others = FuturesUnordered::new();
+        let (tell, mut told) = mpsc::unbounded_channel();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.connections.min(cores);
-        for thread in 1..threads {
-            let on_it = (thread..self.connections).step_by(threads).count();
-            others.push(spawn(worker.clone(), on_it, stop.clone()));
-        }
-        let own = (0..self.connections).step_by(threads).skip(1);
-        let own: FuturesUnordered<_> = std::iter::once(worker.clone().run(first))
-            .chain(own.map(|_| worker.clone().run(None)))
+        let share = |thread: usize| (thread..self.connections).step_by(threads).count();
+        // It belongs to the first segment, whoever comes first.
+        let first = first.and_then(|part| Some((lock(&self.ledger).take()?, part)));
+        let own: FuturesUnordered<_> = std::iter::once(first)
+            .chain((1..share(0)).map(|_| None))
+            .map(|first| worker.clone().run(first))
             .collect();
-        let mut all = futures::stream::select(own, &mut others);
+        let others: Vec<_> = (1..threads)
+            .map(|thread| {
+                let (worker, tell, stop) = (worker.clone(), tell.clone(), stop.clone());
+                let connections = share(thread);
+                tokio::task::spawn_blocking(move || worker.drive(connections, &tell, stop))
+            })
+            .collect();
+        drop(tell);
+        let told = futures::stream::poll_fn(|cx| told.poll_recv(cx));
+        let mut ended = futures::stream::select(own, told);
         let mut result = Ok(());
-        while let (Ok(()), Some(next)) = (&result, all.next().await) {
-            result = next;
+        while result.is_ok() && !lock(&self.ledger).is_complete() {
+            let Some(end) = ended.next().await else { break };
+            result = end;
         }
-        drop(all);
+        drop(ended);
         drop(alive);
         // They hold the file until they have ended.
-        while others.next().await.is_some() {}
+        for other in others {
+            if other.await.is_err() {
+                result = Err(super::gone(self.location.operation));
+            }
+        }
         result?;
         if lock(&self.ledger).is_complete() {
             return Ok(());
@@ -277,150 +287,6 @@ impl Fetch {
     }
 }
 
-/// Runs connections on another thread, until they are done or `stop` is dropped.
-async fn spawn(worker: Worker, connections: usize, mut stop: watch::Receiver<()>) -> Result<()> {
-    let operation = worker.location.operation;
-    let thread = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Error::io(operation, "no runtime for the transfer".into(), error))?;
-        let all = join_all((0..connections).map(|_| worker.clone().run(None)));
-        let stopped = std::pin::pin!(stop.changed());
-        match runtime.block_on(select(all, stopped)) {
-            Either::Left((results, _)) => results.into_iter().collect(),
-            Either::Right(_) => Ok(()),
-        }
-    });
-    thread.await.unwrap_or_else(|_| Err(super::gone(operation)))
-}
-
-/// One connection, or the maker of more.
-#[derive(Clone)]
-struct Worker {
-    location: Location,
-    part: Arc<PartFile>,
-    ledger: Arc<Mutex<Ledger>>,
-    validator: Option<String>,
-}
-
-impl Worker {
-    /// Fetches segments until there are none.
-    async fn run(self, mut first: Option<Part>) -> Result<()> {
-        loop {
-            let Some(place) = lock(&self.ledger).take() else {
-                return Ok(());
-            };
-            let segment = Recorded(&self, place);
-            self.segment(place, first.take()).await?;
-            drop(segment);
-        }
-    }
-
-    async fn segment(&self, place: usize, mut open: Option<Part>) -> Result<()> {
-        let mut retries = self.location.transport.retry().start();
-        loop {
-            let part = match open.take() {
-                Some(part) => Ok(part),
-                None => self.open(place).await,
-            };
-            let end = match part {
-                Ok(part) => self.drain(place, part, &mut retries).await,
-                Err(error) => Err(error),
-            };
-            match end {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    let again = self.validator.is_some() && is_transient(&error);
-                    retries.wait(error, again).await?;
-                }
-            }
-        }
-    }
-
-    async fn open(&self, place: usize) -> Result<Part> {
-        let (start, end) = self.left(place);
-        let span = Span {
-            start,
-            end: Some(end),
-        };
-        let part = self
-            .location
-            .open_span(span, self.validator.as_deref())
-            .await?;
-        Ok(part)
-    }
-
-    /// Writes what comes until the segment is done.
-    async fn drain(
-        &self,
-        place: usize,
-        mut part: Part,
-        retries: &mut crate::retry::Retries,
-    ) -> Result<()> {
-        loop {
-            let (position, end) = self.left(place);
-            if position >= end {
-                return Ok(());
-            }
-            let Some(chunk) = part.response.chunk().await? else {
-                let message = format!("the answer ended at byte {position} of {end}");
-                return Err(part
-                    .response
-                    .error(Cause::Plain(ErrorKind::Length, message)));
-            };
-            let count = chunk.len();
-            self.write(place, chunk)?;
-            retries.moved(count);
-        }
-    }
-
-    fn write(&self, place: usize, chunk: Bytes) -> Result<()> {
-        let untouched = lock(&self.ledger)
-            .get(place)
-            .is_some_and(|segment| segment.untouched);
-        // Read again: another connection may have taken over the end of the segment.
-        let (position, end) = self.left(place);
-        let room = usize::try_from(end - position).unwrap_or(usize::MAX);
-        let bytes = &chunk[..chunk.len().min(room)];
-        let written = self.part.write(bytes, position, untouched);
-        let mut ledger = lock(&self.ledger);
-        ledger.fetched += chunk.len() as u64;
-        written
-            .and_then(|()| ledger.wrote(place, bytes, &self.part))
-            .map_err(|error| {
-                let message = format!("cannot write {}", self.part.path().display());
-                Error::io(self.location.operation, message, error)
-            })
-    }
-
-    fn left(&self, place: usize) -> (u64, u64) {
-        let ledger = lock(&self.ledger);
-        ledger
-            .get(place)
-            .map_or((0, 0), |segment| (segment.position, segment.end))
-    }
-}
-
-/// Has the journal told where a segment stands, however its connection ends.
-struct Recorded<'a>(&'a Worker, usize);
-
-impl Drop for Recorded<'_> {
-    fn drop(&mut self) {
-        // What cannot be told is fetched again.
-        let _ = lock(&self.0.ledger).record(self.1);
-    }
-}
-
-/// Whether going on may help.
-fn is_transient(error: &Error) -> bool {
-    error.is_retryable() || error.kind() == ErrorKind::Length
-}
-
 fn shared(ledger: Ledger) -> Arc<Mutex<Ledger>> {
     Arc::new(Mutex::new(ledger))
-}
-
-fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
-    ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,171 @@
+//! One connection of a transfer: opens ranges, writes what comes, and goes on where it broke.
+
+use std::future::pending;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::future::select;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{mpsc, watch};
+
+use super::ledger::{Ledger, lock};
+use super::part::PartFile;
+use crate::content::{Location, Part, Span};
+use crate::error::{Cause, Error, ErrorKind, Result};
+use crate::retry::Retries;
+
+/// How long one without work waits for another to turn out slow.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// One connection, or the maker of more.
+#[derive(Clone)]
+pub(super) struct Worker {
+    pub(super) location: Location,
+    pub(super) part: Arc<PartFile>,
+    pub(super) ledger: Arc<Mutex<Ledger>>,
+    pub(super) validator: Option<String>,
+    pub(super) length: u64,
+}
+
+impl Worker {
+    /// Runs connections on this thread and tells of each that ends, until `stop` is dropped: other
+    /// threads may still use connections that this one made.
+    pub(super) fn drive(
+        self,
+        connections: usize,
+        tell: &mpsc::UnboundedSender<Result<()>>,
+        mut stop: watch::Receiver<()>,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let message = "no runtime for the transfer".into();
+                let error = Error::io(self.location.operation, message, error);
+                // Whoever does not listen any more has ended the transfer.
+                let _ = tell.send(Err(error));
+                return;
+            }
+        };
+        let work = pin!(async {
+            let mut all: FuturesUnordered<_> =
+                (0..connections).map(|_| self.clone().run(None)).collect();
+            while let Some(end) = all.next().await {
+                let _ = tell.send(end);
+            }
+            pending::<()>().await;
+        });
+        runtime.block_on(select(work, pin!(stop.changed())));
+    }
+
+    /// Fetches segments until all are done, beginning with one that is open already.
+    pub(super) async fn run(self, first: Option<(usize, Part)>) -> Result<()> {
+        if let Some((place, part)) = first {
+            self.segment(place, Some(part)).await?;
+        }
+        while !lock(&self.ledger).is_complete() {
+            let place = lock(&self.ledger).take();
+            match place {
+                Some(place) => self.segment(place, None).await?,
+                None => tokio::time::sleep(IDLE).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn segment(&self, place: usize, mut open: Option<Part>) -> Result<()> {
+        let _recorded = Recorded(self, place);
+        let mut retries = self.location.transport.retry().start();
+        while let Some(span) = self.left(place) {
+            let part = match open.take() {
+                Some(part) => part,
+                // This has had retries of its own.
+                None => self.open(span).await?,
+            };
+            if let Err(error) = self.drain(place, part, &mut retries).await {
+                let again = self.validator.is_some() && is_transient(&error);
+                retries.wait(error, again).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn open(&self, (start, end): (u64, u64)) -> Result<Part> {
+        let span = Span {
+            start,
+            end: Some(end),
+        };
+        match &self.validator {
+            Some(validator) => {
+                let length = Some(self.length);
+                self.location.open_rest(span, validator, length).await
+            }
+            None => self.location.open_span(span, None).await,
+        }
+    }
+
+    /// Writes what comes until the answer, or what is left of the segment, is done.
+    async fn drain(&self, place: usize, mut part: Part, retries: &mut Retries) -> Result<()> {
+        while let Some((position, end)) = self.left(place) {
+            if part.end.is_some_and(|answered| position >= answered) {
+                break;
+            }
+            let Some(chunk) = part.response.chunk().await? else {
+                let message = format!("the answer ended at byte {position} of {end}");
+                return Err(part
+                    .response
+                    .error(Cause::Plain(ErrorKind::Length, message)));
+            };
+            let count = chunk.len();
+            self.write(place, chunk, part.end)?;
+            retries.moved(count);
+        }
+        Ok(())
+    }
+
+    fn write(&self, place: usize, chunk: Bytes, answered: Option<u64>) -> Result<()> {
+        // Asked again: another connection may have taken over the end of the segment.
+        let Some(segment) = lock(&self.ledger).get(place).cloned() else {
+            return Ok(());
+        };
+        let end = answered.map_or(segment.end, |answered| answered.min(segment.end));
+        let room = usize::try_from(end - segment.position).unwrap_or(usize::MAX);
+        let bytes = &chunk[..chunk.len().min(room)];
+        let written = self.part.write(bytes, segment.position, segment.untouched);
+        let mut ledger = lock(&self.ledger);
+        ledger.fetched += chunk.len() as u64;
+        written
+            .and_then(|()| ledger.wrote(place, bytes, &self.part))
+            .map_err(|error| {
+                let message = format!("cannot write {}", self.part.path().display());
+                Error::io(self.location.operation, message, error)
+            })
+    }
+
+    /// What is left of a segment, if anything.
+    fn left(&self, place: usize) -> Option<(u64, u64)> {
+        let ledger = lock(&self.ledger);
+        let segment = ledger.get(place)?;
+        (segment.position < segment.end).then_some((segment.position, segment.end))
+    }
+}
+
+/// Has the journal told where a segment stands, however its connection ends.
+struct Recorded<'a>(&'a Worker, usize);
+
+impl Drop for Recorded<'_> {
+    fn drop(&mut self) {
+        // What cannot be told is fetched again.
+        let _ = lock(&self.0.ledger).record(self.1);
+    }
+}
+
+/// Whether going on may help.
+pub(super) fn is_transient(error: &Error) -> bool {
+    error.is_retryable() || error.kind() == ErrorKind::Length
+}
