@@ -20,4 +20,6 @@ mod future_size;
 #[cfg(feature = "testing")]
 mod inspect;
 mod replay;
+#[cfg(all(feature = "fs", feature = "testing"))]
+mod save;
 mod support;

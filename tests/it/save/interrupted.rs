@@ -1,0 +1,159 @@
+//! Fetches that are dropped, and what the next one makes of what they left.
+
+use std::time::{Duration, Instant};
+
+use machine_images::testing::Fault;
+use proptest::prelude::*;
+
+use super::{CONNECTIONS, LENGTH, MIB, Reports, Setup};
+
+#[tokio::test]
+async fn a_dropped_fetch_stops_within_a_second_and_the_next_goes_on() {
+    for connections in CONNECTIONS {
+        let setup = Setup::new();
+        let slow = Fault::Trickle {
+            bytes: 128 * 1024,
+            every: Duration::from_millis(10),
+        };
+        setup.server.inject(setup.on(slow).always());
+        let fetch = setup.content(connections).save_to(setup.target());
+        let dropped = tokio::time::timeout(Duration::from_millis(300), fetch).await;
+        assert!(dropped.is_err());
+        let began = Instant::now();
+        while !setup.is_let_go() {
+            assert!(began.elapsed() < Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let sent = setup.sent();
+        setup.server.clear_faults();
+
+        let reports = Reports::default();
+        let request = setup.content(connections).progress(reports.listener());
+        let saved = request.save_to(setup.target()).await.unwrap();
+        assert!(saved.resumed_from > 0 && saved.resumed_from <= sent);
+        // The server has given out what was on the line, too.
+        assert!(
+            sent - saved.resumed_from < 2 * MIB as u64,
+            "{sent} {saved:?}"
+        );
+        let last = reports.assert_good(LENGTH as u64);
+        assert_eq!(last.resumed, saved.resumed_from);
+        setup.assert_saved();
+    }
+}
+
+/// As a program does that gives each attempt some time.
+#[tokio::test]
+async fn the_next_fetch_may_begin_at_once() {
+    for connections in CONNECTIONS {
+        let setup = Setup::new();
+        let slow = Fault::Trickle {
+            bytes: 256 * 1024,
+            every: Duration::from_millis(10),
+        };
+        setup.server.inject(setup.on(slow).always());
+        let mut resumed_from = 0;
+        for attempt in 0.. {
+            assert!(attempt < 100);
+            let fetch = setup.content(connections).save_to(setup.target());
+            match tokio::time::timeout(Duration::from_millis(200), fetch).await {
+                Err(_) => {}
+                Ok(saved) => {
+                    resumed_from = saved.unwrap().resumed_from;
+                    break;
+                }
+            }
+        }
+        assert!(resumed_from > 0);
+        setup.assert_saved();
+    }
+}
+
+/// Dropped before it has begun, it leaves nothing.
+#[tokio::test]
+async fn a_fetch_that_is_dropped_before_the_first_answer_leaves_nothing() {
+    let setup = Setup::new();
+    setup.server.inject(setup.on(Fault::StallAnswer {
+        wait: Duration::from_secs(600),
+    }));
+    let fetch = setup.content(1).save_to(setup.target());
+    let dropped = tokio::time::timeout(Duration::from_millis(100), fetch).await;
+    assert!(dropped.is_err());
+    let began = Instant::now();
+    while !setup.files().is_empty() {
+        assert!(
+            began.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            setup.files()
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Damage {
+    Put(usize, Vec<u8>),
+    Cut(usize),
+    Remove(usize, usize),
+    Swap(usize, usize),
+    Zeros(usize),
+    Empty,
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let at = 0_usize..2000;
+    prop_oneof![
+        (at.clone(), "[0-9wsb \n]{1,6}").prop_map(|(at, text)| Damage::Put(at, text.into())),
+        at.clone().prop_map(Damage::Cut),
+        (at.clone(), 1_usize..100).prop_map(|(at, count)| Damage::Remove(at, count)),
+        (0_usize..40, 0_usize..40).prop_map(|(one, other)| Damage::Swap(one, other)),
+        at.prop_map(Damage::Zeros),
+        Just(Damage::Empty),
+    ]
+}
+
+fn apply(damage: &Damage, mut journal: Vec<u8>) -> Vec<u8> {
+    let length = journal.len();
+    match damage {
+        Damage::Put(at, bytes) => {
+            let at = at % length;
+            let end = (at + bytes.len()).min(length);
+            journal.splice(at..end, bytes.iter().copied());
+        }
+        Damage::Cut(at) => journal.truncate(at % length),
+        Damage::Remove(at, count) => {
+            let at = at % length;
+            journal.drain(at..(at + count).min(length));
+        }
+        Damage::Swap(one, other) => {
+            let mut lines: Vec<_> = journal.split_inclusive(|&byte| byte == b'\n').collect();
+            let count = lines.len();
+            lines.swap(one % count, other % count);
+            return lines.concat();
+        }
+        Damage::Zeros(at) => journal[at % length..].fill(0),
+        Damage::Empty => journal.clear(),
+    }
+    journal
+}
+
+#[test]
+fn a_damaged_journal_is_never_trusted() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let setup = Setup::new();
+    runtime.block_on(setup.leave_half(4));
+    let part = std::fs::read(setup.part()).unwrap();
+    let journal = std::fs::read(setup.journal()).unwrap();
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(24)
+    };
+    proptest!(config, |(damage in damage(), connections in 1_usize..3)| {
+        std::fs::write(setup.part(), &part).unwrap();
+        std::fs::write(setup.journal(), apply(&damage, journal.clone())).unwrap();
+        let request = setup.content(connections).durable(false);
+        runtime.block_on(request.save_to(setup.target())).unwrap();
+        setup.assert_saved();
+        std::fs::remove_file(setup.target()).unwrap();
+    });
+}

@@ -1,0 +1,176 @@
+//! Contents fetched, whatever happens on the way.
+
+mod broken;
+mod files;
+mod interrupted;
+mod kill;
+mod raw;
+mod stream;
+mod version;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use machine_images::djinn::{Client, ContentRequest};
+use machine_images::testing::{DjinnServer, Fault};
+use machine_images::{Report, RetryPolicy};
+use reqwest::Method;
+
+const MIB: usize = 1024 * 1024;
+
+/// Four connections have something to do from 16 MiB on.
+const LENGTH: usize = 20 * MIB + 12_345;
+
+const CONNECTIONS: [usize; 2] = [1, 4];
+
+/// Every block of data is unlike all others, so that a misplaced one shows; one of four MiB is
+/// zeros.
+fn image(length: usize) -> Vec<u8> {
+    let mut image = vec![0; length];
+    for (number, block) in image.chunks_mut(4096).enumerate() {
+        if number % 1024 < 768 {
+            let mark = (number as u64 + 1).to_le_bytes();
+            block.fill(mark[0] | 1);
+            let end = block.len().min(8);
+            block[..end].copy_from_slice(&mark[..end]);
+        }
+    }
+    image[..4].copy_from_slice(b"QFI\xfb");
+    image
+}
+
+/// A server with an image, and a place to save it.
+struct Setup {
+    server: DjinnServer,
+    client: Client,
+    image: Vec<u8>,
+    directory: tempfile::TempDir,
+}
+
+fn quick() -> RetryPolicy {
+    let delay = Duration::from_millis(1);
+    RetryPolicy::default().first_delay(delay).max_delay(delay)
+}
+
+impl Setup {
+    fn new() -> Self {
+        Self::of(image(LENGTH))
+    }
+
+    fn of(image: Vec<u8>) -> Self {
+        let server = DjinnServer::start().unwrap();
+        server.add_image("image", &image).unwrap();
+        Self {
+            client: client(&server, quick()),
+            server,
+            image,
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn content(&self, connections: usize) -> ContentRequest {
+        let request = self.client.images().content(1);
+        // It is the disk that tests would wait for.
+        request.connections(connections).durable(false)
+    }
+
+    fn target(&self) -> PathBuf {
+        self.directory.path().join("disk.qcow2")
+    }
+
+    fn part(&self) -> PathBuf {
+        self.directory.path().join("disk.qcow2.part")
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.directory.path().join("disk.qcow2.part.journal")
+    }
+
+    /// Names of all files there.
+    fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.directory.path()).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The target, and nothing else, is there and whole.
+    fn assert_saved(&self) {
+        assert_eq!(self.files(), ["disk.qcow2"]);
+        assert!(std::fs::read(self.target()).unwrap() == self.image);
+    }
+
+    /// Bytes of bodies that the server handed out.
+    fn sent(&self) -> u64 {
+        self.server.requests().iter().map(|r| r.body_sent).sum()
+    }
+
+    fn on(&self, fault: Fault) -> machine_images::testing::FaultRule {
+        fault.on(Method::GET, "/images/1")
+    }
+
+    /// Whether nobody holds the file beside the target.
+    fn is_let_go(&self) -> bool {
+        let Ok(part) = std::fs::File::open(self.part()) else {
+            return false;
+        };
+        #[cfg(unix)]
+        return rustix::fs::flock(&part, rustix::fs::FlockOperation::NonBlockingLockShared).is_ok();
+        #[cfg(not(unix))]
+        return part.metadata().is_ok();
+    }
+
+    /// Fetches until so much was sent, and drops the fetch: what it leaves can be continued.
+    async fn leave_half(&self, connections: usize) {
+        let slow = Fault::Trickle {
+            bytes: 256 * 1024,
+            every: Duration::from_millis(5),
+        };
+        self.server.inject(self.on(slow).always());
+        self.server.clear_requests();
+        let fetch = tokio::spawn(self.content(connections).save_to(self.target()));
+        while self.sent() < LENGTH as u64 / 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        fetch.abort();
+        assert!(fetch.await.unwrap_err().is_cancelled());
+        self.server.clear_faults();
+        self.server.clear_requests();
+        // The lock tells when the last thread has let go.
+        while !self.is_let_go() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(self.files(), ["disk.qcow2.part", "disk.qcow2.part.journal"]);
+    }
+}
+
+fn client(server: &DjinnServer, retry: RetryPolicy) -> Client {
+    Client::builder(server.url())
+        .token(server.token())
+        .retry(retry)
+        .build()
+        .unwrap()
+}
+
+/// Reports, as they come.
+#[derive(Clone, Default)]
+struct Reports(Arc<Mutex<Vec<Report>>>);
+
+impl Reports {
+    fn listener(&self) -> impl Fn(Report) + Send + Sync + 'static {
+        let reports = self.0.clone();
+        move |report| reports.lock().unwrap().push(report)
+    }
+
+    /// They never fell, and ended at the total.
+    fn assert_good(&self, total: u64) -> Report {
+        let reports = self.0.lock().unwrap();
+        assert!(reports.windows(2).all(|pair| pair[0].done <= pair[1].done));
+        let last = *reports.last().unwrap();
+        assert_eq!((last.done, last.total), (total, Some(total)));
+        last
+    }
+}
