@@ -251,8 +251,9 @@ impl ContentRequest {
     /// They are written to `PATH.part`, which is renamed when it is whole; until then a file that
     /// is already at `path` stays as it is. If the fetch fails, is dropped or killed, what there is
     /// stays in `PATH.part`, with a journal in `PATH.part.journal`, and the next fetch to the same
-    /// path goes on from there, if the server still has the same version. Runs of zeros become
-    /// holes.
+    /// path goes on from there, if the server still has the same version. What cannot be continued
+    /// does not stay. Runs of zeros become holes. A symbolic link at `path` is replaced, not
+    /// followed.
     ///
     /// It runs on a thread of its own, which writes as it reads.
     ///
