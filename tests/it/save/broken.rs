@@ -59,7 +59,7 @@ async fn without_retries_nothing_is_tried_twice_yet_several_connections_work() {
     let setup = Setup::new();
     let client = client(&setup.server, RetryPolicy::none());
     for _ in 0..4 {
-        let request = client.images().content(1).connections(4);
+        let request = client.images().content(1).unchecked().connections(4);
         request.save_to(setup.target()).await.unwrap();
         setup.assert_saved();
     }
@@ -75,7 +75,11 @@ async fn a_transfer_that_never_gets_further_ends_within_its_retries() {
         }));
         setup.server.inject(setup.on(Fault::status(503)).always());
         let client = client(&setup.server, quick().retries(2));
-        let request = client.images().content(1).connections(connections);
+        let request = client
+            .images()
+            .content(1)
+            .unchecked()
+            .connections(connections);
         let error = request.save_to(setup.target()).await.unwrap_err();
         assert_eq!(error.status(), Some(503));
         assert_eq!(error.attempts(), 3);
@@ -102,7 +106,12 @@ async fn cuts_without_a_byte_between_them_end_within_the_retries() {
     setup.server.inject(setup.on(cut(MIB as u64)));
     setup.server.inject(setup.on(cut(0)).always());
     let client = client(&setup.server, quick().retries(2));
-    let error = client.images().content(1).save_to(setup.target()).await;
+    let error = client
+        .images()
+        .content(1)
+        .unchecked()
+        .save_to(setup.target())
+        .await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Transport);
     assert_eq!(setup.server.requests().len(), 3);
 }
@@ -124,7 +133,13 @@ async fn a_line_that_stands_still_is_left_and_can_be_resumed() {
             .stall_timeout(Duration::from_millis(200))
             .build()
             .unwrap();
-        let fetch = || client.images().content(1).connections(connections);
+        let fetch = || {
+            client
+                .images()
+                .content(1)
+                .unchecked()
+                .connections(connections)
+        };
         let error = fetch().save_to(setup.target()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Stalled);
         setup.server.clear_faults();
@@ -155,7 +170,11 @@ async fn a_stall_is_gone_around_by_a_retry() {
             .stall_timeout(Duration::from_millis(200))
             .build()
             .unwrap();
-        let request = client.images().content(1).connections(connections);
+        let request = client
+            .images()
+            .content(1)
+            .unchecked()
+            .connections(connections);
         request.save_to(setup.target()).await.unwrap();
         setup.assert_saved();
     }
@@ -238,7 +257,11 @@ async fn small_and_empty_images_need_no_second_connection() {
                 super::image(length)
             });
             let client = client(&setup.server, RetryPolicy::none());
-            let request = client.images().content(1).connections(connections);
+            let request = client
+                .images()
+                .content(1)
+                .unchecked()
+                .connections(connections);
             let saved = request.save_to(setup.target()).await.unwrap();
             assert_eq!((saved.connections, saved.fetched), (1, length as u64));
             setup.assert_saved();

@@ -24,7 +24,7 @@ fn kills() -> usize {
 async fn child() {
     let var = |name| std::env::var(name).unwrap();
     let client = machine_images::djinn::Client::builder(var("KILL_URL")).token(var("KILL_TOKEN"));
-    let request = client.build().unwrap().images().content(1);
+    let request = client.build().unwrap().images().content(1).unchecked();
     let request = request.connections(var("KILL_CONNECTIONS").parse().unwrap());
     request.save_to(var("KILL_TARGET")).await.unwrap();
 }

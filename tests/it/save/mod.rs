@@ -70,9 +70,9 @@ impl Setup {
     }
 
     fn content(&self, connections: usize) -> ContentRequest {
-        let request = self.client.images().content(1);
-        // It is the disk that tests would wait for.
-        request.connections(connections).durable(false)
+        let request = self.client.images().content(1).unchecked();
+        // It is the disk that tests would wait for, and no image that they save.
+        request.connections(connections).durable(false).unchecked()
     }
 
     fn target(&self) -> PathBuf {
