@@ -111,7 +111,8 @@ impl WaitDownloaded {
             let image = image?;
             match image.download.as_ref().map(super::Download::state) {
                 None | Some(DownloadState::Finished) => {
-                    self.check().await?;
+                    // Boxed, as it comes once and would make the future half as large again.
+                    Box::pin(self.check()).await?;
                     return Ok(image);
                 }
                 Some(DownloadState::Failed) => {
