@@ -24,7 +24,12 @@ fn large() -> Source {
 
 async fn upload(server: &DjinnServer, token: &str) -> Result<Image> {
     let client = Client::builder(server.url()).token(token).build().unwrap();
-    client.images().create_upload("large", large()).send().await
+    client
+        .images()
+        .create_upload("large", large())
+        .unchecked()
+        .send()
+        .await
 }
 
 #[tokio::test]

@@ -64,7 +64,12 @@ async fn contents_are_saved_to_a_file() {
     let server = serve(disk_answer(200, DISK)).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x.qcow2");
-    let saved = images(&server).content(42).save_to(&file).await.unwrap();
+    let saved = images(&server)
+        .content(42)
+        .unchecked()
+        .save_to(&file)
+        .await
+        .unwrap();
     assert_eq!(
         (saved.bytes, saved.fetched, saved.resumed_from),
         (24, 24, 0)
@@ -211,7 +216,8 @@ async fn an_image_that_is_not_downloaded_yet_has_no_contents() {
     let body = serde_json::json!({"message": "Not Found"});
     Mock::given(any())
         .respond_with(json_answer(404, &body))
-        .expect(1)
+        // The contents, and the metadata for what that means.
+        .expect(2)
         .mount(&server)
         .await;
     let error = images(&server).content(42).send().await.unwrap_err();

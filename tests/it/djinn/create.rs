@@ -36,7 +36,7 @@ async fn an_upload_is_one_exact_request() {
     // 201 is what servers send, 200 what the written API has.
     for status in [201, 200] {
         let server = serve(json_answer(status, &image(7, "debian-12"))).await;
-        let created = images(&server).create_upload("debian-12", DISK);
+        let created = images(&server).create_upload("debian-12", DISK).unchecked();
         assert_eq!(created.send().await.unwrap().id, ImageId(7));
         let line = "POST /api/images?name=debian-12";
         assert_request(&only_request(&server).await, line, &headers, DISK);
@@ -45,6 +45,7 @@ async fn an_upload_is_one_exact_request() {
     let namespace = "blackmesa/lab@gordon.freeman".parse().unwrap();
     let upload = images(&server)
         .create_upload("x", DISK)
+        .unchecked()
         .namespace(namespace);
     upload.send().await.unwrap();
     let line = "POST /api/images?name=x&namespace=blackmesa%2Flab%40gordon.freeman";
@@ -94,7 +95,7 @@ async fn what_a_server_says_of_fields_is_kept_by_field() {
         let server = serve(json_answer(400, &refusal)).await;
         let images = images(&server);
         let error = match upload {
-            true => images.create_upload("x", DISK).send().await,
+            true => images.create_upload("x", DISK).unchecked().send().await,
             false => images.create_download("x", url("http://h/x")).send().await,
         }
         .unwrap_err();
@@ -123,6 +124,7 @@ async fn a_success_that_cannot_be_read_is_an_error() {
         let server = serve(answer).await;
         let error = images(&server)
             .create_upload("x", DISK)
+            .unchecked()
             .send()
             .await
             .unwrap_err();
@@ -153,6 +155,7 @@ async fn a_bad_token_and_a_full_proxy_are_told_apart() {
             .await;
         let error = images(&server)
             .create_upload("x", DISK)
+            .unchecked()
             .send()
             .await
             .unwrap_err();

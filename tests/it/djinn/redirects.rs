@@ -125,6 +125,7 @@ async fn create(images: Images, upload: bool) -> Error {
         true => {
             images
                 .create_upload("x", b"QFI\xfb".as_slice())
+                .unchecked()
                 .send()
                 .await
         }

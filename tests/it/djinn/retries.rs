@@ -116,6 +116,7 @@ async fn a_creation_is_never_sent_twice() {
                 true => {
                     images
                         .create_upload("x", b"QFI\xfb".as_slice())
+                        .unchecked()
                         .send()
                         .await
                 }
@@ -145,6 +146,7 @@ async fn a_creation_whose_answer_is_lost_or_cut_is_not_sent_twice() {
                 true => {
                     images
                         .create_upload("x", b"QFI\xfb".as_slice())
+                        .unchecked()
                         .send()
                         .await
                 }
@@ -233,6 +235,7 @@ async fn an_upload_is_tried_again_only_if_it_could_not_connect_and_can_be_read_a
         let error = client
             .images()
             .create_upload("x", source)
+            .unchecked()
             .send()
             .await
             .unwrap_err();

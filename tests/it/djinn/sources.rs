@@ -55,6 +55,7 @@ async fn every_source_of_known_length_is_sent_with_its_length() {
         let server = serve(1).await;
         images(&server)
             .create_upload("x", source)
+            .unchecked()
             .send()
             .await
             .unwrap();
@@ -71,6 +72,7 @@ async fn a_stream_of_unknown_length_is_sent_chunked() {
     let source = Source::stream(chunks(), None);
     images(&server)
         .create_upload("x", source)
+        .unchecked()
         .send()
         .await
         .unwrap();
@@ -86,6 +88,7 @@ async fn an_empty_source_has_the_length_0() {
     let source = Source::reader(tokio::io::empty(), 0);
     images(&server)
         .create_upload("x", source)
+        .unchecked()
         .send()
         .await
         .unwrap();
@@ -122,7 +125,12 @@ async fn a_source_that_shrinks_grows_or_fails_is_an_error_and_no_upload() {
         let server = RawServer::start(Vec::new()).await;
         let client = Client::builder(server.url("")).retry(quick());
         let images = client.build().unwrap().images();
-        let error = images.create_upload("x", source).send().await.unwrap_err();
+        let error = images
+            .create_upload("x", source)
+            .unchecked()
+            .send()
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Source, "{text}");
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.contains(text), "{cause}");
@@ -136,7 +144,9 @@ async fn a_file_that_cannot_be_read_is_an_error_with_no_request() {
     let server = serve(0).await;
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path().join("missing"), folder.path().to_owned()] {
-        let upload = images(&server).create_upload("x", Source::file(path));
+        let upload = images(&server)
+            .create_upload("x", Source::file(path))
+            .unchecked();
         let error = upload.send().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Source);
         assert_eq!(error.status(), None);
@@ -149,7 +159,7 @@ async fn progress_never_falls_and_ends_at_the_total() {
     let seen: Arc<Mutex<Vec<Report>>> = Arc::default();
     let sink = seen.clone();
     let source = Source::stream(chunks(), Some(600_000));
-    let upload = images(&server).create_upload("x", source);
+    let upload = images(&server).create_upload("x", source).unchecked();
     let upload = upload.progress(move |report| sink.lock().unwrap().push(report));
     upload.send().await.unwrap();
     let seen = seen.lock().unwrap();
@@ -166,7 +176,12 @@ async fn an_upload_whose_answer_is_lost_is_unknown_and_not_repeated() {
     let server = RawServer::start(vec![Answer::new("", Then::Close)]).await;
     let client = Client::builder(server.url("")).retry(quick());
     let images = client.build().unwrap().images();
-    let error = images.create_upload("x", disk()).send().await.unwrap_err();
+    let error = images
+        .create_upload("x", disk())
+        .unchecked()
+        .send()
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
     assert!(!error.is_retryable());
     assert_eq!(server.received().len(), 1);
@@ -179,7 +194,12 @@ async fn an_answer_to_an_upload_is_waited_for_as_long_as_is_told() {
     let images = client.build().unwrap().images();
     let began = Instant::now();
     let source = Source::reader(io::Cursor::new(disk()), 600_000);
-    let error = images.create_upload("x", source).send().await.unwrap_err();
+    let error = images
+        .create_upload("x", source)
+        .unchecked()
+        .send()
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(cause, "no answer within 200ms");
@@ -203,7 +223,12 @@ async fn an_upload_that_stands_still_is_given_up() {
         None,
     );
     for source in [source, chunks] {
-        let error = images.create_upload("x", source).send().await.unwrap_err();
+        let error = images
+            .create_upload("x", source)
+            .unchecked()
+            .send()
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert_eq!(cause, "the upload did not move for 300ms");

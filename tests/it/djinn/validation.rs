@@ -27,6 +27,7 @@ async fn a_bad_name_is_refused_with_no_request() {
     ] {
         let upload = images
             .create_upload(name, b"QFI\xfb".as_slice())
+            .unchecked()
             .send()
             .await;
         let url = "http://h/x".parse().unwrap();

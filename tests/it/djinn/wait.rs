@@ -47,7 +47,12 @@ async fn it_asks_until_the_download_is_finished() {
     ];
     let server = serve(bodies.map(|body| json_answer(200, &body))).await;
     let began = Instant::now();
-    let got = images(&server).wait_downloaded(42).send().await.unwrap();
+    let got = images(&server)
+        .wait_downloaded(42)
+        .unchecked()
+        .send()
+        .await
+        .unwrap();
     assert_eq!(got.download.unwrap().state(), DownloadState::Finished);
     // 0.25 s, then half as much again.
     assert!(began.elapsed() >= Duration::from_millis(625));
@@ -60,7 +65,12 @@ async fn it_asks_until_the_download_is_finished() {
 #[tokio::test]
 async fn an_image_that_was_uploaded_is_there_at_once() {
     let server = serve([json_answer(200, &image(42, "x"))]).await;
-    let got = images(&server).wait_downloaded(42).send().await.unwrap();
+    let got = images(&server)
+        .wait_downloaded(42)
+        .unchecked()
+        .send()
+        .await
+        .unwrap();
     assert_eq!(got.download, None);
 }
 
@@ -70,6 +80,7 @@ async fn a_failed_download_is_an_error_with_the_servers_text() {
     let server = serve([json_answer(200, &downloading(true, true, Some(text)))]).await;
     let error = images(&server)
         .wait_downloaded(42)
+        .unchecked()
         .send()
         .await
         .unwrap_err();
@@ -84,6 +95,7 @@ async fn an_image_that_is_deleted_meanwhile_is_gone() {
     let server = serve([json_answer(200, &downloading(false, false, None)), missing]).await;
     let error = images(&server)
         .wait_downloaded(42)
+        .unchecked()
         .send()
         .await
         .unwrap_err();
@@ -95,6 +107,7 @@ async fn an_image_that_never_was_is_not_gone() {
     let server = serve([json_answer(404, &json!({"message": "Not Found"}))]).await;
     let error = images(&server)
         .wait_downloaded(42)
+        .unchecked()
         .send()
         .await
         .unwrap_err();
@@ -113,7 +126,7 @@ async fn a_download_that_never_ends_is_out_of_time() {
             .expect(1..=2)
             .mount(&server)
             .await;
-        let wait = images(&server).wait_downloaded(42);
+        let wait = images(&server).wait_downloaded(42).unchecked();
         let wait = wait.timeout(Duration::from_millis(200));
         let error = wait.send().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
@@ -128,6 +141,7 @@ async fn a_server_that_says_nothing_does_not_hold_up_the_wait() {
     let began = Instant::now();
     let wait = images(&server)
         .wait_downloaded(42)
+        .unchecked()
         .timeout(Duration::from_millis(100));
     let error = wait.send().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
@@ -138,13 +152,18 @@ async fn a_server_that_says_nothing_does_not_hold_up_the_wait() {
 async fn a_hiccup_of_the_server_does_not_end_the_wait() {
     let done = json_answer(200, &downloading(true, true, None));
     let server = serve([ResponseTemplate::new(502), done]).await;
-    images(&server).wait_downloaded(42).send().await.unwrap();
+    images(&server)
+        .wait_downloaded(42)
+        .unchecked()
+        .send()
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn a_dropped_wait_asks_no_more() {
     let server = serve([json_answer(200, &downloading(false, false, None))]).await;
-    let wait = images(&server).wait_downloaded(42).send();
+    let wait = images(&server).wait_downloaded(42).unchecked().send();
     let short = Duration::from_millis(150);
     assert!(tokio::time::timeout(short, wait).await.is_err());
     tokio::time::sleep(Duration::from_millis(300)).await;
