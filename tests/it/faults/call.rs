@@ -21,6 +21,8 @@ pub(super) enum Call {
     File,
     /// To a file with several connections, which asks for ranges.
     Ranges,
+    /// To a file, after a look at the image's header.
+    Checked,
     Stream,
     /// A part of the contents, as a stream.
     Range,
@@ -34,6 +36,7 @@ impl Call {
             "get" => Self::Get,
             "upload" => Self::Upload,
             "download" => Self::Download,
+            "file, checked" => Self::Checked,
             "file" => Self::File,
             "file, in ranges" => Self::Ranges,
             "stream" => Self::Stream,
@@ -100,8 +103,9 @@ impl Scene {
             Call::Get => self.get().await,
             Call::Upload => self.upload().await,
             Call::Download => self.download().await,
-            Call::File => self.file(1).await,
-            Call::Ranges => self.file(4).await,
+            Call::File => self.file(1, false).await,
+            Call::Ranges => self.file(4, false).await,
+            Call::Checked => self.file(1, true).await,
             Call::Stream => self.stream().await,
             Call::Range => self.range().await,
             Call::Delete => self.delete().await,
@@ -138,10 +142,13 @@ impl Scene {
         Ok(created?.name == "new")
     }
 
-    async fn file(&self, connections: usize) -> Result<bool> {
+    async fn file(&self, connections: usize, checked: bool) -> Result<bool> {
         let path: PathBuf = self.directory.path().join("disk.qcow2");
-        let content = self.images.content(self.image).connections(connections);
-        let saved = content.durable(false).unchecked().save_to(&path).await;
+        let mut content = self.images.content(self.image).connections(connections);
+        if !checked {
+            content = content.unchecked();
+        }
+        let saved = content.durable(false).save_to(&path).await;
         if saved.is_err() {
             assert!(!path.exists(), "a file after {saved:?}");
         }
