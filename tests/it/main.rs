@@ -19,6 +19,10 @@ mod faults;
 mod future_size;
 #[cfg(feature = "testing")]
 mod inspect;
+#[cfg(feature = "testing")]
+mod origin;
+#[cfg(all(feature = "fs", feature = "testing"))]
+mod peers;
 mod replay;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod save;

@@ -1,5 +1,6 @@
 //! A server that sends exactly the bytes it is told to, right or wrong.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -49,6 +50,7 @@ impl Received {
 pub(crate) struct RawServer {
     address: String,
     received: Arc<Mutex<Vec<Received>>>,
+    connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -61,20 +63,29 @@ impl RawServer {
             answers: Arc::new(Mutex::new(answers.into_iter())),
             received: received.clone(),
         };
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = connections.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(script.clone().serve(stream));
             }
         });
         Self {
             address,
             received,
+            connections,
             task,
         }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// How many connections there were.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
