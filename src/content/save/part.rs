@@ -90,7 +90,12 @@ impl PartFile {
     pub(super) fn reset(&self) -> io::Result<()> {
         self.litter.store(true, Ordering::Relaxed);
         remove_if_there(&self.journal_path)?;
-        self.file.set_len(0)
+        // Cutting an empty file would do no harm, but that ext4 takes a file that was cut to
+        // nothing for one that is replaced, and writes all of it to the disk when it is closed.
+        match self.file.metadata()?.len() {
+            0 => Ok(()),
+            _ => self.file.set_len(0),
+        }
     }
 
     /// Prepares for `length` bytes, with a journal if there is a subject to name.
