@@ -1,5 +1,7 @@
 //! One page of a list, and the stream over all of them.
 
+mod prefetch;
+
 use std::collections::HashSet;
 use std::hash::Hash;
 
@@ -8,6 +10,7 @@ use futures::Stream;
 use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
+use prefetch::Prefetch;
 
 /// One page of a list.
 ///
@@ -105,26 +108,31 @@ fn page_number(url: &Url) -> Result<u64, String> {
 }
 
 /// Walks over pages from `start` on, at most `max` of them; each is asked for when the one before
-/// has been taken.
+/// has been taken, or up to `prefetch` pages earlier.
 pub(crate) fn pages<T, F>(
     operation: &'static str,
     max: u64,
+    prefetch: usize,
     start: Cursor,
     fetch: impl Fn(Cursor) -> F + Send,
 ) -> impl Stream<Item = Result<Page<T>>> + Send
 where
-    T: Send,
-    F: Future<Output = Result<Page<T>>> + Send,
+    T: Send + 'static,
+    F: Future<Output = Result<Page<T>>> + Send + 'static,
 {
     try_stream! {
+        let mut ahead = Prefetch::new(operation, prefetch, fetch);
         let mut next = Some(start);
-        for walked in 0.. {
+        for walked in 1.. {
             let Some(cursor) = next else { break };
-            if walked == max {
+            if walked > max {
                 let message = format!("the list has more than {max} pages");
                 Err(Error::plain(operation, ErrorKind::Limit, message))?;
             }
-            let page = fetch(cursor).await?;
+            let page = ahead.page(cursor).await?;
+            if let Some(next) = &page.follow {
+                ahead.ask(next, max - walked);
+            }
             next = page.follow.clone();
             yield page;
         }

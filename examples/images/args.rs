@@ -46,6 +46,9 @@ pub(crate) enum DjinnCommand {
         /// At most this many images.
         #[arg(long)]
         limit: Option<u64>,
+        /// Ask for this many pages ahead.
+        #[arg(long, value_name = "PAGES", default_value_t = 0)]
+        prefetch: usize,
     },
     /// One image.
     Get { id: i64 },

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures::{StreamExt, TryStreamExt, stream};
 use machine_images::Saved;
-use machine_images::djinn::{Client, DownloadState, Image, Images, Source};
+use machine_images::djinn::{Client, DownloadState, Image, Images, List, Source};
 use machine_images::testing::DjinnServer;
 use serde_json::json;
 use tokio::io::AsyncReadExt;
@@ -20,7 +20,20 @@ pub(crate) async fn run(args: Djinn, output: &Output) -> Result {
     let (client, _embedded) = client(&args)?;
     let images = client.images();
     match args.command {
-        DjinnCommand::List { search, limit } => list(&images, search, limit, output).await,
+        DjinnCommand::List {
+            search,
+            limit,
+            prefetch,
+        } => {
+            let mut list = images.list().prefetch(prefetch);
+            if let Some(text) = search {
+                list = list.search(text);
+            }
+            if let Some(limit) = limit {
+                list = list.limit(limit);
+            }
+            print_all(list, output).await
+        }
         DjinnCommand::Get { id } => show(output, &images.get(id).send().await?),
         DjinnCommand::Upload {
             name,
@@ -89,19 +102,7 @@ fn client(args: &Djinn) -> Result<(Client, Option<DjinnServer>)> {
     Ok((builder.build()?, None))
 }
 
-async fn list(
-    images: &Images,
-    search: Option<String>,
-    limit: Option<u64>,
-    output: &Output,
-) -> Result {
-    let mut list = images.list();
-    if let Some(text) = search {
-        list = list.search(text);
-    }
-    if let Some(limit) = limit {
-        list = list.limit(limit);
-    }
+async fn print_all(list: List, output: &Output) -> Result {
     let mut all = list.stream();
     if output.json {
         while let Some(image) = all.try_next().await? {

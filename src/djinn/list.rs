@@ -34,6 +34,7 @@ impl Images {
             query: Vec::new(),
             page: 1,
             limit: None,
+            prefetch: 0,
         }
     }
 }
@@ -46,6 +47,7 @@ pub struct List {
     query: Vec<(String, String)>,
     page: u64,
     limit: Option<u64>,
+    prefetch: usize,
 }
 
 impl List {
@@ -75,6 +77,18 @@ impl List {
         self
     }
 
+    /// Has [`stream`](Self::stream) and [`pages`](Self::pages) ask for up to this many pages, each
+    /// by a request of its own, while the caller works on the one before.
+    ///
+    /// What they yield and where they end stays the same; where they end, up to that many requests
+    /// were made in vain. It works for servers that number their pages, as Djinn CI does. Only if
+    /// images are created or deleted meanwhile may the pages not fit each other: with more than one
+    /// page ahead the server answers them in any order, and a row that moves may be missed.
+    pub fn prefetch(mut self, pages: usize) -> Self {
+        self.prefetch = pages;
+        self
+    }
+
     /// Asks for one page.
     ///
     /// # Errors
@@ -87,7 +101,8 @@ impl List {
     }
 
     /// All images from this page on, each id once even if rows move between pages while they are
-    /// read. The next page is asked for when the stream is polled past the end of one.
+    /// read. The next page is asked for when the stream is polled past the end of one, or earlier
+    /// with [`prefetch`](Self::prefetch).
     ///
     /// # Errors
     ///
@@ -105,12 +120,12 @@ impl List {
     ///
     /// As for [`stream`](Self::stream).
     pub fn pages(self) -> impl Stream<Item = Result<Page<Image>>> + Send + Unpin + 'static {
-        let (max, start) = (self.transport.max_pages(), self.start());
+        let (max, prefetch, start) = (self.transport.max_pages(), self.prefetch, self.start());
         let fetch = move |cursor| {
             let list = self.clone();
             async move { list.fetch(cursor).await }
         };
-        Box::pin(page::pages(OPERATION, max, start, fetch))
+        Box::pin(page::pages(OPERATION, max, prefetch, start, fetch))
     }
 
     fn start(&self) -> Cursor {

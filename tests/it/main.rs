@@ -23,6 +23,8 @@ mod inspect;
 mod origin;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod peers;
+#[cfg(feature = "testing")]
+mod prefetch;
 mod replay;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod save;
