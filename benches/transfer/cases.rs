@@ -1,0 +1,231 @@
+//! The table: each case with its goals.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::Args;
+use crate::images::{DATA, Images, ZEROS};
+use crate::measure::{Pairs, cost};
+use crate::nginx::Nginx;
+use crate::sink;
+
+struct Case {
+    name: &'static str,
+    /// Wall and CPU as ratios to curl, and the peak of memory in MiB.
+    goals: [f64; 3],
+    work: Work,
+}
+
+#[derive(Clone, Copy)]
+enum Work {
+    Save {
+        id: u64,
+        connections: u64,
+        tls: bool,
+    },
+    Count,
+    Upload,
+}
+
+const CASES: [Case; 6] = [
+    Case {
+        name: "contents to a new file, 1 connection",
+        goals: [0.80, 0.80, 20.0],
+        work: Work::Save {
+            id: DATA,
+            connections: 1,
+            tls: false,
+        },
+    },
+    Case {
+        name: "contents to a new file, 2 connections",
+        goals: [0.65, 0.85, 24.0],
+        work: Work::Save {
+            id: DATA,
+            connections: 2,
+            tls: false,
+        },
+    },
+    Case {
+        name: "contents to nothing",
+        goals: [1.10, 1.10, 20.0],
+        work: Work::Count,
+    },
+    Case {
+        name: "70 % zeros to a new file",
+        goals: [0.45, 0.45, 20.0],
+        work: Work::Save {
+            id: ZEROS,
+            connections: 1,
+            tls: false,
+        },
+    },
+    Case {
+        name: "upload from a file",
+        goals: [0.70, 0.85, 20.0],
+        work: Work::Upload,
+    },
+    Case {
+        name: "over TLS to a new file",
+        goals: [1.00, 1.00, 24.0],
+        work: Work::Save {
+            id: DATA,
+            connections: 1,
+            tls: true,
+        },
+    },
+];
+
+pub(crate) fn run(args: &Args) {
+    let cases: Vec<_> = CASES.iter().filter(|case| args.wants(case.name)).collect();
+    if cases.is_empty() {
+        return;
+    }
+    let images = Images::new();
+    let bench = Bench {
+        args,
+        nginx: Nginx::start(images.directory()),
+        sink: sink::start(),
+        images,
+    };
+    println!(
+        "| case | wall | goal | CPU | goal | peak MiB | goal | wall s (curl) | CPU s (curl) |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for case in cases {
+        bench.case(case);
+    }
+}
+
+struct Bench<'a> {
+    args: &'a Args,
+    nginx: Nginx,
+    sink: String,
+    images: Images,
+}
+
+impl Bench<'_> {
+    fn case(&self, case: &Case) {
+        let (id, zeros) = match case.work {
+            Work::Save { id: ZEROS, .. } => (ZEROS, 0.7),
+            _ => (DATA, 0.0),
+        };
+        let image = self.images.image(id, self.args.size, zeros);
+        let file = self.args.directory.join("transfer-bench");
+        let mut pairs = Pairs::default();
+        let mut note = String::new();
+        // The first pair warms up, and is looked at instead of counted.
+        for pair in 0..=self.args.pairs {
+            let mut both = [None; 2];
+            // Taking turns at going first as well.
+            for side in [pair % 2, (pair + 1) % 2] {
+                let mut command = match side {
+                    0 => self.ours(case.work, &image, &file),
+                    _ => self.curl(case.work, &image, &file),
+                };
+                both[side] = Some(cost(&mut command));
+                if pair == 0 && side == 0 && file.exists() {
+                    same(&file, &image);
+                    let allocated = fs::metadata(&file).unwrap().blocks() * 512;
+                    let share = 100 * allocated / (self.args.size << 20);
+                    note = format!(", {share} % of the blocks allocated");
+                }
+                // Before the system gets to write it to the disk.
+                let _ = fs::remove_file(&file);
+            }
+            if let ([Some(ours), Some(theirs)], 1..) = (both, pair) {
+                eprintln!(
+                    "  {}: wall {:.2} {:.2}, CPU {:.2} {:.2}, peak {:.1} {:.1}",
+                    case.name, ours.wall, theirs.wall, ours.cpu, theirs.cpu, ours.peak, theirs.peak,
+                );
+                pairs.add(ours, theirs);
+            }
+        }
+        let [wall, cpu, peak] = case.goals;
+        println!(
+            "| {}{note} | {:.2} | {wall:.2} | {:.2} | {cpu:.2} | {:.1} | {peak:.0} | {:.2} ({:.2}) | {:.2} ({:.2}) |",
+            case.name,
+            pairs.ratio(|cost| cost.wall),
+            pairs.ratio(|cost| cost.cpu),
+            pairs.ours(|cost| cost.peak),
+            pairs.ours(|cost| cost.wall),
+            pairs.theirs(|cost| cost.wall),
+            pairs.ours(|cost| cost.cpu),
+            pairs.theirs(|cost| cost.cpu),
+        );
+    }
+
+    fn ours(&self, work: Work, image: &Path, file: &Path) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.arg("client");
+        if self.args.multi_thread {
+            command.arg("--multi-thread");
+        }
+        match work {
+            Work::Save {
+                id,
+                connections,
+                tls,
+            } => {
+                if tls {
+                    command.arg("--certificate").arg(self.nginx.certificate());
+                }
+                command.args([&self.base(tls), "save", &id.to_string()]);
+                command.arg(file).arg(connections.to_string());
+            }
+            Work::Count => {
+                command.args([&self.base(false), "count", &DATA.to_string()]);
+            }
+            Work::Upload => {
+                command.args([&self.sink, "upload"]).arg(image);
+            }
+        }
+        command
+    }
+
+    fn curl(&self, work: Work, image: &Path, file: &Path) -> Command {
+        let mut command = Command::new("curl");
+        command.args(["-sSf", "-H", "Accept: application/x-qemu-disk"]);
+        match work {
+            Work::Save { id, tls, .. } => {
+                if tls {
+                    command.arg("--cacert").arg(self.nginx.certificate());
+                }
+                command.arg("-o").arg(file);
+                command.arg(format!("{}/images/{id}", self.base(tls)));
+            }
+            Work::Count => {
+                command.args(["-o", "/dev/null"]);
+                command.arg(format!("{}/images/{DATA}", self.base(false)));
+            }
+            Work::Upload => {
+                command.args([
+                    "-X",
+                    "POST",
+                    "-H",
+                    "Content-Type: application/x-qemu-disk",
+                    "-T",
+                ]);
+                command
+                    .arg(image)
+                    .arg(format!("{}/images?name=bench", self.sink));
+                command.stdout(Stdio::null());
+            }
+        }
+        command
+    }
+
+    fn base(&self, tls: bool) -> String {
+        match tls {
+            true => self.nginx.tls_base(),
+            false => self.nginx.base(),
+        }
+    }
+}
+
+fn same(a: &Path, b: &Path) {
+    let status = Command::new("cmp").args([a, b]).status().unwrap();
+    assert!(status.success(), "{} has other contents", a.display());
+}

@@ -1,0 +1,122 @@
+//! One transfer by the crate, in a process of its own.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use futures::TryStreamExt;
+use machine_images::Error;
+use machine_images::djinn::{Client, Image, Source};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The base URL.
+    base: String,
+    /// Trust this certificate.
+    #[arg(long)]
+    certificate: Option<PathBuf>,
+    #[arg(long)]
+    multi_thread: bool,
+    #[command(subcommand)]
+    work: Work,
+}
+
+#[derive(Subcommand)]
+enum Work {
+    /// Contents to a file, without waiting for the disk.
+    Save {
+        id: i64,
+        file: PathBuf,
+        connections: usize,
+    },
+    /// Contents to nothing.
+    Count { id: i64 },
+    /// A file to a new image.
+    Upload { file: PathBuf },
+    /// All images.
+    List {
+        #[arg(long, default_value_t = 0)]
+        prefetch: usize,
+    },
+    /// All images, with reqwest and serde_json alone.
+    ListByHand,
+}
+
+pub(crate) fn run(args: Args) {
+    let mut builder = match args.multi_thread {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work(args))
+        .unwrap();
+}
+
+async fn work(args: Args) -> Result<(), Error> {
+    if let Work::ListByHand = args.work {
+        println!("{}", list_by_hand(&args.base).await);
+        return Ok(());
+    }
+    let mut client = Client::builder(args.base).token("bench");
+    if let Some(path) = args.certificate {
+        client = client.root_certificates(std::fs::read(path).unwrap());
+    }
+    let images = client.build()?.images();
+    match args.work {
+        Work::Save {
+            id,
+            file,
+            connections,
+        } => {
+            let content = images.content(id).connections(connections);
+            content.durable(false).save_to(file).await?;
+        }
+        Work::Count { id } => {
+            let content = images.content(id).send().await?;
+            let length = content.length();
+            let mut count = 0;
+            let mut chunks = content.stream();
+            while let Some(chunk) = chunks.try_next().await? {
+                count += chunk.len() as u64;
+            }
+            assert_eq!(Some(count), length);
+        }
+        Work::Upload { file } => {
+            images
+                .create_upload("bench", Source::file(file))
+                .send()
+                .await?;
+        }
+        Work::List { prefetch } => {
+            let all = images.list().prefetch(prefetch).stream();
+            println!(
+                "{}",
+                all.try_fold(0, |count, _| async move { Ok(count + 1) })
+                    .await?
+            );
+        }
+        Work::ListByHand => {}
+    }
+    Ok(())
+}
+
+async fn list_by_hand(base: &str) -> usize {
+    let client = reqwest::Client::new();
+    let mut count = 0;
+    for page in 1.. {
+        let request = client.get(format!("{base}/images?page={page}"));
+        let response = request.bearer_auth("bench").send().await.unwrap();
+        let last = format!("page={page}>; rel=\"next\"");
+        let link = response.headers()["link"].to_str().unwrap();
+        let is_last = link.contains(&last);
+        let body = response.bytes().await.unwrap();
+        let images: Vec<Image> = serde_json::from_slice(&body).unwrap();
+        count += images.len();
+        if is_last {
+            break;
+        }
+    }
+    count
+}

@@ -1,0 +1,46 @@
+//! The images that are fetched, in memory.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+pub(crate) const DATA: u64 = 1;
+pub(crate) const ZEROS: u64 = 2;
+pub(crate) const SMALL: u64 = 3;
+
+const MIB: usize = 1 << 20;
+/// As QCOW2 has them.
+const CLUSTER: usize = 64 * 1024;
+
+pub(crate) struct Images(tempfile::TempDir);
+
+impl Images {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir_in("/dev/shm").unwrap())
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes an image of which this share are clusters of zeros, unless it is there already.
+    pub(crate) fn image(&self, id: u64, mib: u64, zeros: f64) -> PathBuf {
+        let path = self.0.path().join(id.to_string());
+        if path.exists() {
+            return path;
+        }
+        let mut file = File::create(&path).unwrap();
+        let mut random = fastrand::Rng::with_seed(id);
+        let mut buffer = vec![0; MIB];
+        for _ in 0..mib {
+            for cluster in buffer.chunks_mut(CLUSTER) {
+                match random.f64() < zeros {
+                    true => cluster.fill(0),
+                    false => random.fill(cluster),
+                }
+            }
+            file.write_all(&buffer).unwrap();
+        }
+        path
+    }
+}

@@ -1,0 +1,53 @@
+//! Takes uploads, looks at none of them, and answers as the Djinn CI server does.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+const IMAGE: &str = r#"{"id":1,"author_id":1,"user_id":1,"namespace_id":null,"driver":"qemu","name":"bench","created_at":"2026-01-02T03:04:05.678901234Z","url":"http://127.0.0.1/api/images/1","author":null,"user":null,"namespace":null,"download":null}"#;
+
+/// Starts a sink and gives the base URL of its API.
+pub(crate) fn start() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(|| take(stream));
+        }
+    });
+    format!("http://127.0.0.1:{port}/api")
+}
+
+fn take(stream: TcpStream) -> io::Result<()> {
+    let mut answer = stream.try_clone()?;
+    let mut reader = BufReader::with_capacity(16 * 1024, stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let line = line.trim().to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().map_err(io::Error::other)?;
+        }
+        if line == "expect: 100-continue" {
+            answer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    let mut left: u64 = length;
+    let mut buffer = vec![0; 256 * 1024];
+    while left > 0 {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => left -= count as u64,
+        }
+    }
+    let head = "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nConnection: close";
+    write!(
+        answer,
+        "{head}\r\nContent-Length: {}\r\n\r\n{IMAGE}",
+        IMAGE.len()
+    )
+}
