@@ -105,15 +105,23 @@ impl Response {
 
     /// Reads the body whole.
     pub(crate) async fn read(mut self) -> Result<Self> {
-        let mut body = BytesMut::new();
+        let mut body = Bytes::new();
         while let Some(chunk) = self.chunk().await? {
             if body.len() + chunk.len() > MAX_JSON {
                 let message = format!("the answer is larger than {MAX_JSON} bytes");
                 return Err(self.error(Cause::Plain(ErrorKind::Limit, message)));
             }
-            body.extend_from_slice(&chunk);
+            // Most answers come in one piece, which need not be copied.
+            body = match body.is_empty() {
+                true => chunk,
+                false => {
+                    let mut longer = BytesMut::from(body);
+                    longer.extend_from_slice(&chunk);
+                    longer.freeze()
+                }
+            };
         }
-        self.body = Body::Read(body.freeze());
+        self.body = Body::Read(body);
         Ok(self)
     }
 
