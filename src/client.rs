@@ -5,20 +5,15 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::error::{Cause, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::Settings;
 use crate::retry::RetryPolicy;
 use crate::transport::{Inner, Timeouts, Transport, public_url};
 
-const OPERATION: &str = "build client";
-
-const POOL_IDLE: Duration = Duration::from_secs(20);
-
-/// Ten years: reqwest adds it to the present instant, which the greatest duration would overflow.
-const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+pub(crate) const OPERATION: &str = "build client";
 
 /// Builds a client: where the server is, who asks, and how long to wait.
 ///
@@ -51,12 +46,8 @@ const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 #[must_use]
 pub struct ClientBuilder<C> {
     base: String,
-    http: Option<reqwest::ClientBuilder>,
-    certificates: Vec<Vec<u8>>,
-    proxy: Option<SecretString>,
-    user_agent: String,
+    http: Settings,
     credentials: Credentials,
-    connect_timeout: Duration,
     timeouts: Timeouts,
     retry: RetryPolicy,
     max_pages: u64,
@@ -73,12 +64,8 @@ impl<C> ClientBuilder<C> {
     pub(crate) fn new(base: impl Into<String>) -> Self {
         Self {
             base: base.into(),
-            http: None,
-            certificates: Vec::new(),
-            proxy: None,
-            user_agent: concat!("machine-images/", env!("CARGO_PKG_VERSION")).to_owned(),
+            http: Settings::default(),
             credentials: Credentials::None,
-            connect_timeout: Duration::from_secs(10),
             timeouts: Timeouts {
                 response: Duration::from_secs(300),
                 stall: Duration::from_secs(60),
@@ -102,13 +89,13 @@ impl<C> ClientBuilder<C> {
 
     /// What the client calls itself.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
-        self.user_agent = user_agent.into();
+        self.http.user_agent = user_agent.into();
         self
     }
 
     /// How long making a connection may take.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.http.connect_timeout = timeout;
         self
     }
 
@@ -140,22 +127,35 @@ impl<C> ClientBuilder<C> {
 
     /// Trusts the certificates in this PEM text besides those of the system.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.certificates.push(pem.into());
+        self.http.certificates.push(pem.into());
         self
     }
 
     /// Sends every request through this proxy, such as `http://user:password@proxy:3128`.
     pub fn proxy(mut self, url: impl Into<SecretString>) -> Self {
-        self.proxy = Some(url.into());
+        self.http.proxy = Some(url.into());
         self
     }
 
     /// Starts from an own [`reqwest::ClientBuilder`], for what this builder has no setting for.
     ///
     /// It is a builder, not a client, because this crate's own rules are set on it: no redirects
-    /// behind its back, no total timeout, no retries but its own.
-    pub fn http(mut self, builder: reqwest::ClientBuilder) -> Self {
-        self.http = Some(builder);
+    /// behind its back, no total timeout, no retries but its own. It is asked for anew for each
+    /// fetch to a file, whose connections are its own.
+    ///
+    /// ```
+    /// # fn example() -> machine_images::Result<()> {
+    /// let client = machine_images::djinn::Client::builder("https://api.djinn-ci.com")
+    ///     .http(|| reqwest::Client::builder().tcp_nodelay(false))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn http(
+        mut self,
+        builder: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.http.own = Some(Box::new(builder));
         self
     }
 
@@ -168,33 +168,11 @@ impl<C> ClientBuilder<C> {
                 "rustls needs a crypto provider to be installed first",
             ));
         }
-        let mut http = match self.http {
-            // What a foreign builder may bring is undone; `None` cannot be set again.
-            Some(http) => http.timeout(NEVER).read_timeout(NEVER),
-            // Servers close idle connections, and a creation sent into one that is being closed
-            // has an unknown outcome.
-            None => reqwest::Client::builder().pool_idle_timeout(POOL_IDLE),
-        }
-        .user_agent(&self.user_agent)
-        .connect_timeout(self.connect_timeout)
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false);
-        for pem in &self.certificates {
-            http = add_certificates(http, pem)?;
-        }
-        if let Some(proxy) = &self.proxy {
-            // Its error would show the URL with the password.
-            let proxy = reqwest::Proxy::all(proxy.expose_secret())
-                .map_err(|_| invalid("the proxy's URL cannot be read"))?;
-            http = http.proxy(proxy);
-        }
-        let http = http
-            .build()
-            .map_err(|error| Error::new(OPERATION, Cause::Setup(Box::new(error))))?;
+        let settings = self.http;
+        let http = settings.client()?;
         let (authorization, secrets) = self.credentials.header(http.get(base.clone()))?;
-        Ok(Transport::new(Inner {
-            http,
+        let inner = Inner {
+            http: Box::new(move || settings.client()),
             base,
             authorization,
             secrets,
@@ -202,7 +180,8 @@ impl<C> ClientBuilder<C> {
             retry: self.retry,
             max_pages: self.max_pages,
             not_found,
-        }))
+        };
+        Ok(Transport::new(inner, http))
     }
 }
 
@@ -211,8 +190,8 @@ impl<C> fmt::Debug for ClientBuilder<C> {
         let base = Url::parse(&self.base).map(|url| public_url(&url));
         f.debug_struct("ClientBuilder")
             .field("base", &base.unwrap_or_default())
-            .field("user_agent", &self.user_agent)
-            .field("connect_timeout", &self.connect_timeout)
+            .field("user_agent", &self.http.user_agent)
+            .field("connect_timeout", &self.http.connect_timeout)
             .field("timeouts", &self.timeouts)
             .field("retry", &self.retry)
             .finish_non_exhaustive()
@@ -253,7 +232,7 @@ impl Credentials {
     }
 }
 
-fn invalid(message: impl Into<String>) -> Error {
+pub(crate) fn invalid(message: impl Into<String>) -> Error {
     Error::invalid(OPERATION, message)
 }
 
@@ -270,28 +249,6 @@ fn base_url(text: &str) -> Result<Url> {
         return Err(invalid("has a query or a fragment"));
     }
     Ok(url)
-}
-
-#[cfg(any(
-    feature = "rustls",
-    feature = "rustls-no-provider",
-    feature = "native-tls"
-))]
-fn add_certificates(http: reqwest::ClientBuilder, pem: &[u8]) -> Result<reqwest::ClientBuilder> {
-    let certificates = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
-    if certificates.is_empty() {
-        return Err(invalid("there is no PEM certificate in the text"));
-    }
-    Ok(http.tls_certs_merge(certificates))
-}
-
-#[cfg(not(any(
-    feature = "rustls",
-    feature = "rustls-no-provider",
-    feature = "native-tls"
-)))]
-fn add_certificates(_: reqwest::ClientBuilder, _: &[u8]) -> Result<reqwest::ClientBuilder> {
-    Err(invalid("certificates need a TLS feature of this crate"))
 }
 
 /// A variable of the environment, if it is set to something.

@@ -22,6 +22,7 @@ pub mod devops;
 mod digest;
 pub mod djinn;
 mod error;
+mod http;
 mod inspect;
 mod model;
 mod page;

@@ -40,10 +40,14 @@ pub(crate) struct Timeouts {
 
 /// What both clients are made of; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Transport(Arc<Inner>);
+pub(crate) struct Transport {
+    inner: Arc<Inner>,
+    http: reqwest::Client,
+}
 
 pub(crate) struct Inner {
-    pub(crate) http: reqwest::Client,
+    /// Makes a client with connections of its own.
+    pub(crate) http: Box<dyn Fn() -> Result<reqwest::Client> + Send + Sync>,
     pub(crate) base: Url,
     pub(crate) authorization: Option<HeaderValue>,
     /// Never to be shown, whoever says them.
@@ -65,30 +69,41 @@ impl fmt::Debug for Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(inner: Inner) -> Self {
-        Self(Arc::new(inner))
+    pub(crate) fn new(inner: Inner, http: reqwest::Client) -> Self {
+        let inner = Arc::new(inner);
+        Self { inner, http }
+    }
+
+    /// The same with connections of its own, for a runtime that ends before the client does: a
+    /// connection ends with the runtime that made it, whoever uses it by then.
+    #[cfg(feature = "fs")]
+    pub(crate) fn apart(&self) -> Result<Self> {
+        Ok(Self {
+            inner: self.inner.clone(),
+            http: (self.inner.http)()?,
+        })
     }
 
     pub(crate) fn base(&self) -> &Url {
-        &self.0.base
+        &self.inner.base
     }
 
     pub(crate) fn retry(&self) -> &RetryPolicy {
-        &self.0.retry
+        &self.inner.retry
     }
 
     /// Removes this client's secrets from a text of the server's.
     pub(crate) fn redact(&self, text: String) -> String {
-        self.0.redact(text, &[])
+        self.inner.redact(text, &[])
     }
 
     /// How long a transfer may stand still.
     pub(crate) fn patience(&self) -> Duration {
-        self.0.timeouts.stall
+        self.inner.timeouts.stall
     }
 
     pub(crate) fn max_pages(&self) -> u64 {
-        self.0.max_pages
+        self.inner.max_pages
     }
 
     /// Sends the request and leaves the body of the answer to be read.
@@ -104,7 +119,7 @@ impl Transport {
     }
 
     async fn repeat(&self, mut request: Request, read: bool) -> Result<Response> {
-        let mut retries = self.0.retry.start();
+        let mut retries = self.inner.retry.start();
         loop {
             let answer = match self.attempt(&mut request, retries.sent()).await {
                 Ok(response) if read => response.read().await.map_err(|error| {
@@ -125,9 +140,9 @@ impl Transport {
     }
 
     async fn attempt(&self, request: &mut Request, sent: u32) -> Result<Response> {
-        let mut url = request.url(&self.0.base);
+        let mut url = request.url(&self.inner.base);
         for _ in 0..=MAX_REDIRECTS {
-            let public_url = self.0.public_url(&url, &request.secrets);
+            let public_url = self.inner.public_url(&url, &request.secrets);
             let span = attempt_span(request, &url, &public_url, sent);
             let response = self.exchange(request, &url).instrument(span).await?;
             let Some(target) = redirect(&response) else {
@@ -138,7 +153,7 @@ impl Transport {
         let message = format!("more than {MAX_REDIRECTS} redirects");
         Err(
             Error::plain(request.operation, ErrorKind::Redirect, message)
-                .at(self.0.public_url(&url, &request.secrets)),
+                .at(self.inner.public_url(&url, &request.secrets)),
         )
     }
 
@@ -147,7 +162,7 @@ impl Transport {
         let see_other = response.status() == StatusCode::SEE_OTHER;
         let why = if request.method != Method::GET || see_other {
             "; the base URL may want https or another host, or the token is refused"
-        } else if !same_origin(&target, &self.0.base) {
+        } else if !same_origin(&target, &self.inner.base) {
             ", which is another origin"
         } else {
             return Ok(target);

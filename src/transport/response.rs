@@ -94,7 +94,7 @@ impl Response {
         let Body::Open(answer) = &mut self.body else {
             return Ok(None);
         };
-        let stall = self.transport.0.timeouts.stall;
+        let stall = self.transport.inner.timeouts.stall;
         let cause = match tokio::time::timeout(stall, answer.chunk()).await {
             Ok(Ok(chunk)) => return Ok(chunk),
             Ok(Err(error)) => Cause::Broken(Box::new(error.without_url())),
@@ -162,14 +162,14 @@ impl Response {
             }
             cause => cause,
         };
-        let url = self.transport.0.public_url(&self.url, &self.secrets);
+        let url = self.transport.inner.public_url(&self.url, &self.secrets);
         Error::new(self.operation, cause)
             .at(url)
             .after(self.attempts)
     }
 
     fn redact(&self, text: String) -> String {
-        self.transport.0.redact(text, &self.secrets)
+        self.transport.inner.redact(text, &self.secrets)
     }
 
     /// The answer as an error, with a message of this client's own.
@@ -229,7 +229,7 @@ impl Response {
         from_api: bool,
     ) -> Refusal {
         let kind = match self.status.as_u16() {
-            404 => Some(self.transport.0.not_found),
+            404 => Some(self.transport.inner.not_found),
             // A proxy that waited in vain says nothing of what the server does.
             502 | 504 if self.may_be_done => Some(ErrorKind::OutcomeUnknown),
             _ => None,

@@ -21,11 +21,11 @@ impl Transport {
         let mut outgoing = reqwest::Request::new(request.method.clone(), url.clone());
         let headers = outgoing.headers_mut();
         headers.clone_from(&request.headers);
-        if let Some(authorization) = &self.0.authorization {
+        if let Some(authorization) = &self.inner.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
         let sending = attach(request, &mut outgoing).await?;
-        let answer = self.watch(self.0.http.execute(outgoing), &sending).await;
+        let answer = self.watch(self.http.execute(outgoing), &sending).await;
         let span = Span::current();
         let cause = match (answer, sending.take_failure()) {
             (_, Some(error)) => Cause::Source(error),
@@ -40,7 +40,7 @@ impl Transport {
             }
             (Err(interrupted), None) => cause(interrupted, request),
         };
-        let public_url = self.0.public_url(url, &request.secrets);
+        let public_url = self.inner.public_url(url, &request.secrets);
         let error = Error::new(request.operation, cause).at(public_url);
         span.record("error.type", error.kind().as_str());
         Err(error)
@@ -53,7 +53,7 @@ impl Transport {
         answer: impl Future<Output = reqwest::Result<reqwest::Response>>,
         sending: &Sending,
     ) -> Result<reqwest::Response, Interrupted> {
-        let Timeouts { response, stall } = self.0.timeouts;
+        let Timeouts { response, stall } = self.inner.timeouts;
         let mut answer = std::pin::pin!(answer);
         loop {
             let (moved, done) = sending.progress();

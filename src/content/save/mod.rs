@@ -83,6 +83,7 @@ pub(crate) async fn save(location: Location, target: PathBuf, options: Options) 
             .enable_all()
             .build()
             .map_err(|error| Error::io(operation, "no runtime for the transfer".into(), error))?;
+        let location = location.apart()?;
         let transfer = std::pin::pin!(run(location, &target, options));
         match runtime.block_on(select(transfer, dropped)) {
             Either::Left((result, _)) => result,

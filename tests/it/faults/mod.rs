@@ -37,7 +37,7 @@ fn client(server: &DjinnServer) -> Images {
         .first_delay(Duration::from_millis(1))
         .max_retry_after(Duration::from_secs(2));
     // A connection of an earlier cell may be one that its fault has broken.
-    let http = reqwest::Client::builder().pool_max_idle_per_host(0);
+    let http = || reqwest::Client::builder().pool_max_idle_per_host(0);
     let client = Client::builder(server.url())
         .http(http)
         .token(server.token())

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use machine_images::RetryPolicy;
 use machine_images::testing::Fault;
 use proptest::prelude::*;
 
-use super::{CONNECTIONS, LENGTH, MIB, Reports, Setup};
+use super::{CONNECTIONS, LENGTH, MIB, Reports, Setup, client, image};
 
 #[tokio::test]
 async fn a_dropped_fetch_stops_within_a_second_and_the_next_goes_on() {
@@ -156,4 +157,27 @@ fn a_damaged_journal_is_never_trusted() {
         setup.assert_saved();
         std::fs::remove_file(setup.target()).unwrap();
     });
+}
+
+/// A connection ends with the runtime that made it: another call must not be on it by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_beside_fetches_are_on_no_connection_of_theirs() {
+    let setup = Setup::of(image(MIB));
+    let client = client(&setup.server, RetryPolicy::none());
+    for round in 0..20 {
+        let fetches = (0..4).map(|number| {
+            let target = setup.directory.path().join(number.to_string());
+            let content = client.images().content(1).unchecked().durable(false);
+            tokio::spawn(content.save_to(target))
+        });
+        let fetches: Vec<_> = fetches.collect();
+        for number in 0..10 {
+            let name = format!("beside-{round}-{number}");
+            let upload = client.images().create_upload(name, b"QFI\xfb".as_slice());
+            upload.unchecked().send().await.unwrap();
+        }
+        for fetch in fetches {
+            fetch.await.unwrap().unwrap();
+        }
+    }
 }
