@@ -164,6 +164,8 @@ impl Transport {
             "; the base URL may want https or another host, or the token is refused"
         } else if !same_origin(&target, &self.inner.base) {
             ", which is another origin"
+        } else if !keeps_query(response.url(), &target) {
+            ", which lacks a part of the query, and so asks for something else"
         } else {
             return Ok(target);
         };
@@ -198,6 +200,12 @@ fn redirect(response: &Response) -> Option<Url> {
     }
     let location = response.header(&LOCATION)?;
     response.url().join(location).ok()
+}
+
+/// Whether a redirect still asks for the same: without its page or search a list is another.
+fn keeps_query(from: &Url, to: &Url) -> bool {
+    let kept: Vec<_> = to.query_pairs().collect();
+    from.query_pairs().all(|pair| kept.contains(&pair))
 }
 
 /// Whether sending the request again does no harm and may help.

@@ -196,3 +196,31 @@ async fn a_chain_within_the_origin_does_not_lead_out_of_it() {
         ["GET /api/images/42", "GET /a", "GET /b"]
     );
 }
+
+#[tokio::test]
+async fn a_redirect_that_lost_the_page_or_the_search_is_refused() {
+    for (location, follows) in [
+        ("/there", false),
+        ("/there?search=x", false),
+        ("/there?search=x&page=1", false),
+        ("/there?page=2&search=x&more=1", true),
+    ] {
+        let server = MockServer::start().await;
+        let redirect = ResponseTemplate::new(302).insert_header("Location", location);
+        Mock::given(path("/api/images"))
+            .respond_with(redirect)
+            .expect(1)
+            .mount(&server)
+            .await;
+        Mock::given(path("/there"))
+            .respond_with(json_answer(200, &serde_json::json!([])))
+            .expect(u64::from(follows))
+            .mount(&server)
+            .await;
+        let list = images(&server).list().search("x").page(2);
+        match list.send().await {
+            Ok(_) => assert!(follows, "{location}"),
+            Err(error) => assert_eq!((error.kind(), follows), (ErrorKind::Redirect, false)),
+        }
+    }
+}
