@@ -170,6 +170,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn next(number: u64, target: &str) -> Result<Option<u64>, String> {
         let url = "http://h:80/api/images?page=2".parse().unwrap();
@@ -215,5 +216,20 @@ mod tests {
         let neighbours = Neighbours::new(&url, 4, true, Some("?page=5"), Some("?page=3")).unwrap();
         assert!(neighbours.next.is_none());
         assert_eq!(neighbours.previous, Some(3));
+    }
+
+    proptest! {
+        #[test]
+        fn any_link_leads_forward_on_the_origin_or_nowhere(
+            target in "(http://h)?(/[a-z.]{0,4}){0,3}[?](page=[0-9]{1,3}|[a-z=&]{0,9})|(//|[a-z]{1,5}:)?.{0,30}",
+            number in 1_u64..50,
+        ) {
+            let url = "http://h/api/images?page=2".parse().unwrap();
+            if let Ok(neighbours) = Neighbours::new(&url, number, false, Some(&target), Some(&target)) {
+                let next = neighbours.next.map(|cursor| cursor.number);
+                prop_assert!(next.is_none_or(|next| next > number), "{:?}", next);
+                prop_assert!(neighbours.previous.is_none_or(|page| page > 0 && page < number));
+            }
+        }
     }
 }

@@ -86,6 +86,7 @@ impl fmt::Display for NamespacePath {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn names_as_the_server_takes_them() {
@@ -107,6 +108,24 @@ mod tests {
             "", "a-b", "a//b", "/a", "a/", "a@", "@x", "a@b@c", "a@b/c", "a b",
         ] {
             assert!(text.parse::<NamespacePath>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_made_of_these_characters(name in "[a-zA-Z0-9_-]{1,40}", odd in "[^a-zA-Z0-9_-]", at: prop::sample::Index) {
+            prop_assert!(check_name("test", &name).is_ok());
+            let mut spoilt = name;
+            spoilt.insert_str(at.index(spoilt.len() + 1), &odd);
+            prop_assert!(check_name("test", &spoilt).is_err());
+        }
+
+        #[test]
+        fn any_text_is_a_namespace_as_written_or_none(text in "[a-z0-9/@. -]{0,20}|.{0,20}") {
+            if let Ok(namespace) = text.parse::<NamespacePath>() {
+                prop_assert_eq!(namespace.to_string(), text);
+                prop_assert!(!namespace.path().is_empty());
+            }
         }
     }
 }

@@ -44,6 +44,7 @@ fn number(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_real_servers_forms() {
@@ -89,6 +90,27 @@ mod tests {
             "bytes 0-1/-5",
         ] {
             assert_eq!(ContentRange::parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_makes_sense(text in "(bytes )?[-0-9*/ +]{0,60}|.{0,60}") {
+            if let Some(ContentRange { range: Some((start, end)), total }) = ContentRange::parse(&text) {
+                prop_assert!(start < end);
+                prop_assert!(total.is_none_or(|total| end <= total));
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_read(start: u64, length in 1_u64.., more: u64) {
+            let Some(end) = start.checked_add(length) else { return Ok(()) };
+            let total = end.saturating_add(more);
+            let read = ContentRange::parse(&format!("bytes {start}-{}/{total}", end - 1));
+            let expected = ContentRange { range: Some((start, end)), total: Some(total) };
+            prop_assert_eq!(read, Some(expected));
+            let read = ContentRange::parse(&format!("bytes */{total}"));
+            prop_assert_eq!(read, Some(ContentRange { range: None, total: Some(total) }));
         }
     }
 }

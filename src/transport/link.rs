@@ -92,6 +92,7 @@ fn parameter_value(text: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn parsed(lines: &[&str]) -> (Option<String>, Option<String>) {
         let links = Links::parse(lines);
@@ -163,6 +164,28 @@ mod tests {
             "<a> x",
         ] {
             assert!(Links::parse([line]).unreadable, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_to_its_end(lines in prop::collection::vec(".{0,60}", 0..4)) {
+            Links::parse(lines);
+        }
+
+        #[test]
+        fn what_is_written_is_read(
+            next in "[!-;=?-~]{0,30}",
+            previous in "[!-;=?-~]{0,30}",
+            title in "[ !#-\\[\\]-~]{0,20}",
+            before in "[a-z0-9;,=\" ]{0,20}",
+        ) {
+            let links = format!(
+                "<{previous}>; title=\"{title}\"; rel=\"first prev\" ,<{next}> ;rel=next;x"
+            );
+            let read = Links::parse([before.as_str(), links.as_str()]);
+            prop_assert_eq!(read.next, Some(next));
+            prop_assert_eq!(read.previous, Some(previous));
         }
     }
 }

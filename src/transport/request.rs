@@ -147,6 +147,7 @@ pub(crate) fn check_segment(operation: &'static str, segment: &str) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn url(base: &str, segments: &[&str]) -> String {
         let request = Request::new("test", Method::GET).path(segments).unwrap();
@@ -201,5 +202,36 @@ mod tests {
         );
         let request = request.raw_query(Some("page=3&x=1,2;3"));
         assert_eq!(request.url(&base).query(), Some("page=3&x=1,2;3"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_id_stays_one_segment_of_the_same_origin(id in ".{1,30}", base in "(/[a-z]{1,5}){0,2}/?") {
+            let base: Url = format!("https://example.org:8443{base}").parse().unwrap();
+            let Ok(request) = Request::new("test", Method::GET).path(["images", &id]) else {
+                prop_assert!(matches!(id.as_str(), "." | ".."));
+                return Ok(());
+            };
+            let url = request.url(&base);
+            prop_assert_eq!(url.origin(), base.origin());
+            prop_assert_eq!((url.query(), url.fragment()), (None, None));
+            let whole: Url = url.as_str().parse().unwrap();
+            let segments: Vec<_> = whole.path_segments().unwrap().collect();
+            let known = base.path_segments().unwrap().filter(|segment| !segment.is_empty()).count();
+            prop_assert_eq!(segments.len(), known + 2);
+            let last = percent_encoding::percent_decode_str(segments[known + 1]).decode_utf8().unwrap();
+            prop_assert_eq!(last, id);
+        }
+
+        #[test]
+        fn any_query_comes_out_as_it_went_in(pairs in prop::collection::vec((".{0,10}", ".{0,10}"), 0..4)) {
+            let mut request = Request::new("test", Method::GET);
+            for (name, value) in &pairs {
+                request = request.query(name, value);
+            }
+            let url = request.url(&"http://h/api".parse().unwrap());
+            let read: Vec<_> = url.query_pairs().into_owned().collect();
+            prop_assert_eq!(read, pairs);
+        }
     }
 }

@@ -25,6 +25,7 @@ pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn waited(text: &str) -> Option<u64> {
         let now = http_date("Sun, 22 Nov 2026 01:04:06 GMT").unwrap();
@@ -44,6 +45,23 @@ mod tests {
     fn garbage_is_no_delay() {
         for text in ["", "-1", "1.5", "soon", "Sun, 22 Nov"] {
             assert_eq!(waited(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_delay_or_none(text in "[0-9]{0,25}|[A-Z][a-z]{2}, [0-9]{1,2} [A-Z][a-z]{2} [0-9]{1,5} [0-9:]{5,8} (GMT|[-+][0-9]{4})|.{0,40}") {
+            let now = Timestamp::UNIX_EPOCH;
+            retry_after(&text, now);
+        }
+
+        #[test]
+        fn what_is_written_is_read(seconds: u64, now in 0_i64..4_000_000_000, wait in 0_i64..4_000_000_000) {
+            let now = Timestamp::from_second(now).unwrap();
+            prop_assert_eq!(retry_after(&seconds.to_string(), now), Some(Duration::from_secs(seconds)));
+            let then = Timestamp::from_second(now.as_second() + wait).unwrap();
+            let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&then).unwrap();
+            prop_assert_eq!(retry_after(&date, now), Some(Duration::from_secs(wait as u64)));
         }
     }
 }

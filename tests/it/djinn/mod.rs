@@ -2,6 +2,7 @@ mod contents;
 mod create;
 mod delete;
 mod errors;
+mod json;
 mod links;
 mod list;
 mod ranges;
