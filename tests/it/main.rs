@@ -8,6 +8,8 @@
 // A client without a crypto provider cannot be built.
 #![cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
 
+#[cfg(all(feature = "fs", feature = "testing"))]
+mod chaos;
 mod devops;
 mod djinn;
 #[cfg(feature = "testing")]

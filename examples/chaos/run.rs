@@ -1,0 +1,217 @@
+//! Runs, one after the other or at once, each with a server of its own.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use futures::{StreamExt, stream};
+use machine_images::djinn::Client;
+use machine_images::testing::{DjinnServer, Fault, FaultRule};
+use machine_images::{Error, ErrorKind, RetryPolicy};
+use tempfile::TempDir;
+
+use super::calls::{Call, Outcome};
+use super::faults;
+use super::stranger::Stranger;
+use super::tally::Tally;
+
+/// What a call may take at most: some stalls, each repeated, and the search for a lost upload.
+const WATCHDOG: Duration = Duration::from_secs(30);
+
+const TIMEOUT: Duration = Duration::from_millis(400);
+
+/// What every run shares.
+pub(crate) struct World {
+    pub(crate) stranger: Stranger,
+    /// Enough for one connection, and for four.
+    pub(crate) small: Vec<u8>,
+    pub(crate) large: Vec<u8>,
+}
+
+impl World {
+    fn new() -> io::Result<Self> {
+        let small: &[u8] = include_bytes!("../../tests/data/disk.qcow2");
+        // No two places look alike, but for some that are empty.
+        let mut noise = Rng::with_seed(7);
+        let mut large = small.to_vec();
+        while large.len() < 18 << 20 {
+            let block = 64 * 1024;
+            let empty = noise.u8(..4) == 0;
+            large.extend((0..block).map(|_| if empty { 0 } else { noise.u8(..) }));
+        }
+        Ok(Self {
+            stranger: Stranger::start()?,
+            small: small.to_vec(),
+            large,
+        })
+    }
+}
+
+/// A server, its clients and a place for files.
+pub(crate) struct Scene {
+    pub(crate) server: DjinnServer,
+    pub(crate) images: machine_images::djinn::Images,
+    pub(crate) directory: TempDir,
+    pub(crate) world: Arc<World>,
+}
+
+/// Makes runs with seeds counted from this one.
+pub(crate) async fn all(seed: u64, runs: u64, jobs: usize) -> io::Result<Tally> {
+    let world = Arc::new(World::new()?);
+    let runs = (seed..seed.saturating_add(runs)).map(|seed| {
+        let world = Arc::clone(&world);
+        async move {
+            let run = tokio::spawn(one(seed, world));
+            let broken = |what: String| Tally {
+                runs: 1,
+                broken: vec![(seed, what)],
+                ..Tally::default()
+            };
+            match run.await {
+                Ok(Ok(tally)) => tally,
+                Ok(Err(error)) => broken(format!("the run could not be made: {error}")),
+                Err(panic) => broken(format!("a panic: {panic}")),
+            }
+        }
+    });
+    let mut total = Tally::default();
+    let mut runs = stream::iter(runs).buffer_unordered(jobs.max(1));
+    while let Some(tally) = runs.next().await {
+        total.add(tally);
+    }
+    Ok(total)
+}
+
+async fn one(
+    seed: u64,
+    world: Arc<World>,
+) -> Result<Tally, Box<dyn std::error::Error + Send + Sync>> {
+    let mut rng = Rng::with_seed(seed);
+    let server = DjinnServer::builder()
+        .download_delay(Duration::from_millis(5))
+        .start()?;
+    let policy = RetryPolicy::default()
+        .retries(3)
+        .first_delay(Duration::from_millis(1))
+        .max_delay(Duration::from_millis(5))
+        .max_retry_after(Duration::from_secs(1));
+    let client = Client::builder(server.url())
+        .token(server.token())
+        .response_timeout(TIMEOUT)
+        .stall_timeout(TIMEOUT)
+        .retry(policy);
+    let scene = Scene {
+        images: client.build()?.images(),
+        server,
+        directory: tempfile::tempdir()?,
+        world,
+    };
+    let mut tally = Tally {
+        runs: 1,
+        ..Tally::default()
+    };
+    for _ in 0..rng.usize(2..6) {
+        let call = Call::any(&mut rng, &scene)?;
+        let befell = Arc::new(AtomicU64::new(0));
+        let doubtful = Arc::new(AtomicBool::new(false));
+        let mut injected = Vec::new();
+        for _ in 0..rng.usize(1..4) {
+            let fault = faults::any(&mut rng, call.length(&scene), &scene.world.stranger);
+            injected.push(format!("{fault:?}"));
+            scene
+                .server
+                .inject(rule(fault, &call, &mut rng, &befell, &doubtful));
+        }
+        let before = scene.server.requests().len() as u64;
+        let began = Instant::now();
+        let outcome = tokio::time::timeout(WATCHDOG, call.make(&scene)).await;
+        tally.longest = tally.longest.max(began.elapsed());
+        scene.server.clear_faults();
+        tally.calls += 1;
+        tally.faults += befell.load(Ordering::Relaxed);
+        tally.requests += scene.server.requests().len() as u64 - before;
+        let doubtful = doubtful.load(Ordering::Relaxed);
+        let succeeded = matches!(outcome, Ok(Outcome::Done | Outcome::Wrong(_)));
+        let mut broken = match outcome {
+            Err(_) => vec!["it hangs".to_owned()],
+            Ok(Outcome::Done) => {
+                tally.succeeded += 1;
+                Vec::new()
+            }
+            Ok(Outcome::Wrong(_)) if doubtful && !call.has_digest() => Vec::new(),
+            Ok(Outcome::Wrong(what)) => vec![what],
+            Ok(Outcome::Failed(error)) => {
+                *tally.errors.entry(error.kind().as_str()).or_default() += 1;
+                let fits = is_explained(&error, &call);
+                let text = || format!("an error that no fault explains: {error:?}");
+                (!fits).then(text).into_iter().collect()
+            }
+        };
+        let made = count(&scene, |request| {
+            request.status == Some(201) && call.is_made_by(request)
+        });
+        if made > 1 {
+            broken.push(format!("{made} images were made"));
+        }
+        broken.extend(call.aftermath(&scene, succeeded).await);
+        if scene.world.stranger.leaks() > 0 {
+            broken.push("credentials went elsewhere".to_owned());
+        }
+        let told = |what| (seed, format!("{call:?} with {injected:?}: {what}"));
+        tally.broken.extend(broken.into_iter().map(told));
+    }
+    tally.resumes = count(&scene, |request| request.header("if-range").is_some());
+    // Its end waits for what is still stalled.
+    tokio::task::spawn_blocking(move || drop(scene));
+    Ok(tally)
+}
+
+fn count(scene: &Scene, is_meant: impl Fn(&machine_images::testing::Received) -> bool) -> u64 {
+    let requests = scene.server.requests();
+    requests.iter().filter(|request| is_meant(request)).count() as u64
+}
+
+/// Befalls one request, some, or all; counts them, and notes what no client can see.
+fn rule(
+    fault: Fault,
+    call: &Call,
+    rng: &mut Rng,
+    befell: &Arc<AtomicU64>,
+    doubtful: &Arc<AtomicBool>,
+) -> FaultRule {
+    let (befell, doubtful) = (Arc::clone(befell), Arc::clone(doubtful));
+    let how_often = rng.u8(..10);
+    let is_undetectable = faults::is_undetectable(&fault, call, how_often > 3);
+    let rule = fault.when(move |request| {
+        let is_api = request.path().starts_with("/api/");
+        if is_api {
+            befell.fetch_add(1, Ordering::Relaxed);
+            doubtful.fetch_or(is_undetectable, Ordering::Relaxed);
+        }
+        is_api
+    });
+    match how_often {
+        0 => rule.always(),
+        1..=3 => rule.times(rng.usize(2..5)),
+        _ => rule,
+    }
+}
+
+/// Whether a fault can lead to such an error of such a call.
+fn is_explained(error: &Error, call: &Call) -> bool {
+    match error.kind() {
+        ErrorKind::OutcomeUnknown => call.is_creation(),
+        ErrorKind::Digest => call.has_digest(),
+        ErrorKind::Gone => matches!(call, Call::Download { .. }),
+        // Nobody refused a connection, and nothing was wrong on this side.
+        ErrorKind::Connect
+        | ErrorKind::InvalidInput
+        | ErrorKind::Source
+        | ErrorKind::Io
+        | ErrorKind::Busy
+        | ErrorKind::DownloadFailed => false,
+        _ => true,
+    }
+}
