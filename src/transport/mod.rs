@@ -47,6 +47,10 @@ pub(crate) struct Transport {
 
 pub(crate) struct Inner {
     /// Makes a client with connections of its own.
+    #[cfg_attr(
+        not(feature = "fs"),
+        expect(dead_code, reason = "for fetches to files")
+    )]
     pub(crate) http: Box<dyn Fn() -> Result<reqwest::Client> + Send + Sync>,
     pub(crate) base: Url,
     pub(crate) authorization: Option<HeaderValue>,

@@ -30,4 +30,5 @@ mod prefetch;
 mod replay;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod save;
+#[allow(dead_code, reason = "some of it serves only tests with files")]
 mod support;
