@@ -11,6 +11,8 @@ pub(crate) const SMALL: u64 = 3;
 const MIB: usize = 1 << 20;
 /// As QCOW2 has them.
 const CLUSTER: usize = 64 * 1024;
+/// What comes first, as neither side of the client takes anything but a QCOW2 image.
+const HEADER: &[u8] = include_bytes!("../../tests/data/disk.qcow2");
 
 pub(crate) struct Images(tempfile::TempDir);
 
@@ -32,12 +34,15 @@ impl Images {
         let mut file = File::create(&path).unwrap();
         let mut random = fastrand::Rng::with_seed(id);
         let mut buffer = vec![0; MIB];
-        for _ in 0..mib {
+        for place in 0..mib {
             for cluster in buffer.chunks_mut(CLUSTER) {
                 match random.f64() < zeros {
                     true => cluster.fill(0),
                     false => random.fill(cluster),
                 }
+            }
+            if place == 0 {
+                buffer[..CLUSTER].copy_from_slice(&HEADER[..CLUSTER]);
             }
             file.write_all(&buffer).unwrap();
         }
