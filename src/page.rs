@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use async_stream::try_stream;
-use futures::Stream;
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -140,31 +140,20 @@ where
 }
 
 /// The items of a stream of pages, each id once, at most `limit`.
-pub(crate) fn items<T, K: Hash + Eq + Send>(
+pub(crate) fn items<T: Send, K: Hash + Eq + Send>(
     pages: impl Stream<Item = Result<Page<T>>> + Send,
     limit: Option<u64>,
     id: impl Fn(&T) -> K + Send,
-) -> impl Stream<Item = Result<T>> + Send
-where
-    T: Send,
-{
-    try_stream! {
-        let mut left = limit.unwrap_or(u64::MAX);
-        let mut seen = HashSet::new();
-        if left > 0 {
-            for await page in pages {
-                for item in page?.items {
-                    if seen.insert(id(&item)) {
-                        left -= 1;
-                        yield item;
-                        if left == 0 {
-                            return;
-                        }
-                    }
-                }
-            }
-        }
-    }
+) -> impl Stream<Item = Result<T>> + Send {
+    let limit = limit.and_then(|limit| limit.try_into().ok());
+    let mut seen = HashSet::new();
+    pages
+        .map_ok(move |mut page| {
+            page.items.retain(|item| seen.insert(id(item)));
+            stream::iter(page.items).map(Ok)
+        })
+        .try_flatten()
+        .take(limit.unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

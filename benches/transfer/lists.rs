@@ -12,11 +12,15 @@ pub(crate) fn run(args: &Args) {
     if args.wants("list without delay") {
         let base = pages::start(PAGES, Duration::ZERO);
         let mut pairs = Pairs::default();
-        for _ in 0..args.pairs {
-            pairs.add(
-                list(args, &base, &["list"]),
-                list(args, &base, &["list-by-hand"]),
-            );
+        // Short runs differ a lot from each other; they also take turns at going first.
+        for pair in 0..4 * args.pairs {
+            let mut both = [None; 2];
+            for side in [pair % 2, (pair + 1) % 2] {
+                both[side] = Some(list(args, &base, &[["list", "list-by-hand"][side]]));
+            }
+            if let [Some(ours), Some(theirs)] = both {
+                pairs.add(ours, theirs);
+            }
         }
         println!(
             "list of {PAGES} pages without delay, to reqwest and serde_json by hand: \

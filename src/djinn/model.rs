@@ -86,7 +86,7 @@ pub struct Image {
     pub user: Option<User>,
     /// The namespace; the list of a namespace does not say.
     #[serde(default)]
-    pub namespace: Option<Namespace>,
+    pub namespace: Option<Box<Namespace>>,
     /// The server's download, if the image was created by one. The answer to the creation does
     /// not say, nor do older servers.
     #[serde(default)]
