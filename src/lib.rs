@@ -32,6 +32,8 @@ mod retry;
 mod source;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "fs")]
+mod thread;
 mod transport;
 
 pub use client::ClientBuilder;

@@ -1,5 +1,7 @@
 //! Where the bytes of an upload come from.
 
+#[cfg(feature = "fs")]
+mod file;
 mod inspect;
 
 use std::fmt;
@@ -12,6 +14,9 @@ use bytes::{Bytes, BytesMut};
 use futures::Stream;
 use futures::stream::{self, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt};
+
+#[cfg(feature = "fs")]
+use file::Reading;
 
 /// One read from a file or reader: large enough that system calls do not count.
 const CHUNK: usize = 256 * 1024;
@@ -40,7 +45,7 @@ pub struct Source(Kind);
 enum Kind {
     Bytes(Bytes),
     #[cfg(feature = "fs")]
-    File(PathBuf),
+    File(PathBuf, Reading),
     Reader(Pin<Box<dyn AsyncRead + Send>>, u64),
     Stream(Chunks, Option<u64>),
 }
@@ -55,7 +60,7 @@ impl Source {
     /// A regular file, read from its start.
     #[cfg(feature = "fs")]
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Kind::File(path.into()))
+        Self(Kind::File(path.into(), Reading::Aside))
     }
 
     /// A reader that yields exactly `length` bytes.
@@ -77,12 +82,27 @@ impl Source {
         !matches!(self.0, Kind::Reader(..) | Kind::Stream(..))
     }
 
+    /// Whether it is a file, which is best read where it is sent.
+    #[cfg(feature = "fs")]
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self.0, Kind::File(..))
+    }
+
+    /// Says that the thread that sends it may wait for the disk.
+    #[cfg(feature = "fs")]
+    pub(crate) fn read_here(mut self) -> Self {
+        if let Kind::File(_, reading) = &mut self.0 {
+            *reading = Reading::Here;
+        }
+        self
+    }
+
     /// The same source once more, if it can be read again.
     pub(crate) fn again(&self) -> Option<Self> {
         match &self.0 {
             Kind::Bytes(bytes) => Some(Self(Kind::Bytes(bytes.clone()))),
             #[cfg(feature = "fs")]
-            Kind::File(path) => Some(Self(Kind::File(path.clone()))),
+            Kind::File(path, reading) => Some(Self(Kind::File(path.clone(), *reading))),
             Kind::Reader(..) | Kind::Stream(..) => None,
         }
     }
@@ -92,7 +112,7 @@ impl Source {
         let length = match &self.0 {
             Kind::Bytes(bytes) => Some(bytes.len() as u64),
             #[cfg(feature = "fs")]
-            Kind::File(path) => {
+            Kind::File(path, _) => {
                 let path = path.clone();
                 let metadata = tokio::task::spawn_blocking(|| std::fs::metadata(path)).await;
                 metadata
@@ -115,9 +135,9 @@ impl Source {
                 (Some(length), stream::iter([Ok(bytes)]).boxed(), again)
             }
             #[cfg(feature = "fs")]
-            Kind::File(path) => {
-                let (length, chunks) = open_file(path.clone()).await?;
-                (Some(length), chunks, Some(Self(Kind::File(path))))
+            Kind::File(path, reading) => {
+                let (length, chunks) = file::open(path.clone(), reading).await?;
+                (Some(length), chunks, Some(Self(Kind::File(path, reading))))
             }
             Kind::Reader(reader, length) => (Some(length), read_chunks(reader), None),
             Kind::Stream(chunks, length) => (length, chunks, None),
@@ -131,7 +151,7 @@ impl fmt::Debug for Source {
         match &self.0 {
             Kind::Bytes(bytes) => write!(f, "Source({} bytes)", bytes.len()),
             #[cfg(feature = "fs")]
-            Kind::File(path) => write!(f, "Source({})", path.display()),
+            Kind::File(path, _) => write!(f, "Source({})", path.display()),
             Kind::Reader(_, length) => write!(f, "Source(reader of {length} bytes)"),
             Kind::Stream(_, Some(length)) => write!(f, "Source(stream of {length} bytes)"),
             Kind::Stream(_, None) => f.write_str("Source(stream)"),
@@ -183,59 +203,4 @@ fn read_chunks(reader: Pin<Box<dyn AsyncRead + Send>>) -> Chunks {
         },
     )
     .boxed()
-}
-
-/// Reads ahead of the socket on a blocking thread, at most [`AHEAD`] chunks.
-#[cfg(feature = "fs")]
-async fn open_file(path: PathBuf) -> io::Result<(u64, Chunks)> {
-    use std::io::Read;
-
-    const AHEAD: usize = 2;
-
-    let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
-    let (opened, length) = tokio::sync::oneshot::channel();
-    tokio::task::spawn_blocking(move || {
-        let open = || {
-            let file = std::fs::File::open(&path)?;
-            let metadata = file.metadata()?;
-            if !metadata.is_file() {
-                return Err(io::Error::other("not a regular file"));
-            }
-            Ok((file, metadata.len()))
-        };
-        let mut file = match open() {
-            Ok((file, length)) => {
-                if opened.send(Ok(length)).is_err() {
-                    return;
-                }
-                file
-            }
-            Err(error) => {
-                let _ = opened.send(Err(error));
-                return;
-            }
-        };
-        let mut buffer = BytesMut::new();
-        loop {
-            buffer.resize(CHUNK, 0);
-            let chunk = match file.read(&mut buffer) {
-                Ok(0) => return,
-                Ok(count) => Ok(buffer.split_to(count).freeze()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(error),
-            };
-            let failed = chunk.is_err();
-            // The receiver is gone when the upload was answered early, failed or was dropped.
-            if sender.blocking_send(chunk).is_err() || failed {
-                return;
-            }
-            buffer.clear();
-            buffer.reserve(CHUNK);
-        }
-    });
-    let length = length.await.map_err(io::Error::other)??;
-    let chunks = stream::unfold(receiver, |mut receiver| async {
-        receiver.recv().await.map(|chunk| (chunk, receiver))
-    });
-    Ok((length, chunks.boxed()))
 }

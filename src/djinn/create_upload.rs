@@ -8,9 +8,15 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Meter, Phase, Progress};
 use crate::qcow2::Policy;
-use crate::transport::{Request, Transport};
+#[cfg(feature = "fs")]
+use crate::thread::on_own_thread;
+use crate::transport::{Request, Response, Transport};
 
 const OPERATION: &str = "create image by upload";
+
+/// Smaller files are sent before a thread and a connection of their own have paid.
+#[cfg(feature = "fs")]
+const WORTH_A_THREAD: u64 = 4 * 1024 * 1024;
 
 impl Images {
     /// Creates an image from bytes that are sent as they are.
@@ -123,7 +129,7 @@ impl CreateUpload {
     ///
     /// The body is sent once. Only if no connection could be made, and the source is a file or
     /// bytes, is it tried again. Dropping the future ends the upload, and the server keeps nothing
-    /// of it.
+    /// of it. A file of 4 MiB or more is sent by a thread of its own over a connection of its own.
     ///
     /// # Errors
     ///
@@ -187,10 +193,31 @@ impl Target {
         if let Some(namespace) = &self.namespace {
             request = request.query("namespace", &namespace.to_string());
         }
-        let request = request.upload(source, meter.clone(), QEMU_DISK);
-        let answer = self.transport.fetch(request).await?;
+        let answer = self.sent(request, source, meter.clone()).await?;
         meter.finish();
         answer.json()
+    }
+
+    /// A large file is sent by a thread that reads it as well.
+    #[cfg(feature = "fs")]
+    async fn sent(&self, request: Request, source: Source, meter: Meter) -> Result<Response> {
+        let (source, length) = source.measure().await;
+        if !source.is_file() || length < Some(WORTH_A_THREAD) {
+            let request = request.upload(source, meter, QEMU_DISK);
+            return self.transport.fetch(request).await;
+        }
+        let transport = self.transport.clone();
+        on_own_thread(OPERATION, async move || {
+            let request = request.upload(source.read_here(), meter, QEMU_DISK);
+            transport.apart()?.fetch(request).await
+        })
+        .await
+    }
+
+    #[cfg(not(feature = "fs"))]
+    async fn sent(&self, request: Request, source: Source, meter: Meter) -> Result<Response> {
+        let request = request.upload(source, meter, QEMU_DISK);
+        self.transport.fetch(request).await
     }
 }
 

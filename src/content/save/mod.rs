@@ -13,14 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::{Either, select};
-use tokio::sync::oneshot;
-
 use super::Location;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
 use crate::qcow2::Policy;
+use crate::thread::{gone, on_own_thread};
 use part::PartFile;
 use work::Fetch;
 
@@ -71,31 +69,13 @@ pub struct Saved {
     pub elapsed: Duration,
 }
 
-/// Runs the transfer on a thread of its own with a runtime of its own: writing each chunk where it
-/// was read costs half of handing it to another thread. Dropping the future stops the transfer at
-/// its next step; what can be resumed stays.
+/// Saves on a thread of its own. When it stops, what can be resumed stays.
 pub(crate) async fn save(location: Location, target: PathBuf, options: Options) -> Result<Saved> {
     let operation = location.operation;
-    // Dropped with this future, which ends the transfer.
-    let (_alive, dropped) = oneshot::channel::<()>();
-    let transfer = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Error::io(operation, "no runtime for the transfer".into(), error))?;
-        let location = location.apart()?;
-        let transfer = std::pin::pin!(run(location, &target, options));
-        match runtime.block_on(select(transfer, dropped)) {
-            Either::Left((result, _)) => result,
-            Either::Right(_) => Err(gone(operation)),
-        }
-    });
-    transfer.await.unwrap_or_else(|_| Err(gone(operation)))
-}
-
-/// Nobody is there to see it, unless the runtime is shutting down.
-fn gone(operation: &'static str) -> Error {
-    Error::plain(operation, ErrorKind::Io, "the transfer was stopped")
+    on_own_thread(operation, async move || {
+        run(location.apart()?, &target, options).await
+    })
+    .await
 }
 
 /// A fetch that was dropped may need a moment to let go.

@@ -15,6 +15,7 @@ use super::{Options, journal};
 use crate::content::{Location, Part, Span};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::thread::{lost, seen_by_caller};
 
 /// What a second connection must have to do before it is made.
 const WORTH_A_CONNECTION: u64 = SEGMENT;
@@ -228,7 +229,8 @@ impl Fetch {
             .map(|thread| {
                 let (worker, tell, stop) = (worker.clone(), tell.clone(), stop.clone());
                 let connections = share(thread);
-                tokio::task::spawn_blocking(move || worker.drive(connections, &tell, stop))
+                let work = move || worker.drive(connections, &tell, stop);
+                tokio::task::spawn_blocking(seen_by_caller(work))
             })
             .collect();
         drop(tell);
@@ -243,8 +245,8 @@ impl Fetch {
         drop(alive);
         // They hold the file until they have ended.
         for other in others {
-            if other.await.is_err() {
-                result = Err(super::gone(self.location.operation));
+            if let Err(error) = other.await {
+                result = Err(lost(self.location.operation, error));
             }
         }
         result?;

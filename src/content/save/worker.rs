@@ -16,6 +16,7 @@ use super::part::PartFile;
 use crate::content::{Location, Part, Span};
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::retry::Retries;
+use crate::thread::runtime;
 
 /// How long one without work waits for another to turn out slow.
 const IDLE: Duration = Duration::from_millis(100);
@@ -39,14 +40,9 @@ impl Worker {
         tell: &mpsc::UnboundedSender<Result<()>>,
         mut stop: watch::Receiver<()>,
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let runtime = match runtime {
+        let runtime = match runtime(self.location.operation) {
             Ok(runtime) => runtime,
             Err(error) => {
-                let message = "no runtime for the transfer".into();
-                let error = Error::io(self.location.operation, message, error);
                 // Whoever does not listen any more has ended the transfer.
                 let _ = tell.send(Err(error));
                 return;

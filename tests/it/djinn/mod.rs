@@ -3,6 +3,8 @@ mod create;
 mod delete;
 mod errors;
 mod json;
+#[cfg(feature = "fs")]
+mod large_files;
 mod links;
 mod list;
 mod ranges;

@@ -222,7 +222,14 @@ async fn an_upload_that_stands_still_is_given_up() {
         futures::stream::iter((0..64).map(|_| Ok(vec![7; 1 << 20]))),
         None,
     );
-    for source in [source, chunks] {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(64 << 20).unwrap();
+    for source in [
+        source,
+        chunks,
+        #[cfg(feature = "fs")]
+        Source::file(file.path()),
+    ] {
         let error = images
             .create_upload("x", source)
             .unchecked()

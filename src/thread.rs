@@ -1,0 +1,64 @@
+//! Threads of their own for transfers of files: reading or writing each chunk where the socket is
+//! served costs half of handing it to another thread.
+
+use std::panic::resume_unwind;
+
+use futures::future::{Either, select};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, spawn_blocking};
+use tracing::{Span, dispatcher};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Runs a transfer on a thread with a runtime of its own. Dropping the future stops the transfer at
+/// its next step.
+pub(crate) async fn on_own_thread<T, F>(
+    operation: &'static str,
+    transfer: impl FnOnce() -> F + Send + 'static,
+) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>>,
+{
+    // Dropped with this future, which ends the transfer.
+    let (_alive, dropped) = oneshot::channel::<()>();
+    let thread = spawn_blocking(seen_by_caller(move || {
+        let runtime = runtime(operation)?;
+        let transfer = std::pin::pin!(transfer());
+        match runtime.block_on(select(transfer, dropped)) {
+            Either::Left((result, _)) => result,
+            Either::Right(_) => Err(gone(operation)),
+        }
+    }));
+    match thread.await {
+        Ok(result) => result,
+        Err(error) => Err(lost(operation, error)),
+    }
+}
+
+/// A thread that ended otherwise than it should. Only the caller's own code panics, which is told
+/// of progress.
+pub(crate) fn lost(operation: &'static str, error: JoinError) -> Error {
+    match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(_) => gone(operation),
+    }
+}
+
+/// The runtime of a transfer's thread.
+pub(crate) fn runtime(operation: &'static str) -> Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Error::io(operation, "no runtime for the transfer".into(), error))
+}
+
+/// The same work, in the caller's span and seen by the caller's subscriber.
+pub(crate) fn seen_by_caller<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let (span, dispatch) = (Span::current(), dispatcher::get_default(Clone::clone));
+    move || dispatcher::with_default(&dispatch, || span.in_scope(work))
+}
+
+/// Nobody is there to see it, unless the runtime is shutting down.
+pub(crate) fn gone(operation: &'static str) -> Error {
+    Error::plain(operation, ErrorKind::Io, "the transfer was stopped")
+}
