@@ -140,8 +140,8 @@ impl<C> ClientBuilder<C> {
     /// Starts from an own [`reqwest::ClientBuilder`], for what this builder has no setting for.
     ///
     /// It is a builder, not a client, because this crate's own rules are set on it: no redirects
-    /// behind its back, no total timeout, no retries but its own. It is asked for anew for each
-    /// fetch to a file, whose connections are its own.
+    /// behind its back, no total timeout, no retries but its own. It is asked for again for
+    /// transfers of files, whose connections are their own.
     ///
     /// ```
     /// # fn example() -> machine_images::Result<()> {
@@ -173,6 +173,8 @@ impl<C> ClientBuilder<C> {
         let (authorization, secrets) = self.credentials.header(http.get(base.clone()))?;
         let inner = Inner {
             http: Box::new(move || settings.client()),
+            #[cfg(feature = "fs")]
+            spare: Default::default(),
             base,
             authorization,
             secrets,

@@ -10,12 +10,14 @@ use tokio::task::{JoinError, spawn_blocking};
 use tracing::{Span, dispatcher};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::transport::Transport;
 
-/// Runs a transfer on a thread with a runtime of its own. Dropping the future stops the transfer at
-/// its next step.
+/// Runs a transfer on a thread with a runtime and connections of its own. Dropping the future stops
+/// the transfer at its next step.
 pub(crate) async fn on_own_thread<T, F>(
     operation: &'static str,
-    transfer: impl FnOnce() -> F + Send + 'static,
+    transport: Transport,
+    transfer: impl FnOnce(Transport) -> F + Send + 'static,
 ) -> Result<T>
 where
     T: Send + 'static,
@@ -24,12 +26,17 @@ where
     // Dropped with this future, which ends the transfer.
     let (_alive, dropped) = oneshot::channel::<()>();
     let thread = spawn_blocking(seen_by_caller(move || {
-        let runtime = runtime(operation)?;
-        let transfer = std::pin::pin!(transfer());
-        match runtime.block_on(select(transfer, dropped)) {
-            Either::Left((result, _)) => result,
-            Either::Right(_) => Err(gone(operation)),
-        }
+        let apart = transport.apart()?;
+        let result = {
+            let runtime = runtime(operation)?;
+            let transfer = std::pin::pin!(transfer(apart.clone()));
+            match runtime.block_on(select(transfer, dropped)) {
+                Either::Left((result, _)) => result?,
+                Either::Right(_) => return Err(gone(operation)),
+            }
+        };
+        apart.keep_for_next();
+        Ok(result)
     }));
     match thread.await {
         Ok(result) => result,

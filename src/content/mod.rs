@@ -61,13 +61,6 @@ pub(crate) struct Part {
 }
 
 impl Location {
-    /// The same, over connections of its own.
-    #[cfg(feature = "fs")]
-    pub(crate) fn apart(self) -> Result<Self> {
-        let transport = self.transport.apart()?;
-        Ok(Self { transport, ..self })
-    }
-
     /// Where the contents are.
     #[cfg(feature = "fs")]
     pub(crate) fn url(&self) -> Result<Url> {

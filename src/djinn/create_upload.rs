@@ -207,9 +207,9 @@ impl Target {
             return self.transport.fetch(request).await;
         }
         let transport = self.transport.clone();
-        on_own_thread(OPERATION, async move || {
+        on_own_thread(OPERATION, transport, async move |transport| {
             let request = request.upload(source.read_here(), meter, QEMU_DISK);
-            transport.apart()?.fetch(request).await
+            transport.fetch(request).await
         })
         .await
     }

@@ -11,6 +11,8 @@ mod send;
 
 use std::fmt;
 use std::sync::Arc;
+#[cfg(feature = "fs")]
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{HeaderValue, LOCATION};
@@ -31,6 +33,10 @@ use crate::retry::RetryPolicy;
 /// Redirects of one request that are followed within the origin.
 const MAX_REDIRECTS: usize = 10;
 
+/// HTTP clients that are kept for transfers to come.
+#[cfg(feature = "fs")]
+const MAX_SPARE: usize = 8;
+
 /// The longest a client waits, by what it waits for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
@@ -49,9 +55,12 @@ pub(crate) struct Inner {
     /// Makes a client with connections of its own.
     #[cfg_attr(
         not(feature = "fs"),
-        expect(dead_code, reason = "for fetches to files")
+        expect(dead_code, reason = "for transfers of files")
     )]
     pub(crate) http: Box<dyn Fn() -> Result<reqwest::Client> + Send + Sync>,
+    /// Made for earlier transfers, and without connections by now.
+    #[cfg(feature = "fs")]
+    pub(crate) spare: Mutex<Vec<reqwest::Client>>,
     pub(crate) base: Url,
     pub(crate) authorization: Option<HeaderValue>,
     /// Never to be shown, whoever says them.
@@ -82,10 +91,28 @@ impl Transport {
     /// connection ends with the runtime that made it, whoever uses it by then.
     #[cfg(feature = "fs")]
     pub(crate) fn apart(&self) -> Result<Self> {
-        Ok(Self {
-            inner: self.inner.clone(),
-            http: (self.inner.http)()?,
-        })
+        let http = match self.spare().pop() {
+            Some(http) => http,
+            None => (self.inner.http)()?,
+        };
+        let inner = self.inner.clone();
+        Ok(Self { inner, http })
+    }
+
+    /// Keeps what [`apart`](Self::apart) gave for the next, as reading the system's certificates
+    /// takes longer than a small image does. All runtimes that made a connection of it have ended.
+    #[cfg(feature = "fs")]
+    pub(crate) fn keep_for_next(self) {
+        let mut spare = self.spare();
+        if spare.len() < MAX_SPARE {
+            spare.push(self.http.clone());
+        }
+    }
+
+    #[cfg(feature = "fs")]
+    fn spare(&self) -> MutexGuard<'_, Vec<reqwest::Client>> {
+        let spare = self.inner.spare.lock();
+        spare.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn base(&self) -> &Url {

@@ -71,9 +71,13 @@ pub struct Saved {
 
 /// Saves on a thread of its own. When it stops, what can be resumed stays.
 pub(crate) async fn save(location: Location, target: PathBuf, options: Options) -> Result<Saved> {
-    let operation = location.operation;
-    on_own_thread(operation, async move || {
-        run(location.apart()?, &target, options).await
+    let transport = location.transport.clone();
+    on_own_thread(location.operation, transport, async move |transport| {
+        let location = Location {
+            transport,
+            ..location
+        };
+        run(location, &target, options).await
     })
     .await
 }

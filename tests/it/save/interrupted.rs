@@ -1,8 +1,11 @@
 //! Fetches that are dropped, and what the next one makes of what they left.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use machine_images::RetryPolicy;
+use machine_images::djinn::Client;
 use machine_images::testing::Fault;
 use proptest::prelude::*;
 
@@ -180,4 +183,32 @@ async fn calls_beside_fetches_are_on_no_connection_of_theirs() {
             fetch.await.unwrap().unwrap();
         }
     }
+}
+
+/// Reading the system's certificates takes longer than fetching a small image.
+#[tokio::test]
+async fn fetches_after_each_other_share_what_makes_connections() {
+    let setup = Setup::of(image(MIB));
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = made.clone();
+    let client = Client::builder(setup.server.url()).token(setup.server.token());
+    let client = client.http(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        reqwest::Client::builder()
+    });
+    let images = client.build().unwrap().images();
+    let save = |number: usize| {
+        let target = setup.directory.path().join(number.to_string());
+        images.content(1).unchecked().durable(false).save_to(target)
+    };
+    for number in 0..5 {
+        save(number).await.unwrap();
+    }
+    // One for all that is no file, one for these.
+    assert_eq!(made.load(Ordering::Relaxed), 2);
+    // What may still be in use is not given on.
+    assert!(images.content(7).save_to(setup.target()).await.is_err());
+    save(5).await.unwrap();
+    save(6).await.unwrap();
+    assert_eq!(made.load(Ordering::Relaxed), 3);
 }
