@@ -4,6 +4,8 @@ use std::ops::{Bound, RangeBounds};
 #[cfg(feature = "fs")]
 use std::path::PathBuf;
 
+use tracing::Instrument;
+
 use super::{ImageId, Images, QEMU_DISK, missing};
 use crate::content::{Content, Location, RemoteReader, Span};
 #[cfg(feature = "fs")]
@@ -13,7 +15,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::progress::{Meter, Phase, Progress};
 use crate::qcow2::{Policy, Report};
-use crate::transport::Transport;
+use crate::transport::{Transport, operation_span};
 
 const OPERATION: &str = "get image contents";
 
@@ -91,10 +93,13 @@ impl ContentRequest {
     pub async fn send(self) -> Result<Content> {
         let location = location(&self.transport, OPERATION, self.id);
         let span = self.span()?;
-        let part = match span {
-            Some(span) => location.open_span(span, None).await?,
-            None => location.open_whole().await?,
+        let opened = async {
+            match span {
+                Some(span) => location.open_span(span, None).await,
+                None => location.open_whole().await,
+            }
         };
+        let part = opened.instrument(operation_span(OPERATION)).await?;
         let end = span.and_then(|span| span.end);
         Ok(Content::new(location, part, end, self.meter))
     }
@@ -153,7 +158,8 @@ impl ContentRequest {
         self.refuse_range()?;
         let location = location(&self.transport, OPERATION, self.id);
         let policy = self.policy.unwrap_or_default();
-        location.inspect(None, &policy).await
+        let inspection = location.inspect(None, &policy);
+        inspection.instrument(operation_span(OPERATION)).await
     }
 
     /// Reads the image where it is, from any position. Nothing is sent before the first read; what

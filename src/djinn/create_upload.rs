@@ -1,6 +1,7 @@
 //! Creation by upload.
 
 use reqwest::Method;
+use tracing::Instrument;
 
 use super::name::check_name;
 use super::{Image, Images, NamespacePath, QEMU_DISK, Source, reconcile};
@@ -10,7 +11,7 @@ use crate::progress::{Meter, Phase, Progress};
 use crate::qcow2::Policy;
 #[cfg(feature = "fs")]
 use crate::thread::on_own_thread;
-use crate::transport::{Request, Response, Transport};
+use crate::transport::{Request, Response, Transport, operation_span};
 
 const OPERATION: &str = "create image by upload";
 
@@ -155,7 +156,8 @@ impl CreateUpload {
             return self.target.upload(self.source, self.meter).await;
         }
         // Boxed, as it is rarely wanted and would make the future half as large again.
-        Box::pin(self.reconciled()).await
+        let reconciled = Box::pin(self.reconciled());
+        reconciled.instrument(operation_span(OPERATION)).await
     }
 
     async fn reconciled(self) -> Result<Image> {

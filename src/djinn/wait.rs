@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::content::location;
 use super::missing::failed;
@@ -11,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::inspect::accept;
 use crate::progress::{Meter, Phase, Progress};
 use crate::qcow2::Policy;
-use crate::transport::Transport;
+use crate::transport::{Transport, operation_span};
 
 const OPERATION: &str = "wait for download";
 
@@ -98,6 +99,10 @@ impl WaitDownloaded {
     /// [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if there was none;
     /// [`Timeout`](ErrorKind::Timeout) when the time is over.
     pub async fn send(self) -> Result<Image> {
+        self.wait().instrument(operation_span(OPERATION)).await
+    }
+
+    async fn wait(self) -> Result<Image> {
         // Bounded, as an instant too far away cannot be represented.
         let deadline = Instant::now() + self.timeout.min(LONGEST_WAIT);
         let mut interval = FIRST;

@@ -139,13 +139,13 @@ impl Transport {
 
     /// Sends the request and leaves the body of the answer to be read.
     pub(crate) async fn open(&self, request: Request) -> Result<Response> {
-        let span = operation_span(&request);
+        let span = operation_span(request.operation);
         self.repeat(request, false).instrument(span).await
     }
 
     /// Sends the request and reads the answer's body, too; one that breaks counts as no answer.
     pub(crate) async fn fetch(&self, request: Request) -> Result<Response> {
-        let span = operation_span(&request);
+        let span = operation_span(request.operation);
         self.repeat(request, true).instrument(span).await
     }
 
@@ -204,9 +204,13 @@ impl Transport {
     }
 }
 
-/// The span of one call, whatever it sends.
-fn operation_span(request: &Request) -> Span {
-    debug_span!("operation", name = request.operation)
+/// The span of one call of the caller's, however much it sends: inside of one there is no other.
+pub(crate) fn operation_span(operation: &'static str) -> Span {
+    let current = Span::current();
+    match current.metadata() {
+        Some(outer) if outer.name() == "operation" && outer.target() == module_path!() => current,
+        _ => debug_span!("operation", name = operation),
+    }
 }
 
 /// The span of one request, its fields named as OpenTelemetry names them for HTTP clients.

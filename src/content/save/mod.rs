@@ -13,12 +13,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tracing::Instrument;
+
 use super::Location;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
 use crate::qcow2::Policy;
 use crate::thread::{gone, on_own_thread};
+use crate::transport::operation_span;
 use part::PartFile;
 use work::Fetch;
 
@@ -71,15 +74,15 @@ pub struct Saved {
 
 /// Saves on a thread of its own. When it stops, what can be resumed stays.
 pub(crate) async fn save(location: Location, target: PathBuf, options: Options) -> Result<Saved> {
-    let transport = location.transport.clone();
-    on_own_thread(location.operation, transport, async move |transport| {
+    let (operation, transport) = (location.operation, location.transport.clone());
+    let transfer = on_own_thread(operation, transport, async move |transport| {
         let location = Location {
             transport,
             ..location
         };
         run(location, &target, options).await
-    })
-    .await
+    });
+    transfer.instrument(operation_span(operation)).await
 }
 
 /// A fetch that was dropped may need a moment to let go.

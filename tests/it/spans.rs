@@ -1,0 +1,129 @@
+//! Spans: one for each operation, one for each request, and nothing said of what went well.
+
+use std::sync::{Arc, Mutex};
+
+use machine_images::djinn::{Client, Images};
+use machine_images::testing::{DjinnServer, Fault};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+
+const DISK: &[u8] = include_bytes!("../data/disk.qcow2");
+
+/// What this crate's spans and all events say.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+struct Fields(String);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0 += &format!(" {}={value:?}", field.name());
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if attributes.metadata().target().starts_with("machine_images") {
+            let mut fields = Fields(String::new());
+            attributes.record(&mut fields);
+            let parents = context.span_scope(id).map_or(0, Iterator::count) - 1;
+            let name = attributes.metadata().name();
+            let line = format!("{}{name}{}", "  ".repeat(parents), fields.0);
+            self.0.lock().unwrap().push(line);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if *event.metadata().level() <= Level::INFO {
+            let line = format!("event of {}", event.metadata().target());
+            self.0.lock().unwrap().push(line);
+        }
+    }
+}
+
+impl Log {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+fn setup() -> (DjinnServer, Images, Log, tracing::subscriber::DefaultGuard) {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::registry().with(log.clone());
+    let guard = tracing::subscriber::set_default(subscriber);
+    let server = DjinnServer::start().unwrap();
+    let client = Client::builder(server.url()).token(server.token());
+    let images = client.retry(crate::support::quick()).build().unwrap();
+    (server, images.images(), log, guard)
+}
+
+#[tokio::test]
+async fn a_call_is_an_operation_and_each_attempt_a_request_in_it() {
+    let (server, images, log, _guard) = setup();
+    let id = server.add_image("disk", DISK).unwrap();
+    server.inject(Fault::status(503));
+    images.get(id).send().await.unwrap();
+    let (host, port) = ("127.0.0.1", server.url().port().unwrap());
+    let request = |count: u32| {
+        format!(
+            "  request http.request.method=GET server.address={host:?} server.port={port} \
+             url.full=\"{}/images/{id}\" http.request.resend_count={count}",
+            server.url()
+        )
+    };
+    assert_eq!(
+        log.take(),
+        [
+            "operation name=\"get image\"".to_owned(),
+            request(0),
+            request(1)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_call_of_many_requests_is_one_operation() {
+    let (server, images, log, _guard) = setup();
+    let id = server.add_image("disk", DISK).unwrap();
+    images.wait_downloaded(id).send().await.unwrap();
+    let lines = log.take();
+    let operations = lines.iter().filter(|line| line.starts_with("operation"));
+    assert_eq!(operations.count(), 1, "{lines:#?}");
+    assert!(lines.len() > 2, "{lines:#?}");
+}
+
+#[cfg(feature = "fs")]
+#[tokio::test]
+async fn a_transfer_is_seen_by_the_callers_subscriber_in_the_callers_span() {
+    let (server, images, log, _guard) = setup();
+    let mut image = DISK.to_vec();
+    image.resize(20 << 20, 1);
+    let id = server.add_image("disk", &image).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.qcow2");
+    for connections in [1, 4] {
+        let content = images.content(id).connections(connections).durable(false);
+        let save = content.save_to(path.with_extension(connections.to_string()));
+        let outer = tracing::info_span!(target: "machine_images::test", "outer");
+        tracing::Instrument::instrument(save, outer).await.unwrap();
+        let lines = log.take();
+        let (outer, requests) = lines.split_at(2);
+        assert_eq!(outer, ["outer", "  operation name=\"get image contents\""]);
+        assert!(requests.len() > connections, "{requests:#?}");
+        assert!(
+            requests.iter().all(|line| line.starts_with("    request ")),
+            "{requests:#?}"
+        );
+    }
+    std::fs::write(&path, &image).unwrap();
+    images.create_upload("copy", path).send().await.unwrap();
+    let lines = log.take();
+    assert!(
+        lines[0].starts_with("operation ") && lines[1].starts_with("  request "),
+        "{lines:#?}"
+    );
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+}
