@@ -7,6 +7,8 @@ use futures::TryStreamExt;
 use machine_images::Error;
 use machine_images::djinn::{Client, Image, Source};
 
+use crate::small;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The base URL.
@@ -32,6 +34,12 @@ enum Work {
     Count { id: i64 },
     /// A file to a new image.
     Upload { file: PathBuf },
+    /// Small images, there and back, in several ways.
+    Small {
+        sink: String,
+        image: PathBuf,
+        file: PathBuf,
+    },
     /// All images.
     List {
         #[arg(long, default_value_t = 0)]
@@ -88,6 +96,10 @@ async fn work(args: Args) -> Result<(), Error> {
                 .create_upload("bench", Source::file(file))
                 .send()
                 .await?;
+        }
+        Work::Small { sink, image, file } => {
+            let sink = Client::builder(sink).token("bench").build()?.images();
+            small::measure(images, sink, &image, &file).await?;
         }
         Work::List { prefetch } => {
             let all = images.list().prefetch(prefetch).stream();

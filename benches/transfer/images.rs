@@ -48,4 +48,12 @@ impl Images {
         }
         path
     }
+
+    /// Writes an image that may be smaller than one MiB.
+    pub(crate) fn small(&self, id: u64, kib: u64) -> PathBuf {
+        let path = self.image(id, kib.div_ceil(1024), 0.0);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_len(kib << 10).unwrap();
+        path
+    }
 }

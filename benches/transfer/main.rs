@@ -15,6 +15,7 @@ mod namespace;
 mod nginx;
 mod pages;
 mod sink;
+mod small;
 mod throttle;
 
 use clap::{Parser, Subcommand};
@@ -66,4 +67,5 @@ fn main() {
     cases::run(&args);
     lines::run(&args);
     lists::run(&args);
+    small::run(&args);
 }

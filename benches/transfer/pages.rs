@@ -39,7 +39,8 @@ fn serve(stream: TcpStream, pages: u64, delay: Duration) -> io::Result<()> {
     Ok(())
 }
 
-fn render(page: u64, pages: u64) -> String {
+/// The images of a page.
+pub(crate) fn rows(page: u64) -> String {
     let mut rows = String::from("[");
     for id in (page - 1) * ROWS + 1..=page * ROWS {
         let comma = if rows.len() > 1 { "," } else { "" };
@@ -49,6 +50,11 @@ fn render(page: u64, pages: u64) -> String {
         );
     }
     rows.push(']');
+    rows
+}
+
+fn render(page: u64, pages: u64) -> String {
+    let rows = rows(page);
     let (previous, next) = ((page - 1).max(1), (page + 1).min(pages));
     format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n\

@@ -17,7 +17,7 @@ const OPERATION: &str = "create image by upload";
 
 /// Smaller files are sent before a thread and a connection of their own have paid.
 #[cfg(feature = "fs")]
-const WORTH_A_THREAD: u64 = 4 * 1024 * 1024;
+const WORTH_A_THREAD: u64 = 32 * 1024 * 1024;
 
 impl Images {
     /// Creates an image from bytes that are sent as they are.
@@ -130,7 +130,7 @@ impl CreateUpload {
     ///
     /// The body is sent once. Only if no connection could be made, and the source is a file or
     /// bytes, is it tried again. Dropping the future ends the upload, and the server keeps nothing
-    /// of it. A file of 4 MiB or more is sent by a thread of its own over a connection of its own.
+    /// of it. A file of 32 MiB or more is sent by a thread of its own over a connection of its own.
     ///
     /// # Errors
     ///

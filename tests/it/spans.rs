@@ -100,7 +100,7 @@ async fn a_call_of_many_requests_is_one_operation() {
 async fn a_transfer_is_seen_by_the_callers_subscriber_in_the_callers_span() {
     let (server, images, log, _guard) = setup();
     let mut image = DISK.to_vec();
-    image.resize(20 << 20, 1);
+    image.resize(33 << 20, 1);
     let id = server.add_image("disk", &image).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.qcow2");

@@ -13,7 +13,7 @@ use machine_images::testing::DjinnServer;
 use machine_images::{ErrorKind, Report};
 use tempfile::TempDir;
 
-const LENGTH: u64 = 9 * 1024 * 1024 + 1;
+const LENGTH: u64 = 33 * 1024 * 1024 + 1;
 
 fn images(server: &DjinnServer) -> Images {
     let client = Client::builder(server.url()).token(server.token());
