@@ -24,15 +24,26 @@ const PASSWORD: &str = "secret";
 /// [told to](DevopsServerBuilder::v2_manner).
 ///
 /// ```
+/// # #[cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use machine_images::ErrorKind;
+/// use machine_images::devops::Client;
 /// use machine_images::testing::DevopsServer;
 ///
 /// let server = DevopsServer::start()?;
 /// server.add_image("ami-63071b0a", "ec2", "ec2-user", "debian-12");
 /// server.mark_in_use("ami-63071b0a");
-/// assert_eq!(server.images()[0]["remote_user"], "ec2-user");
+///
 /// let (user, password) = server.login();
-/// println!("{} as {user}:{password}", server.url());
-/// # Ok::<(), std::io::Error>(())
+/// let client = Client::builder(server.url()).basic(user, password).build()?;
+/// let error = client.images().delete("ami-63071b0a").send().await.unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Rejected);
+/// assert_eq!(server.images()[0]["remote_user"], "ec2-user");
+/// # Ok(())
+/// # }
+/// # #[cfg(not(any(feature = "rustls", not(feature = "rustls-no-provider"))))]
+/// # fn main() {}
 /// ```
 pub struct DevopsServer {
     server: Server,
