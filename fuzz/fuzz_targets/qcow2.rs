@@ -35,7 +35,7 @@ fuzz_target!(|input: (u64, u16, &[u8])| {
     let Inspection::Done(whole) = qcow2::inspect(bytes, Some(length), &Policy::default()) else {
         unreachable!("there is no more");
     };
-    let pieces = in_pieces(length, u64::from(step).max(512), |range| {
+    let pieces = in_pieces(length, u64::from(step).max(64), |range| {
         bytes[range.start as usize..range.end as usize].to_vec()
     });
     assert_eq!(pieces, whole);

@@ -170,18 +170,25 @@ impl Inspector {
             let held = self.pieces.first().map_or(0, |(_, held)| held.len() as u64);
             return self.read(held..unread.end.max(FIRST));
         }
-        match examination.tables().into_iter().next() {
-            None => Inspection::Done(examination.report),
-            Some(unread) if self.held_of_tables() + (unread.end - unread.start) > TABLES_MAX => {
-                let message = "the tables take more than 4 MiB to inspect".to_owned();
-                examination.find(Code::TablesTooLarge, unread.start, message);
-                Inspection::Done(examination.report)
-            }
-            Some(unread) => {
-                let end = unread.end.max(unread.start.saturating_add(TABLE_READ));
-                self.read(unread.start..end)
-            }
+        let Some(unread) = examination.tables().into_iter().next() else {
+            return Inspection::Done(examination.report);
+        };
+        let missing = self.missing(unread);
+        let read = missing.end - missing.start;
+        if self.held_of_tables(&examination.report) + read > TABLES_MAX {
+            let message = "the tables take more than 4 MiB to inspect".to_owned();
+            examination.find(Code::TablesTooLarge, missing.start, message);
+            return Inspection::Done(examination.report);
         }
+        let end = missing.end.max(missing.start.saturating_add(TABLE_READ));
+        self.read(missing.start..end)
+    }
+
+    /// A range without what is held of its beginning: it may have come in part.
+    fn missing(&self, range: Range<u64>) -> Range<u64> {
+        let before = self.pieces.iter().filter(|(at, _)| *at <= range.start);
+        let ends = before.map(|(at, held)| at + held.len() as u64);
+        ends.fold(range.start, u64::max)..range.end
     }
 
     fn read(&self, range: Range<u64>) -> Inspection {
@@ -189,11 +196,18 @@ impl Inspector {
         Inspection::NeedMore(range.start..end)
     }
 
-    fn held_of_tables(&self) -> u64 {
-        self.pieces
-            .iter()
-            .skip(1)
-            .map(|(_, held)| held.len() as u64)
-            .sum()
+    /// What is held beyond the first cluster, whether it follows on that or not.
+    fn held_of_tables(&self, report: &Report) -> u64 {
+        let length = |(_, held): &(u64, Vec<u8>)| held.len() as u64;
+        let cluster = report
+            .header
+            .as_ref()
+            .map_or(0, |header| header.cluster_size);
+        let first = self
+            .pieces
+            .first()
+            .map_or(0, length)
+            .min(cluster.max(FIRST));
+        self.pieces.iter().map(length).sum::<u64>() - first
     }
 }

@@ -146,30 +146,57 @@ fn a_truncated_image_is_refused_by_its_total_length_alone() {
     }
 }
 
-#[test]
-fn tables_without_end_are_not_read_without_end() {
+/// Inspects a header of 64 KiB that is followed by the same snapshot again and again, by reads of
+/// at most `step` bytes, and tells how much was read.
+fn with_snapshots(table: u64, names: [u8; 2], count: u32, step: u64) -> (Report, u64) {
     let mut image = header(FIRST);
-    image[60..64].copy_from_slice(&65_536_u32.to_be_bytes());
-    image[64..72].copy_from_slice(&(8_u64 << 20).to_be_bytes());
+    // Clusters of 64 KiB, so that the table can follow on the header at once.
+    image[20..24].copy_from_slice(&16_u32.to_be_bytes());
+    image[24..32].copy_from_slice(&(1_u64 << 29).to_be_bytes());
+    image[60..64].copy_from_slice(&count.to_be_bytes());
+    image[64..72].copy_from_slice(&table.to_be_bytes());
+    let mut snapshot = vec![0; 40 + usize::from(u16::from_be_bytes(names))];
+    snapshot[14..16].copy_from_slice(&names);
+    snapshot.resize(snapshot.len().next_multiple_of(8), 0);
+    let byte = |at: u64| match at {
+        _ if at < table => *image.get(at as usize).unwrap_or(&0),
+        _ => snapshot[((at - table) % snapshot.len() as u64) as usize],
+    };
     let mut inspector = Inspector::new(Policy::default()).total(1 << 40);
     let mut read = 0;
-    // Each snapshot has names of 65,535 bytes each.
-    let snapshot: Vec<u8> = (0..40_u8)
-        .map(|at| if (12..16).contains(&at) { 255 } else { 0 })
-        .collect();
-    let report = loop {
+    loop {
         match inspector.step() {
-            Inspection::Done(report) => break report,
+            Inspection::Done(report) => return (report, read),
             Inspection::NeedMore(range) => {
-                let mut bytes = vec![0; (range.end - range.start) as usize];
-                match range.start {
-                    0 => bytes.copy_from_slice(&image),
-                    _ => bytes[..40].copy_from_slice(&snapshot),
-                }
-                read += bytes.len();
+                let end = range.end.min(range.start.saturating_add(step));
+                let bytes: Vec<u8> = (range.start..end).map(byte).collect();
+                read += bytes.len() as u64;
+                assert!(read < 8 << 20, "{read} bytes were read");
                 inspector.feed(range.start, &bytes);
             }
         }
-    };
-    assert!(report.has(Code::TablesTooLarge) && read < 6 << 20, "{read}");
+    }
+}
+
+#[test]
+fn tables_without_end_are_not_read_without_end() {
+    // The last are read from where the header ends, one right after the other.
+    for (table, names) in [
+        (8 << 20, [255, 255]),
+        (FIRST as u64, (16_384_u16 - 40).to_be_bytes()),
+    ] {
+        let (report, read) = with_snapshots(table, names, 65_536, u64::MAX);
+        assert!(report.has(Code::TablesTooLarge), "{:?}", report.findings);
+        assert!(read <= (4 << 20) + FIRST as u64, "{read}");
+    }
+}
+
+#[test]
+fn tables_may_be_fed_in_parts() {
+    for step in [100, 1000, 20_000, u64::MAX] {
+        let (report, read) = with_snapshots(8 << 20, [3, 0], 3, step);
+        assert_eq!(report.snapshots.len(), 3, "{:?}", report.findings);
+        assert_eq!(report.verdict(), Verdict::Accept);
+        assert!(read <= (3 << 14) + FIRST as u64, "{read} bytes were read");
+    }
 }
