@@ -11,7 +11,7 @@ use url::Url;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Settings;
 use crate::retry::RetryPolicy;
-use crate::transport::{Inner, Timeouts, Transport, public_url};
+use crate::transport::{Inner, MinRate, Timeouts, Transport, public_url};
 
 pub(crate) const OPERATION: &str = "build client";
 
@@ -22,11 +22,13 @@ pub(crate) const OPERATION: &str = "build client";
 /// | [`connect_timeout`](Self::connect_timeout) | 10 s |
 /// | [`response_timeout`](Self::response_timeout) | 5 minutes, from the last byte of the request |
 /// | [`stall_timeout`](Self::stall_timeout) | 60 s without a byte in either direction |
+/// | [`min_rate`](Self::min_rate) | none |
 /// | [`retry`](Self::retry) | [`RetryPolicy::default`] |
 /// | [`user_agent`](Self::user_agent) | `machine-images/VERSION` |
 /// | proxies, root certificates | those of the system |
 ///
-/// There is no limit on the time of a whole transfer: one that moves is never cut off.
+/// There is no limit on the time of a whole transfer: one that moves is never cut off, unless
+/// [`min_rate`](Self::min_rate) asks it to move faster.
 ///
 /// Redirects are followed only for reading and only within the origin of the base URL, which is
 /// the only one that the credentials ever go to.
@@ -69,6 +71,7 @@ impl<C> ClientBuilder<C> {
             timeouts: Timeouts {
                 response: Duration::from_secs(300),
                 stall: Duration::from_secs(60),
+                min_rate: None,
             },
             retry: RetryPolicy::default(),
             max_pages: 100_000,
@@ -110,6 +113,37 @@ impl<C> ClientBuilder<C> {
     /// How long a transfer may stand still.
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.stall = timeout;
+        self
+    }
+
+    /// The least rate of a body, in bytes a second, and the time over which it must be reached:
+    /// what curl calls `--speed-limit` and `--speed-time`. None unless told; zero for either is
+    /// none again.
+    ///
+    /// A server that sends a byte now and then never stalls, and never ends. With a least rate an
+    /// answer's body, or an upload, that moves fewer bytes than that in a whole stretch of `over`
+    /// counts as [`Stalled`](ErrorKind::Stalled): reading is resumed or repeated as the
+    /// [retry policy](Self::retry) has it, an upload ends in
+    /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown).
+    ///
+    /// Only the time counts in which the connection is waited for, not the time that a program
+    /// takes for what it got, or a source for what is to be sent. Each connection of a fetch to a
+    /// file has its own rate. An upload moves in bursts, as large as the system's buffers; `over`
+    /// should be long enough for a few of them.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use machine_images::djinn;
+    ///
+    /// # fn example() -> machine_images::Result<()> {
+    /// let client = djinn::Client::builder("https://api.djinn-ci.com")
+    ///     .min_rate(10_000, Duration::from_secs(30))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn min_rate(mut self, bytes_per_second: u64, over: Duration) -> Self {
+        self.timeouts.min_rate = MinRate::new(bytes_per_second, over);
         self
     }
 
@@ -168,6 +202,7 @@ impl<C> ClientBuilder<C> {
                 "rustls needs a crypto provider to be installed first",
             ));
         }
+        let further = self.timeouts.min_rate.map_or(0, MinRate::least);
         let settings = self.http;
         let http = settings.client()?;
         let (authorization, secrets) = self.credentials.header(http.get(base.clone()))?;
@@ -179,7 +214,7 @@ impl<C> ClientBuilder<C> {
             authorization,
             secrets,
             timeouts: self.timeouts,
-            retry: self.retry,
+            retry: self.retry.further(further),
             max_pages: self.max_pages,
             not_found,
         };

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use crate::error::{Error, Result};
 
 /// Further by so many bytes, a transfer is not in the same trouble as before. Less could go on for
-/// ever at a few bytes a stall.
+/// ever at a few bytes a stall. Where a least rate is asked for, it is at least what that makes of
+/// one window.
 const FURTHER: u64 = 16 * 1024;
 
 /// How often and for how long a request that may be repeated is sent again.
@@ -37,6 +38,7 @@ pub struct RetryPolicy {
     max_delay: Duration,
     max_retry_after: Duration,
     total: Duration,
+    further: u64,
 }
 
 impl Default for RetryPolicy {
@@ -48,6 +50,7 @@ impl Default for RetryPolicy {
             max_delay: Duration::from_secs(10),
             max_retry_after: Duration::from_secs(60),
             total: Duration::from_secs(120),
+            further: FURTHER,
         }
     }
 }
@@ -62,7 +65,8 @@ impl RetryPolicy {
     }
 
     /// How often a request is sent again at most. A transfer that has got further by 16 KiB starts
-    /// anew.
+    /// anew; where there is a [least rate](crate::ClientBuilder::min_rate), by all that it asks for
+    /// at least.
     pub fn retries(mut self, retries: usize) -> Self {
         self.retries = retries;
         self
@@ -91,6 +95,12 @@ impl RetryPolicy {
     pub fn total(mut self, total: Duration) -> Self {
         self.total = total;
         self
+    }
+
+    /// Further than so many bytes is not in the same trouble as before.
+    pub(crate) fn further(self, bytes: u64) -> Self {
+        let further = bytes.max(FURTHER);
+        Self { further, ..self }
     }
 
     /// How often something is repeated at most.
@@ -155,7 +165,7 @@ impl Retries {
     /// Forgets the failures so far once the transfer has got further since the last of them.
     pub(crate) fn moved(&mut self, bytes: usize) {
         self.moved = self.moved.saturating_add(bytes as u64);
-        if self.moved < FURTHER {
+        if self.moved < self.policy.further {
             return;
         }
         if self.attempts > 0 {

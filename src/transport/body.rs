@@ -4,16 +4,19 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use http_body::{Frame, SizeHint};
 
+use super::rate::{MinRate, Pace};
 use crate::progress::Meter;
 use crate::source::{Chunks, Opened};
 
-const PIECE: usize = 256 * 1024;
+/// The most that is given to the connection at once, and the share of what a least rate asks for.
+const PIECE: u64 = 256 * 1024;
+const SHARE: u64 = 8;
 
 /// What the sender of a request wants to know of its body.
 #[derive(Clone)]
@@ -22,19 +25,24 @@ pub(crate) struct Sending(Arc<Mutex<State>>);
 struct State {
     moved: Instant,
     done: bool,
+    pace: Option<Pace>,
+    /// How much was given to the connection, until it asks for more.
+    taken: Option<usize>,
     failure: Option<io::Error>,
 }
 
 impl Sending {
     /// A body that is in memory counts as sent.
     pub(crate) fn done() -> Self {
-        Self::new(true)
+        Self::new(true, None)
     }
 
-    fn new(done: bool) -> Self {
+    fn new(done: bool, min_rate: Option<MinRate>) -> Self {
         Self(Arc::new(Mutex::new(State {
             moved: Instant::now(),
             done,
+            pace: min_rate.map(MinRate::pace),
+            taken: None,
             failure: None,
         })))
     }
@@ -46,6 +54,26 @@ impl Sending {
     /// When the body last moved, and whether it is through.
     pub(crate) fn progress(&self) -> (Instant, bool) {
         self.with(|state| (state.moved, state.done))
+    }
+
+    /// How much longer the connection may take for what it has, if a least rate is asked for.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.with(|state| {
+            let pace = state.pace.as_ref().filter(|_| !state.done)?;
+            let waited = state
+                .taken
+                .map_or(Duration::ZERO, |_| state.moved.elapsed());
+            Some(pace.patience().saturating_sub(waited))
+        })
+    }
+
+    /// The connection asks for more.
+    fn asked(&self) {
+        self.with(|state| {
+            if let (Some(pace), Some(bytes)) = (&mut state.pace, state.taken.take()) {
+                pace.moved(bytes, state.moved.elapsed());
+            }
+        });
     }
 
     /// Whether all was handed to the connection.
@@ -72,11 +100,19 @@ pub(crate) struct UploadBody {
 }
 
 impl UploadBody {
-    pub(crate) fn new(source: Opened, meter: Meter) -> (Self, Sending) {
-        let sending = Sending::new(source.length == Some(0));
+    pub(crate) fn new(source: Opened, meter: Meter, min_rate: Option<MinRate>) -> (Self, Sending) {
+        let sending = Sending::new(source.length == Some(0), min_rate);
+        // Large pieces that go out slowly would be gaps in the rate.
+        let most =
+            min_rate.map_or(PIECE, |rate| (rate.least() / SHARE).clamp(1024, PIECE)) as usize;
         meter.start(source.length, 0);
         let body = Self {
-            chunks: Mutex::new(source.chunks.flat_map(pieces).boxed()),
+            chunks: Mutex::new(
+                source
+                    .chunks
+                    .flat_map(move |chunk| pieces(chunk, most))
+                    .boxed(),
+            ),
             length: source.length,
             taken: 0,
             last: None,
@@ -98,6 +134,7 @@ impl UploadBody {
         self.sending.with(|state| {
             state.moved = Instant::now();
             state.done |= done;
+            state.taken = Some(chunk.len());
         });
         self.meter.at(self.taken);
         Poll::Ready(Some(Ok(Frame::data(chunk))))
@@ -120,13 +157,13 @@ impl UploadBody {
 }
 
 /// A chunk in pieces: what is taken from here counts as sent, so it must not be much.
-fn pieces(chunk: io::Result<Bytes>) -> impl Stream<Item = io::Result<Bytes>> {
+fn pieces(chunk: io::Result<Bytes>, most: usize) -> impl Stream<Item = io::Result<Bytes>> {
     let mut rest = Some(chunk);
     stream::iter(std::iter::from_fn(move || {
         let mut piece = rest.take()?;
         if let Ok(bytes) = &mut piece {
-            if bytes.len() > PIECE {
-                rest = Some(Ok(bytes.split_off(PIECE)));
+            if bytes.len() > most {
+                rest = Some(Ok(bytes.split_off(most)));
             }
         }
         Some(piece)
@@ -142,6 +179,7 @@ impl http_body::Body for UploadBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
+        this.sending.asked();
         loop {
             if this.ended {
                 return Poll::Ready(None);
@@ -173,6 +211,27 @@ impl http_body::Body for UploadBody {
         match self.length {
             Some(length) => SizeHint::with_exact(length),
             None => SizeHint::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body::Body as _;
+
+    #[tokio::test]
+    async fn a_window_of_the_least_rate_has_many_pieces() {
+        for (rate, piece) in [
+            (None, PIECE),
+            (MinRate::new(80_000, Duration::from_secs(1)), 10_000),
+        ] {
+            let source = crate::djinn::Source::from(vec![0; 1 << 20]);
+            let (opened, _) = source.open().await.unwrap();
+            let (mut body, _) = UploadBody::new(opened, Meter::default(), rate);
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            let frame = frame.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(frame.len() as u64, piece);
         }
     }
 }

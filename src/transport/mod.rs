@@ -4,6 +4,7 @@
 mod body;
 mod content_range;
 mod link;
+mod rate;
 mod request;
 mod response;
 mod retry_after;
@@ -23,6 +24,7 @@ use url::Url;
 
 pub(crate) use content_range::ContentRange;
 pub(crate) use link::Links;
+pub(crate) use rate::MinRate;
 pub(crate) use request::{JSON, Request, check_segment};
 pub(crate) use response::Response;
 pub(crate) use retry_after::http_date;
@@ -37,11 +39,12 @@ const MAX_REDIRECTS: usize = 10;
 #[cfg(feature = "fs")]
 const MAX_SPARE: usize = 8;
 
-/// The longest a client waits, by what it waits for.
+/// The longest a client waits, by what it waits for, and the least that a body must move.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
     pub(crate) response: Duration,
     pub(crate) stall: Duration,
+    pub(crate) min_rate: Option<MinRate>,
 }
 
 /// What both clients are made of; cheap to clone.

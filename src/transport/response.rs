@@ -1,6 +1,6 @@
 //! An answer: its head, its body within bounds, and the error that it is.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
@@ -11,8 +11,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use url::Url;
 
+use super::rate::{MinRate, Pace};
 use super::retry_after::retry_after;
-use super::{Request, Transport};
+use super::{Request, Timeouts, Transport};
 use crate::error::{Cause, Error, ErrorKind, FieldErrors, Refusal, Result};
 
 /// The most that is read of a JSON answer. A page of 25 images is 20 KiB.
@@ -29,6 +30,7 @@ pub(crate) struct Response {
     status: StatusCode,
     headers: HeaderMap,
     body: Body,
+    pace: Option<Pace>,
     attempts: u32,
     /// The server has all it needs to have done what must not be done twice.
     may_be_done: bool,
@@ -55,6 +57,7 @@ impl Response {
             status: answer.status(),
             headers: std::mem::take(answer.headers_mut()),
             body: Body::Open(answer),
+            pace: transport.inner.timeouts.min_rate.map(MinRate::pace),
             attempts: 0,
             may_be_done,
         }
@@ -94,11 +97,26 @@ impl Response {
         let Body::Open(answer) = &mut self.body else {
             return Ok(None);
         };
-        let stall = self.transport.inner.timeouts.stall;
-        let cause = match tokio::time::timeout(stall, answer.chunk()).await {
-            Ok(Ok(chunk)) => return Ok(chunk),
+        let Timeouts {
+            stall, min_rate, ..
+        } = self.transport.inner.timeouts;
+        let patience = self.pace.as_ref().map_or(stall, Pace::patience).min(stall);
+        let began = Instant::now();
+        let cause = match tokio::time::timeout(patience, answer.chunk()).await {
+            Ok(Ok(chunk)) => {
+                if let (Some(pace), Some(chunk)) = (&mut self.pace, &chunk) {
+                    pace.moved(chunk.len(), began.elapsed());
+                }
+                return Ok(chunk);
+            }
             Ok(Err(error)) => Cause::Broken(Box::new(error.without_url())),
-            Err(_) => Cause::Plain(ErrorKind::Stalled, format!("nothing came for {stall:?}")),
+            Err(_) => Cause::Plain(
+                ErrorKind::Stalled,
+                match min_rate {
+                    Some(rate) if patience < stall => rate.too_slow(),
+                    _ => format!("nothing came for {stall:?}"),
+                },
+            ),
         };
         Err(self.error(cause))
     }

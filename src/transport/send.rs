@@ -7,7 +7,7 @@ use url::Url;
 
 use super::body::{Sending, UploadBody};
 use super::request::Payload;
-use super::{Request, Response, Timeouts, Transport};
+use super::{MinRate, Request, Response, Timeouts, Transport};
 use crate::error::{Cause, Error, ErrorKind, Result};
 
 /// Why no answer came.
@@ -24,7 +24,8 @@ impl Transport {
         if let Some(authorization) = &self.inner.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        let sending = attach(request, &mut outgoing).await?;
+        let min_rate = self.inner.timeouts.min_rate;
+        let sending = attach(request, &mut outgoing, min_rate).await?;
         let answer = self.watch(self.http.execute(outgoing), &sending).await;
         let span = Span::current();
         let cause = match (answer, sending.take_failure()) {
@@ -53,7 +54,11 @@ impl Transport {
         answer: impl Future<Output = reqwest::Result<reqwest::Response>>,
         sending: &Sending,
     ) -> Result<reqwest::Response, Interrupted> {
-        let Timeouts { response, stall } = self.inner.timeouts;
+        let Timeouts {
+            response,
+            stall,
+            min_rate,
+        } = self.inner.timeouts;
         let mut answer = std::pin::pin!(answer);
         loop {
             let (moved, done) = sending.progress();
@@ -69,8 +74,12 @@ impl Transport {
                 };
                 return Err(Interrupted::Timeout(kind, message));
             }
+            let patience = sending.patience().unwrap_or(left);
+            if let Some(rate) = min_rate.filter(|_| patience.is_zero()) {
+                return Err(Interrupted::Timeout(ErrorKind::Stalled, rate.too_slow()));
+            }
             // The body may be through meanwhile, and then the other limit counts.
-            let sleep = std::pin::pin!(tokio::time::sleep(left.min(response)));
+            let sleep = std::pin::pin!(tokio::time::sleep(left.min(response).min(patience)));
             if let Either::Left((answer, _)) = select(answer.as_mut(), sleep).await {
                 return answer.map_err(Interrupted::Http);
             }
@@ -79,7 +88,11 @@ impl Transport {
 }
 
 /// Gives the request its body.
-async fn attach(request: &mut Request, outgoing: &mut reqwest::Request) -> Result<Sending> {
+async fn attach(
+    request: &mut Request,
+    outgoing: &mut reqwest::Request,
+    min_rate: Option<MinRate>,
+) -> Result<Sending> {
     match &mut request.body {
         Payload::None => Ok(Sending::done()),
         Payload::Bytes(bytes) => {
@@ -98,7 +111,7 @@ async fn attach(request: &mut Request, outgoing: &mut reqwest::Request) -> Resul
                 let headers = outgoing.headers_mut();
                 headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
             }
-            let (body, sending) = UploadBody::new(opened, meter.clone());
+            let (body, sending) = UploadBody::new(opened, meter.clone(), min_rate);
             *outgoing.body_mut() = Some(reqwest::Body::wrap(body));
             Ok(sending)
         }

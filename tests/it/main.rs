@@ -27,6 +27,8 @@ mod origin;
 mod peers;
 #[cfg(feature = "testing")]
 mod prefetch;
+#[cfg(all(feature = "fs", feature = "testing"))]
+mod rate;
 mod replay;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod save;
