@@ -74,11 +74,11 @@ async fn an_answer_that_trickles_is_cut() {
         let server = DjinnServer::start().unwrap();
         let id = server.add_image("large", vec![1; 24 * MIB]).unwrap();
         server.inject(trickle(5).always());
-        let began = Instant::now();
-        let error = read(what, &images(builder(&server)), id).await.unwrap_err();
-        assert_too_slow(&error);
+        let images = images(builder(&server));
         // Without a rate even the shortest of them takes longer than that.
-        assert!(began.elapsed() < Duration::from_millis(1500), "{what}");
+        let time = Duration::from_millis(1500);
+        let ended = tokio::time::timeout(time, read(what, &images, id)).await;
+        assert_too_slow(&ended.expect(what).unwrap_err());
     }
 }
 
@@ -111,7 +111,7 @@ async fn contents_that_trickle_are_resumed() {
 #[tokio::test]
 async fn what_trickles_every_time_does_not_go_on_for_ever() {
     let server = DjinnServer::start().unwrap();
-    let id = server.add_image("large", vec![1; 24 * MIB]).unwrap();
+    let id = server.add_image("disk", DISK).unwrap();
     // 30 KB in a window: more than what forgets the retries so far without a rate.
     server.inject(trickle(2000).always());
     let images = images(builder(&server).retry(quick().retries(2)));
@@ -217,13 +217,12 @@ async fn upload(base: String, rate: u64, over: Duration) -> Result<()> {
 #[tokio::test]
 async fn an_upload_that_is_taken_too_slowly_is_cut() {
     let base = slow_taker(4096).await;
-    let began = Instant::now();
-    let error = upload(base, 10_000_000, Duration::from_millis(300)).await;
-    let error = error.unwrap_err();
+    let upload = upload(base, 10_000_000, Duration::from_millis(300));
+    let ended = tokio::time::timeout(Duration::from_secs(5), upload).await;
+    let error = ended.expect("an end").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error:?}");
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(source, "less than 10000000 bytes a second moved for 300ms");
-    assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test]
@@ -238,8 +237,8 @@ async fn an_upload_that_is_slow_but_fast_enough_is_not_cut() {
 #[tokio::test]
 async fn a_slow_source_is_not_cut() {
     let server = DjinnServer::start().unwrap();
-    let pieces = stream::iter(DISK.chunks(DISK.len() / 8)).then(|piece| async move {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+    let pieces = stream::iter(DISK.chunks(DISK.len() / 4)).then(|piece| async move {
+        tokio::time::sleep(Duration::from_millis(500)).await;
         io::Result::Ok(piece)
     });
     let source = Source::stream(pieces, Some(DISK.len() as u64));

@@ -5,6 +5,8 @@ use machine_images::testing::DevopsServer;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
+use crate::support::cases;
+
 /// What a path, a query or a header would read something into.
 const AWKWARD: &[&str] = &[
     "/",
@@ -87,11 +89,7 @@ fn an_id_stays_the_same_id_in_its_own_segment() {
         server.add_image(bystander, "ec2", "nobody", bystander);
     }
     let before = server.images();
-    let mut runner = TestRunner::new(ProptestConfig {
-        cases: 200,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    });
+    let mut runner = TestRunner::new(cases(200));
     let check = |id: String| {
         server.clear_requests();
         runtime.block_on(async {

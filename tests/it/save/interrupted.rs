@@ -10,6 +10,7 @@ use machine_images::testing::Fault;
 use proptest::prelude::*;
 
 use super::{CONNECTIONS, LENGTH, MIB, Reports, Setup, client, image};
+use crate::support::cases;
 
 #[tokio::test]
 async fn a_dropped_fetch_stops_within_a_second_and_the_next_goes_on() {
@@ -148,11 +149,7 @@ fn a_damaged_journal_is_never_trusted() {
     runtime.block_on(setup.leave_half(4));
     let part = std::fs::read(setup.part()).unwrap();
     let journal = std::fs::read(setup.journal()).unwrap();
-    let config = ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(24)
-    };
-    proptest!(config, |(damage in damage(), connections in 1_usize..3)| {
+    proptest!(cases(24), |(damage in damage(), connections in 1_usize..3)| {
         std::fs::write(setup.part(), &part).unwrap();
         std::fs::write(setup.journal(), apply(&damage, journal.clone())).unwrap();
         let request = setup.content(connections).durable(false);

@@ -6,12 +6,28 @@ use std::time::Duration;
 
 use machine_images::djinn::{Client, Images};
 use machine_images::{ClientBuilder, Error, RetryPolicy};
+use proptest::prelude::ProptestConfig;
 use serde_json::{Value, json};
 use wiremock::{MockServer, Request, ResponseTemplate};
 
 pub(crate) const TOKEN: &str = "866913559a626dc4522c6aa7b1554861";
 pub(crate) const QEMU_DISK: &str = "application/x-qemu-disk";
 pub(crate) const DATE: &str = "Sun, 22 Nov 2026 01:04:06 GMT";
+
+/// So many cases of something that takes its time, unless `PROPTEST_CASES` says how many.
+pub(crate) fn cases(count: u32) -> ProptestConfig {
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => config,
+        None => ProptestConfig {
+            cases: count,
+            ..config
+        },
+    }
+}
 
 /// A policy that repeats as the default one does, without the time.
 pub(crate) fn quick() -> RetryPolicy {
