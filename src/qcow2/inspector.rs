@@ -175,13 +175,15 @@ impl Inspector {
         };
         let missing = self.missing(unread);
         let read = missing.end - missing.start;
-        if self.held_of_tables(&examination.report) + read > TABLES_MAX {
+        let held = self.held_of_tables(&examination.report);
+        if held + read > TABLES_MAX {
             let message = "the tables take more than 4 MiB to inspect".to_owned();
             examination.find(Code::TablesTooLarge, missing.start, message);
             return Inspection::Done(examination.report);
         }
-        let end = missing.end.max(missing.start.saturating_add(TABLE_READ));
-        self.read(missing.start..end)
+        // Twice as much from one read to the next, as each has all of them examined afresh.
+        let ahead = read.max(TABLE_READ).max(held).min(TABLES_MAX - held);
+        self.read(missing.start..missing.start.saturating_add(ahead))
     }
 
     /// A range without what is held of its beginning: it may have come in part.

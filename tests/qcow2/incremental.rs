@@ -147,8 +147,8 @@ fn a_truncated_image_is_refused_by_its_total_length_alone() {
 }
 
 /// Inspects a header of 64 KiB that is followed by the same snapshot again and again, by reads of
-/// at most `step` bytes, and tells how much was read.
-fn with_snapshots(table: u64, names: [u8; 2], count: u32, step: u64) -> (Report, u64) {
+/// at most `step` bytes, and tells how much was read, and how often.
+fn with_snapshots(table: u64, names: [u8; 2], count: u32, step: u64) -> (Report, u64, u32) {
     let mut image = header(FIRST);
     // Clusters of 64 KiB, so that the table can follow on the header at once.
     image[20..24].copy_from_slice(&16_u32.to_be_bytes());
@@ -163,14 +163,15 @@ fn with_snapshots(table: u64, names: [u8; 2], count: u32, step: u64) -> (Report,
         _ => snapshot[((at - table) % snapshot.len() as u64) as usize],
     };
     let mut inspector = Inspector::new(Policy::default()).total(1 << 40);
-    let mut read = 0;
+    let (mut read, mut reads) = (0, 0);
     loop {
         match inspector.step() {
-            Inspection::Done(report) => return (report, read),
+            Inspection::Done(report) => return (report, read, reads),
             Inspection::NeedMore(range) => {
                 let end = range.end.min(range.start.saturating_add(step));
                 let bytes: Vec<u8> = (range.start..end).map(byte).collect();
                 read += bytes.len() as u64;
+                reads += 1;
                 assert!(read < 8 << 20, "{read} bytes were read");
                 inspector.feed(range.start, &bytes);
             }
@@ -185,7 +186,7 @@ fn tables_without_end_are_not_read_without_end() {
         (8 << 20, [255, 255]),
         (FIRST as u64, (16_384_u16 - 40).to_be_bytes()),
     ] {
-        let (report, read) = with_snapshots(table, names, 65_536, u64::MAX);
+        let (report, read, _) = with_snapshots(table, names, 65_536, u64::MAX);
         assert!(report.has(Code::TablesTooLarge), "{:?}", report.findings);
         assert!(read <= (4 << 20) + FIRST as u64, "{read}");
     }
@@ -194,9 +195,16 @@ fn tables_without_end_are_not_read_without_end() {
 #[test]
 fn tables_may_be_fed_in_parts() {
     for step in [100, 1000, 20_000, u64::MAX] {
-        let (report, read) = with_snapshots(8 << 20, [3, 0], 3, step);
+        let (report, read, _) = with_snapshots(8 << 20, [3, 0], 3, step);
         assert_eq!(report.snapshots.len(), 3, "{:?}", report.findings);
         assert_eq!(report.verdict(), Verdict::Accept);
         assert!(read <= (3 << 14) + FIRST as u64, "{read} bytes were read");
     }
+}
+
+#[test]
+fn a_long_table_takes_few_reads() {
+    let (report, _, reads) = with_snapshots(8 << 20, [0, 0], 65_536, u64::MAX);
+    assert_eq!(report.snapshots.len(), 65_536);
+    assert!(reads <= 10, "{reads} reads");
 }
