@@ -2,7 +2,7 @@
 //!
 //! | theme | tests |
 //! |---|---|
-//! | a total timeout kills healthy transfers | [`a_transfer_that_moves_outlives_every_timeout`]; `end_to_end::reconcile`, `djinn::retries` for stalls |
+//! | a total timeout kills healthy transfers | [`a_transfer_that_moves_outlives_every_timeout`]; `save::broken::a_stall_is_gone_around_by_a_retry`, `djinn::sources::an_upload_that_stands_still_is_given_up`; `rate` for trickles |
 //! | "error decoding response body" | `djinn::errors::no_body_hides_the_status`, and `Html` in the fault tables |
 //! | an interrupted download leaves a file that looks whole | [`an_interrupted_fetch_leaves_no_file_and_goes_on`]; 416 to a resumption in the fault tables |
 //! | 200 for 206, or another start, spliced into the file | `IgnoreRange` and `RangeStart` in the fault tables, `djinn::ranges` |
@@ -14,7 +14,7 @@
 //! | TLS forced on users, crate count | every set of features and the count of crates in `.ci/run` |
 //! | sparseness lost | [`zeros_become_holes`] |
 //! | connections not reused | [`a_connection_serves_again_after_errors`] |
-//! | no progress, no cancel | `djinn::sources`, `djinn::contents` for progress; [`a_dropped_fetch_stops_and_leaves_no_file`] |
+//! | no progress, no cancel | `djinn::sources`, `djinn::contents` for progress; [`a_dropped_fetch_stops_and_leaves_no_file`], [`a_dropped_upload_stops_and_leaves_no_image`] |
 
 use std::io;
 use std::sync::Arc;
@@ -256,4 +256,29 @@ async fn a_dropped_fetch_stops_and_leaves_no_file() {
     let saved = images.content(id).unchecked().save_to(&path).await.unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), DISK);
     assert!(saved.resumed_from > 0, "{saved:?}");
+}
+
+#[tokio::test]
+async fn a_dropped_upload_stops_and_leaves_no_image() {
+    let server = DjinnServer::start().unwrap();
+    let taken = Arc::new(AtomicU64::new(0));
+    let count = taken.clone();
+    let chunks = stream::iter(DISK.chunks(1000)).then(move |chunk| {
+        count.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            io::Result::Ok(chunk)
+        }
+    });
+    let images = builder(&server).build().unwrap().images();
+    let source = Source::stream(chunks, Some(DISK.len() as u64));
+    let upload = images.create_upload("disk", source).unchecked().send();
+    let dropped = tokio::time::timeout(Duration::from_millis(400), upload).await;
+    assert!(dropped.is_err());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let early = taken.load(Ordering::Relaxed);
+    assert!(early > 0);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(taken.load(Ordering::Relaxed), early);
+    assert_eq!((server.requests().len(), server.image_count()), (1, 0));
 }
