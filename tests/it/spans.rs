@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use machine_images::djinn::{Client, Images};
-use machine_images::testing::{DjinnServer, Fault};
+use machine_images::testing::{Close, DjinnServer, Fault};
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id};
+use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -36,6 +36,20 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
         }
     }
 
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let target = context
+            .metadata(id)
+            .map_or("", |metadata| metadata.target());
+        if target.starts_with("machine_images") {
+            let mut fields = Fields(String::new());
+            values.record(&mut fields);
+            self.0
+                .lock()
+                .unwrap()
+                .push(fields.0.trim_start().to_owned());
+        }
+    }
+
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         if *event.metadata().level() <= Level::INFO {
             let line = format!("event of {}", event.metadata().target());
@@ -47,6 +61,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
 impl Log {
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    /// Without what came of each request.
+    fn spans(&self) -> Vec<String> {
+        let mut lines = self.take();
+        lines.retain(|line| !line.starts_with("http.response.status_code="));
+        lines
     }
 }
 
@@ -64,6 +85,9 @@ fn setup() -> (DjinnServer, Images, Log, tracing::subscriber::DefaultGuard) {
 async fn a_call_is_an_operation_and_each_attempt_a_request_in_it() {
     let (server, images, log, _guard) = setup();
     let id = server.add_image("disk", DISK).unwrap();
+    server.inject(Fault::DropRequest {
+        close: Close::Clean,
+    });
     server.inject(Fault::status(503));
     images.get(id).send().await.unwrap();
     let (host, port) = ("127.0.0.1", server.url().port().unwrap());
@@ -74,14 +98,36 @@ async fn a_call_is_an_operation_and_each_attempt_a_request_in_it() {
             server.url()
         )
     };
-    assert_eq!(
-        log.take(),
-        [
-            "operation name=\"get image\"".to_owned(),
-            request(0),
-            request(1)
-        ]
-    );
+    let expected = [
+        "operation name=\"get image\"",
+        &request(0),
+        "error.type=\"transport\"",
+        &request(1),
+        "http.response.status_code=503",
+        &request(2),
+        "http.response.status_code=200",
+    ];
+    assert_eq!(log.take(), expected);
+}
+
+#[tokio::test]
+async fn each_call_is_an_operation() {
+    let (_server, images, log, _guard) = setup();
+    let image = images.create_upload("disk", DISK).send().await.unwrap();
+    images.list().send().await.unwrap();
+    let content = images.content(image.id).send().await.unwrap();
+    content.bytes().await.unwrap();
+    images.content(image.id).inspect().await.unwrap();
+    images.delete(image.id).send().await.unwrap();
+    let lines = log.spans();
+    for pair in lines.chunks(2) {
+        assert!(pair[0].starts_with("operation name="), "{lines:#?}");
+        assert!(
+            pair[1].starts_with("  request http.request.method="),
+            "{lines:#?}"
+        );
+    }
+    assert_eq!(lines.len(), 10, "{lines:#?}");
 }
 
 #[tokio::test]
@@ -89,7 +135,7 @@ async fn a_call_of_many_requests_is_one_operation() {
     let (server, images, log, _guard) = setup();
     let id = server.add_image("disk", DISK).unwrap();
     images.wait_downloaded(id).send().await.unwrap();
-    let lines = log.take();
+    let lines = log.spans();
     let operations = lines.iter().filter(|line| line.starts_with("operation"));
     assert_eq!(operations.count(), 1, "{lines:#?}");
     assert!(lines.len() > 2, "{lines:#?}");
@@ -109,7 +155,7 @@ async fn a_transfer_is_seen_by_the_callers_subscriber_in_the_callers_span() {
         let save = content.save_to(path.with_extension(connections.to_string()));
         let outer = tracing::info_span!(target: "machine_images::test", "outer");
         tracing::Instrument::instrument(save, outer).await.unwrap();
-        let lines = log.take();
+        let lines = log.spans();
         let (outer, requests) = lines.split_at(2);
         assert_eq!(outer, ["outer", "  operation name=\"get image contents\""]);
         assert!(requests.len() > connections, "{requests:#?}");
@@ -120,7 +166,7 @@ async fn a_transfer_is_seen_by_the_callers_subscriber_in_the_callers_span() {
     }
     std::fs::write(&path, &image).unwrap();
     images.create_upload("copy", path).send().await.unwrap();
-    let lines = log.take();
+    let lines = log.spans();
     assert!(
         lines[0].starts_with("operation ") && lines[1].starts_with("  request "),
         "{lines:#?}"
