@@ -132,7 +132,7 @@ impl Setup {
         self.server.inject(self.on(slow).always());
         self.server.clear_requests();
         let fetch = tokio::spawn(self.content(connections).save_to(self.target()));
-        while self.sent() < LENGTH as u64 / 2 {
+        while self.sent() < self.image.len() as u64 / 2 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         fetch.abort();
