@@ -11,11 +11,12 @@
 //! | the last page links to itself, empty pages, duplicates | `djinn::links`, `end_to_end::list` |
 //! | the token goes elsewhere, or into a log | `origin`, `canary` |
 //! | fixed polling burns the rate limit | [`a_wait_asks_ever_less_often`] |
-//! | TLS forced on users, crate count | every set of features and the count of crates in `.ci/run` |
+//! | TLS forced on users, crate count | [`tls_is_a_choice_and_the_crates_are_few`]; every set of features in `.ci/run` |
 //! | sparseness lost | [`zeros_become_holes`] |
 //! | connections not reused | [`a_connection_serves_again_after_errors`] |
 //! | no progress, no cancel | `djinn::sources`, `djinn::contents` for progress; [`a_dropped_fetch_stops_and_leaves_no_file`], [`a_dropped_upload_stops_and_leaves_no_image`] |
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -281,4 +282,51 @@ async fn a_dropped_upload_stops_and_leaves_no_image() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(taken.load(Ordering::Relaxed), early);
     assert_eq!((server.requests().len(), server.image_count()), (1, 0));
+}
+
+#[test]
+fn tls_is_a_choice_and_the_crates_are_few() {
+    let tree = |features: &[&str]| -> BTreeSet<String> {
+        let mut cargo = std::process::Command::new(env!("CARGO"));
+        cargo.args([
+            "tree",
+            "--offline",
+            "--locked",
+            "-e",
+            "normal",
+            "--prefix",
+            "none",
+        ]);
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(features);
+        let output = cargo.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let name = |line: &str| line.split(" (").next().unwrap_or_default().to_owned();
+        text.lines()
+            .map(name)
+            .filter(|name| !name.is_empty())
+            .collect()
+    };
+    let has = |tree: &BTreeSet<String>, name: &str| {
+        tree.iter().any(|line| line.split(' ').next() == Some(name))
+    };
+    let default = tree(&[]);
+    assert!(
+        has(&default, "reqwest") && has(&default, "rustls"),
+        "{default:#?}"
+    );
+    assert!(default.len() <= 110, "{} crates", default.len());
+    for (features, rustls, openssl) in [
+        (["--no-default-features", "--features=fs"], false, false),
+        (["--no-default-features", "--features=rustls"], true, false),
+        (
+            ["--no-default-features", "--features=native-tls"],
+            false,
+            true,
+        ),
+    ] {
+        let tree = tree(&features);
+        assert!(has(&tree, "reqwest"));
+        assert_eq!(has(&tree, "rustls"), rustls, "{features:?}");
+        assert_eq!(has(&tree, "native-tls"), openssl, "{features:?}");
+    }
 }
