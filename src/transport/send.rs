@@ -35,7 +35,11 @@ impl Transport {
                 Cause::OutcomeUnknown("the server answered before it had everything".into())
             }
             (Ok(answer), None) => {
-                span.record("http.response.status_code", answer.status().as_u16());
+                let status = answer.status();
+                span.record("http.response.status_code", status.as_u16());
+                if status.is_client_error() || status.is_server_error() {
+                    span.record("error.type", status.as_str());
+                }
                 let may_be_done = !request.is_idempotent() && sending.is_done();
                 return Ok(Response::new(self, request, url, answer, may_be_done));
             }

@@ -104,6 +104,7 @@ async fn a_call_is_an_operation_and_each_attempt_a_request_in_it() {
         "error.type=\"transport\"",
         &request(1),
         "http.response.status_code=503",
+        "error.type=\"503\"",
         &request(2),
         "http.response.status_code=200",
     ];
