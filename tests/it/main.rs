@@ -32,7 +32,5 @@ mod rate;
 mod replay;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod save;
-#[cfg(feature = "testing")]
-mod spans;
 #[allow(dead_code, reason = "some of it serves only tests with files")]
 mod support;

@@ -1,7 +1,18 @@
 //! Spans: one for each operation, one for each request, and nothing said of what went well.
+//!
+//! In a process of its own, and one after the other: a thread without a subscriber that comes first
+//! to a span switches it off for those that have one.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+// The server is needed, and a client without a crypto provider cannot be built.
+#![cfg(all(
+    feature = "testing",
+    any(feature = "rustls", not(feature = "rustls-no-provider"))
+))]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use machine_images::RetryPolicy;
 use machine_images::djinn::{Client, Images};
 use machine_images::testing::{Close, DjinnServer, Fault};
 use tracing::field::{Field, Visit};
@@ -77,11 +88,22 @@ fn setup() -> (DjinnServer, Images, Log, tracing::subscriber::DefaultGuard) {
     let guard = tracing::subscriber::set_default(subscriber);
     let server = DjinnServer::start().unwrap();
     let client = Client::builder(server.url()).token(server.token());
-    let images = client.retry(crate::support::quick()).build().unwrap();
+    let images = client
+        .retry(RetryPolicy::default().first_delay(Duration::from_millis(1)))
+        .build()
+        .unwrap();
     (server, images.images(), log, guard)
 }
 
 #[tokio::test]
+async fn spans_tell_of_calls_and_requests() {
+    a_call_is_an_operation_and_each_attempt_a_request_in_it().await;
+    each_call_is_an_operation().await;
+    a_call_of_many_requests_is_one_operation().await;
+    #[cfg(feature = "fs")]
+    a_transfer_is_seen_by_the_callers_subscriber_in_the_callers_span().await;
+}
+
 async fn a_call_is_an_operation_and_each_attempt_a_request_in_it() {
     let (server, images, log, _guard) = setup();
     let id = server.add_image("disk", DISK).unwrap();
@@ -111,7 +133,6 @@ async fn a_call_is_an_operation_and_each_attempt_a_request_in_it() {
     assert_eq!(log.take(), expected);
 }
 
-#[tokio::test]
 async fn each_call_is_an_operation() {
     let (_server, images, log, _guard) = setup();
     let image = images.create_upload("disk", DISK).send().await.unwrap();
@@ -131,7 +152,6 @@ async fn each_call_is_an_operation() {
     assert_eq!(lines.len(), 10, "{lines:#?}");
 }
 
-#[tokio::test]
 async fn a_call_of_many_requests_is_one_operation() {
     let (server, images, log, _guard) = setup();
     let id = server.add_image("disk", DISK).unwrap();
@@ -143,7 +163,6 @@ async fn a_call_of_many_requests_is_one_operation() {
 }
 
 #[cfg(feature = "fs")]
-#[tokio::test]
 async fn a_transfer_is_seen_by_the_callers_subscriber_in_the_callers_span() {
     let (server, images, log, _guard) = setup();
     let mut image = DISK.to_vec();
