@@ -2,11 +2,14 @@
 
 mod prefetch;
 
-use std::collections::HashSet;
-use std::hash::Hash;
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::vec;
 
 use async_stream::try_stream;
-use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use futures::ready;
+use futures::stream::{Stream, StreamExt};
 use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -140,20 +143,64 @@ where
 }
 
 /// The items of a stream of pages, each id once, at most `limit`.
-pub(crate) fn items<T: Send, K: Hash + Eq + Send>(
-    pages: impl Stream<Item = Result<Page<T>>> + Send,
-    limit: Option<u64>,
-    id: impl Fn(&T) -> K + Send,
-) -> impl Stream<Item = Result<T>> + Send {
-    let limit = limit.and_then(|limit| limit.try_into().ok());
-    let mut seen = HashSet::new();
-    pages
-        .map_ok(move |mut page| {
-            page.items.retain(|item| seen.insert(id(item)));
-            stream::iter(page.items).map(Ok)
-        })
-        .try_flatten()
-        .take(limit.unwrap_or(usize::MAX))
+pub(crate) struct Items<P, T> {
+    pages: P,
+    page: vec::IntoIter<T>,
+    seen: Seen,
+    id: fn(&T) -> i64,
+    left: u64,
+}
+
+impl<P, T> Items<P, T> {
+    pub(crate) fn new(pages: P, limit: Option<u64>, id: fn(&T) -> i64) -> Self {
+        Self {
+            pages,
+            page: Vec::new().into_iter(),
+            seen: Seen::default(),
+            id,
+            left: limit.unwrap_or(u64::MAX),
+        }
+    }
+}
+
+// Combinators would move each item twice as often, and items are large.
+impl<P, T: Unpin> Stream for Items<P, T>
+where
+    P: Stream<Item = Result<Page<T>>> + Unpin,
+{
+    type Item = Result<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        while this.left > 0 {
+            if let Some(item) = this.page.find(|item| this.seen.insert((this.id)(item))) {
+                this.left -= 1;
+                return Poll::Ready(Some(Ok(item)));
+            }
+            match ready!(this.pages.poll_next_unpin(context)) {
+                Some(Ok(page)) => this.page = page.items.into_iter(),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+/// A set of ids, one bit for each in blocks of 64: a server counts them up, so that most blocks
+/// are nearly full, and the set of a long list stays in the processor's cache.
+#[derive(Default)]
+struct Seen(HashMap<i64, u64>);
+
+impl Seen {
+    /// Whether the id is new.
+    fn insert(&mut self, id: i64) -> bool {
+        let block = self.0.entry(id >> 6).or_default();
+        let bit = 1 << (id & 63);
+        let is_new = *block & bit == 0;
+        *block |= bit;
+        is_new
+    }
 }
 
 #[cfg(test)]
@@ -208,6 +255,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_id_is_new_once(ids in prop::collection::vec(prop_oneof![-200_i64..200, any::<i64>()], 0..400)) {
+            let (mut seen, mut expected) = (Seen::default(), std::collections::HashSet::new());
+            for id in ids {
+                prop_assert_eq!(seen.insert(id), expected.insert(id), "{}", id);
+            }
+        }
+
         #[test]
         fn any_link_leads_forward_on_the_origin_or_nowhere(
             target in "(http://h)?(/[a-z.]{0,4}){0,3}[?](page=[0-9]{1,3}|[a-z=&]{0,9})|(//|[a-z]{1,5}:)?.{0,30}",

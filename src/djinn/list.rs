@@ -7,7 +7,7 @@ use url::form_urlencoded::parse;
 
 use super::{Image, Images};
 use crate::error::{Cause, Error, Result};
-use crate::page::{self, Cursor, Neighbours, Page};
+use crate::page::{self, Cursor, Items, Neighbours, Page};
 use crate::transport::{Links, Request, Transport};
 
 const OPERATION: &str = "list images";
@@ -110,7 +110,7 @@ impl List {
     /// [`max_pages`](super::ClientBuilder::max_pages). The stream ends after an error.
     pub fn stream(self) -> impl Stream<Item = Result<Image>> + Send + Unpin + 'static {
         let limit = self.limit;
-        Box::pin(page::items(self.pages(), limit, |image: &Image| image.id))
+        Items::new(self.pages(), limit, |image: &Image| image.id.0)
     }
 
     /// All pages from this one on, as they are: without the limit, and with images that moved
