@@ -110,7 +110,7 @@ impl List {
     /// [`max_pages`](super::ClientBuilder::max_pages). The stream ends after an error.
     pub fn stream(self) -> impl Stream<Item = Result<Image>> + Send + Unpin + 'static {
         let limit = self.limit;
-        Items::new(self.pages(), limit, |image: &Image| image.id.0)
+        Box::new(Items::new(self.pages(), limit, |image: &Image| image.id.0))
     }
 
     /// All pages from this one on, as they are: without the limit, and with images that moved
