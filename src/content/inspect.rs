@@ -1,12 +1,23 @@
 //! The inspection of an image where it is.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::{Content, Location, Version};
 use crate::error::{ErrorKind, Result};
 use crate::inspect::inspect_passing;
 use crate::progress::Meter;
 use crate::qcow2::{Inspection, Inspector, Policy, Report};
+
+/// What an inspection has read of an image from its start on.
+#[cfg_attr(
+    not(feature = "fs"),
+    expect(dead_code, reason = "for transfers of files")
+)]
+#[derive(Default)]
+pub(crate) struct Head {
+    pub(crate) version: Version,
+    pub(crate) bytes: Bytes,
+}
 
 impl Location {
     /// Reads the header of an image, and the tables that it names: one range as a rule. If a
@@ -15,7 +26,7 @@ impl Location {
         self,
         validator: Option<String>,
         policy: &Policy,
-    ) -> Result<Report> {
+    ) -> Result<(Report, Head)> {
         let mut inspector = Inspector::new(policy.clone());
         let mut version = validator.map(|validator| Version {
             validator: Some(validator),
@@ -23,12 +34,19 @@ impl Location {
         });
         loop {
             let range = match inspector.step() {
-                Inspection::Done(report) => return Ok(report),
+                Inspection::Done(report) => {
+                    let head = Head {
+                        version: version.unwrap_or_default(),
+                        bytes: inspector.into_head().into(),
+                    };
+                    return Ok((report, head));
+                }
                 Inspection::NeedMore(range) => range,
             };
             let (seen, bytes) = match self.clone().read(version.clone(), range.clone()).await {
                 Err(error) if error.kind() == ErrorKind::Range && version.is_none() => {
-                    return self.inspect_whole(policy).await;
+                    let report = self.inspect_whole(policy).await?;
+                    return Ok((report, Head::default()));
                 }
                 read => read?,
             };

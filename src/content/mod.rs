@@ -17,6 +17,8 @@ use reqwest::{Method, StatusCode};
 #[cfg(feature = "fs")]
 use url::Url;
 
+#[cfg(feature = "fs")]
+pub(crate) use inspect::Head;
 pub(crate) use pinned::Version;
 pub use reader::ContentReader;
 pub use remote::RemoteReader;

@@ -16,7 +16,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    fn of(part: &Part) -> Self {
+    pub(crate) fn of(part: &Part) -> Self {
         Self {
             validator: part.validator.clone(),
             total: part.total,

@@ -159,7 +159,8 @@ impl ContentRequest {
         let location = location(&self.transport, OPERATION, self.id);
         let policy = self.policy.unwrap_or_default();
         let inspection = location.inspect(None, &policy);
-        inspection.instrument(operation_span(OPERATION)).await
+        let (report, _) = inspection.instrument(operation_span(OPERATION)).await?;
+        Ok(report)
     }
 
     /// Reads the image where it is, from any position. Nothing is sent before the first read; what

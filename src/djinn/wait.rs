@@ -151,7 +151,8 @@ impl WaitDownloaded {
             return Ok(());
         };
         let location = location(&self.transport, OPERATION, self.id);
-        accept(OPERATION, location.inspect(None, policy).await?)
+        let (report, _) = location.inspect(None, policy).await?;
+        accept(OPERATION, report)
     }
 
     fn out_of_time(&self, seen: Option<DownloadState>) -> Error {

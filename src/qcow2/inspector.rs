@@ -149,6 +149,12 @@ impl Inspector {
         }
     }
 
+    /// What it was fed from the start of the image on.
+    pub(crate) fn into_head(self) -> Vec<u8> {
+        let first = self.pieces.into_iter().next();
+        first.map(|(_, held)| held).unwrap_or_default()
+    }
+
     /// What to read next, or the report. It starts afresh at every call, so that it keeps no
     /// state but bytes.
     #[must_use]

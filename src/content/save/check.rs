@@ -1,19 +1,21 @@
 //! The inspection of what is saved: before a byte of it is, and once more before it gets its name.
 
 use super::work::Fetch;
+use crate::content::Head;
 use crate::error::Result;
 use crate::inspect::accept;
 use crate::qcow2::{Inspection, Inspector};
 
 impl Fetch {
-    /// Refuses a bad image by its header, where it is.
-    pub(super) async fn check_remote(&self) -> Result<()> {
+    /// Refuses a bad image by its header, where it is; gives what was read for that.
+    pub(super) async fn check_remote(&self) -> Result<Head> {
         let Some(policy) = &self.options.policy else {
-            return Ok(());
+            return Ok(Head::default());
         };
         let location = self.location.clone();
-        let report = location.inspect(self.validator.clone(), policy).await?;
-        accept(self.location.operation, report)
+        let (report, head) = location.inspect(self.validator.clone(), policy).await?;
+        accept(self.location.operation, report)?;
+        Ok(head)
     }
 
     /// Refuses a bad image by what was written: an earlier fetch may have left some of it, and a

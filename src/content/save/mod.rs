@@ -60,7 +60,8 @@ pub struct Saved {
     pub path: PathBuf,
     /// Its length in bytes.
     pub bytes: u64,
-    /// How many bytes came over the network for it now, those of the inspection not counted.
+    /// How many bytes of it came over the network now. What an inspection reads beyond its first
+    /// bytes is not counted.
     pub fetched: u64,
     /// How many bytes an earlier attempt had left behind.
     pub resumed_from: u64,

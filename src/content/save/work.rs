@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use sha2::Digest as _;
@@ -12,13 +13,33 @@ use super::part::{Found, PartFile};
 use super::spans::Spans;
 use super::worker::{Worker, is_transient};
 use super::{Options, journal};
-use crate::content::{Location, Part, Span};
+use crate::content::{Head, Location, Part, Span, Version};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::thread::{lost, seen_by_caller};
 
 /// What a second connection must have to do before it is made.
 const WORTH_A_CONNECTION: u64 = SEGMENT;
+
+/// What there is of the first segment before the connections begin.
+#[derive(Default)]
+pub(super) struct First {
+    version: Version,
+    /// What the inspection read.
+    pub(super) head: Bytes,
+    /// An answer that is still to be read.
+    pub(super) answer: Option<Part>,
+}
+
+impl From<Part> for First {
+    fn from(part: Part) -> Self {
+        Self {
+            version: Version::of(&part),
+            head: Bytes::new(),
+            answer: Some(part),
+        }
+    }
+}
 
 /// One transfer into a file.
 pub(super) struct Fetch {
@@ -107,11 +128,11 @@ impl Fetch {
             Some(found) => {
                 self.resume(found);
                 self.check_remote().await?;
-                None
+                First::default()
             }
             None => {
-                self.check_remote().await?;
-                self.begin(url).await?
+                let head = self.check_remote().await?;
+                self.begin(url, head).await?
             }
         };
         self.work(first).await
@@ -129,14 +150,17 @@ impl Fetch {
         self.plan(&done, Some(journal));
     }
 
-    /// Asks for the first bytes, and plans the rest by what the answer says.
-    async fn begin(&mut self, url: String) -> Result<Option<Part>> {
-        let first = self.first().await?;
-        let Some(length) = first.total else {
-            return self.unbounded(first).await.map(|()| None);
+    /// Gets the first bytes, and plans the rest by what came with them.
+    async fn begin(&mut self, url: String, head: Head) -> Result<First> {
+        let mut first = self.first(head).await?;
+        let Some(length) = first.version.total else {
+            if let Some(part) = first.answer.take() {
+                self.unbounded(part).await?;
+            }
+            return Ok(first);
         };
         self.length = length;
-        self.validator = first.validator.clone();
+        self.validator = first.version.validator.clone();
         let subject = match &self.validator {
             Some(validator) if self.options.resume => Some(journal::Subject {
                 url,
@@ -148,25 +172,38 @@ impl Fetch {
         let journal = self.part.begin(Some(length), subject.as_ref());
         let journal = journal.map_err(|error| self.failed("write", error))?;
         self.plan(&Spans::default(), journal);
-        Ok(Some(first))
+        Ok(first)
     }
 
-    /// With several connections the first of them asks for its share only.
-    async fn first(&self) -> Result<Part> {
-        if self.options.connections > 1 {
+    /// What the inspection read, if there is no more or the rest is to come in ranges anyway; or
+    /// else an answer, with several connections the share of the first of them only.
+    async fn first(&self, head: Head) -> Result<First> {
+        let Version { validator, total } = &head.version;
+        let several = self.options.connections > 1;
+        let is_whole = *total == Some(head.bytes.len() as u64);
+        if is_whole || (several && validator.is_some() && total.is_some()) {
+            return Ok(First {
+                version: head.version,
+                head: head.bytes,
+                answer: None,
+            });
+        }
+        if several {
             let span = Span {
                 start: 0,
                 end: Some(SEGMENT),
             };
             match self.location.open_span(span, None).await {
-                Ok(part) if part.validator.is_some() && part.total.is_some() => return Ok(part),
+                Ok(part) if part.validator.is_some() && part.total.is_some() => {
+                    return Ok(part.into());
+                }
                 // The server has no ranges, or nothing to tell versions apart by.
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Range => {}
                 Err(error) => return Err(error),
             }
         }
-        self.location.open_whole().await
+        Ok(self.location.open_whole().await?.into())
     }
 
     fn plan(&mut self, done: &Spans, journal: Option<journal::Journal>) {
@@ -205,7 +242,7 @@ impl Fetch {
     }
 
     /// Has the connections do what is to do; the first that fails ends it for all.
-    async fn work(&self, first: Option<Part>) -> Result<()> {
+    async fn work(&self, first: First) -> Result<()> {
         let worker = Worker {
             location: self.location.clone(),
             part: self.part.clone(),
@@ -219,8 +256,7 @@ impl Fetch {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.connections.min(cores);
         let share = |thread: usize| (thread..self.connections).step_by(threads).count();
-        // It belongs to the first segment, whoever comes first.
-        let first = first.and_then(|part| Some((lock(&self.ledger).take()?, part)));
+        let first = worker.begin(first)?;
         let own: FuturesUnordered<_> = std::iter::once(first)
             .chain((1..share(0)).map(|_| None))
             .map(|first| worker.clone().run(first))

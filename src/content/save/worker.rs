@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::ledger::{Ledger, lock};
 use super::part::PartFile;
+use super::work::First;
 use crate::content::{Location, Part, Span};
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::retry::Retries;
@@ -59,10 +60,19 @@ impl Worker {
         runtime.block_on(select(work, pin!(stop.changed())));
     }
 
-    /// Fetches segments until all are done, beginning with one that is open already.
-    pub(super) async fn run(self, first: Option<(usize, Part)>) -> Result<()> {
+    /// Takes the first segment, and writes what there is of it.
+    pub(super) fn begin(&self, first: First) -> Result<Option<(usize, Option<Part>)>> {
+        let Some(place) = lock(&self.ledger).take() else {
+            return Ok(None);
+        };
+        self.write(place, first.head, None)?;
+        Ok(Some((place, first.answer)))
+    }
+
+    /// Fetches segments until all are done, beginning with one that is taken already.
+    pub(super) async fn run(self, first: Option<(usize, Option<Part>)>) -> Result<()> {
         if let Some((place, part)) = first {
-            self.segment(place, Some(part)).await?;
+            self.segment(place, part).await?;
         }
         while !lock(&self.ledger).is_complete() {
             let place = lock(&self.ledger).take();
@@ -92,10 +102,9 @@ impl Worker {
     }
 
     async fn open(&self, (start, end): (u64, u64)) -> Result<Part> {
-        let span = Span {
-            start,
-            end: Some(end),
-        };
+        // The end of the image is the server's to say once more: it may have lied about it.
+        let end = (end < self.length).then_some(end);
+        let span = Span { start, end };
         match &self.validator {
             Some(validator) => {
                 let length = Some(self.length);

@@ -1,11 +1,15 @@
 use std::path::Path;
 
-use machine_images::ErrorKind;
 use machine_images::qcow2::{Code, Policy};
 use machine_images::testing::{Close, Fault};
+use machine_images::{Digest, ErrorKind};
 use reqwest::Method;
 
 use super::{bad, patterned, sent, site};
+
+fn digest(image: &[u8]) -> Digest {
+    Digest(<sha2::Sha256 as sha2::Digest>::digest(image).into())
+}
 
 fn left(directory: &Path) -> Vec<std::ffi::OsString> {
     let entries = std::fs::read_dir(directory).unwrap();
@@ -73,6 +77,81 @@ async fn a_good_image_takes_one_request_more() {
     assert_eq!(saved.fetched, 1_000_000);
     let requests = server.requests();
     assert_eq!((requests.len(), sent(&requests)), (2, 1_065_536));
+}
+
+#[tokio::test]
+async fn several_connections_begin_with_what_the_inspection_read() {
+    let (server, images) = site();
+    let image = patterned(20_000_000);
+    let id = server.add_image("good", &image).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk.qcow2");
+    let fetch = images.content(id).connections(4).durable(false);
+    let digest = digest(&image);
+    let saved = fetch.sha256(digest).save_to(&path).await.unwrap();
+    assert!(std::fs::read(&path).unwrap() == image);
+    assert_eq!(saved.connections, 4);
+    let requests = server.requests();
+    assert_eq!(requests[0].header("range"), Some("bytes=0-65535"));
+    for request in &requests[1..] {
+        let range = request.header("range").unwrap();
+        assert!(!range.starts_with("bytes=0-"), "{range}");
+        assert!(request.header("if-range").is_some());
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_changes_after_its_inspection_is_inspected_again() {
+    let (server, images) = site();
+    let image = patterned(20_000_000);
+    let id = server.add_image("good", &image).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk.qcow2");
+    let later = Fault::LastModified { by: 60 }.when(|r| r.header("if-range").is_some());
+    server.inject(later);
+    let fetch = images.content(id).connections(4).durable(false);
+    fetch.save_to(&path).await.unwrap();
+    assert!(std::fs::read(&path).unwrap() == image);
+    let heads = server.requests();
+    let heads = heads.iter().filter(|r| r.header("if-range").is_none());
+    assert_eq!(heads.count(), 2);
+}
+
+/// As `qemu-img create -o cluster_size=512` made it.
+#[tokio::test]
+async fn an_image_that_the_inspection_has_read_takes_no_other_request() {
+    let image = include_bytes!("../../data/small.qcow2");
+    for connections in [1, 4] {
+        let (server, images) = site();
+        let id = server.add_image("small", image).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("disk.qcow2");
+        let fetch = images.content(id).connections(connections);
+        let saved = fetch.sha256(digest(image)).save_to(&path).await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), image);
+        assert_eq!(saved.fetched, image.len() as u64);
+        assert_eq!(left(directory.path()), ["disk.qcow2"]);
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+/// Every answer says the same, but the one that goes to the end of the image cannot.
+#[tokio::test]
+async fn a_server_that_says_the_image_is_shorter_than_it_is_is_found_out() {
+    for unchecked in [false, true] {
+        let (server, images) = site();
+        let id = server.add_image("good", patterned(20_000_000)).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("disk.qcow2");
+        server.inject(Fault::RangeTotal { by: -1 }.always());
+        let mut fetch = images.content(id).connections(4).durable(false);
+        if unchecked {
+            fetch = fetch.unchecked();
+        }
+        let error = fetch.save_to(&path).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Range, "{error:?}");
+        assert!(!path.exists());
+    }
 }
 
 #[tokio::test]
