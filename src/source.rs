@@ -15,10 +15,7 @@ use futures::Stream;
 use futures::stream::{self, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-#[cfg(feature = "fs")]
-use file::Reading;
-
-/// One read from a file or reader: large enough that system calls do not count.
+/// One read from a reader: large enough that system calls do not count.
 const CHUNK: usize = 256 * 1024;
 
 pub(crate) type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
@@ -45,7 +42,7 @@ pub struct Source(Kind);
 enum Kind {
     Bytes(Bytes),
     #[cfg(feature = "fs")]
-    File(PathBuf, Reading),
+    File(PathBuf),
     Reader(Pin<Box<dyn AsyncRead + Send>>, u64),
     Stream(Chunks, Option<u64>),
 }
@@ -60,7 +57,7 @@ impl Source {
     /// A regular file, read from its start.
     #[cfg(feature = "fs")]
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Kind::File(path.into(), Reading::Aside))
+        Self(Kind::File(path.into()))
     }
 
     /// A reader that yields exactly `length` bytes.
@@ -82,27 +79,12 @@ impl Source {
         !matches!(self.0, Kind::Reader(..) | Kind::Stream(..))
     }
 
-    /// Whether it is a file, which is best read where it is sent.
-    #[cfg(feature = "fs")]
-    pub(crate) fn is_file(&self) -> bool {
-        matches!(self.0, Kind::File(..))
-    }
-
-    /// Says that the thread that sends it may wait for the disk.
-    #[cfg(feature = "fs")]
-    pub(crate) fn read_here(mut self) -> Self {
-        if let Kind::File(_, reading) = &mut self.0 {
-            *reading = Reading::Here;
-        }
-        self
-    }
-
     /// The same source once more, if it can be read again.
     pub(crate) fn again(&self) -> Option<Self> {
         match &self.0 {
             Kind::Bytes(bytes) => Some(Self(Kind::Bytes(bytes.clone()))),
             #[cfg(feature = "fs")]
-            Kind::File(path, reading) => Some(Self(Kind::File(path.clone(), *reading))),
+            Kind::File(path) => Some(Self(Kind::File(path.clone()))),
             Kind::Reader(..) | Kind::Stream(..) => None,
         }
     }
@@ -112,7 +94,7 @@ impl Source {
         let length = match &self.0 {
             Kind::Bytes(bytes) => Some(bytes.len() as u64),
             #[cfg(feature = "fs")]
-            Kind::File(path, _) => {
+            Kind::File(path) => {
                 let path = path.clone();
                 let metadata = tokio::task::spawn_blocking(|| std::fs::metadata(path)).await;
                 metadata
@@ -135,9 +117,9 @@ impl Source {
                 (Some(length), stream::iter([Ok(bytes)]).boxed(), again)
             }
             #[cfg(feature = "fs")]
-            Kind::File(path, reading) => {
-                let (length, chunks) = file::open(path.clone(), reading).await?;
-                (Some(length), chunks, Some(Self(Kind::File(path, reading))))
+            Kind::File(path) => {
+                let (length, chunks) = file::open(path.clone()).await?;
+                (Some(length), chunks, Some(Self(Kind::File(path))))
             }
             Kind::Reader(reader, length) => (Some(length), read_chunks(reader), None),
             Kind::Stream(chunks, length) => (length, chunks, None),
@@ -151,7 +133,7 @@ impl fmt::Debug for Source {
         match &self.0 {
             Kind::Bytes(bytes) => write!(f, "Source({} bytes)", bytes.len()),
             #[cfg(feature = "fs")]
-            Kind::File(path, _) => write!(f, "Source({})", path.display()),
+            Kind::File(path) => write!(f, "Source({})", path.display()),
             Kind::Reader(_, length) => write!(f, "Source(reader of {length} bytes)"),
             Kind::Stream(_, Some(length)) => write!(f, "Source(stream of {length} bytes)"),
             Kind::Stream(_, None) => f.write_str("Source(stream)"),

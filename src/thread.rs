@@ -1,5 +1,5 @@
-//! Threads of their own for transfers of files: reading or writing each chunk where the socket is
-//! served costs half of handing it to another thread.
+//! Threads of their own for fetches to files: writing each chunk where the socket is read costs half
+//! of handing it to another thread.
 
 use std::panic::resume_unwind;
 

@@ -114,6 +114,7 @@ impl Bench<'_> {
         };
         let image = self.images.image(id, self.args.size, zeros);
         let file = self.args.directory.join("transfer-bench");
+        let _ = fs::remove_file(&file);
         let mut pairs = Pairs::default();
         let mut note = String::new();
         // The first pair warms up, and is looked at instead of counted.

@@ -9,15 +9,9 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Meter, Phase, Progress};
 use crate::qcow2::Policy;
-#[cfg(feature = "fs")]
-use crate::thread::on_own_thread;
-use crate::transport::{Request, Response, Transport, operation_span};
+use crate::transport::{Request, Transport, operation_span};
 
 const OPERATION: &str = "create image by upload";
-
-/// Smaller files are sent before a thread and a connection of their own have paid.
-#[cfg(feature = "fs")]
-const WORTH_A_THREAD: u64 = 32 * 1024 * 1024;
 
 impl Images {
     /// Creates an image from bytes that are sent as they are.
@@ -130,7 +124,8 @@ impl CreateUpload {
     ///
     /// The body is sent once. Only if no connection could be made, and the source is a file or
     /// bytes, is it tried again. Dropping the future ends the upload, and the server keeps nothing
-    /// of it. A file of 32 MiB or more is sent by a thread of its own over a connection of its own.
+    /// of it. A file is read ahead of the socket, by a blocking thread of the runtime; about 2 MiB of it
+    /// are in memory at a time.
     ///
     /// # Errors
     ///
@@ -195,31 +190,10 @@ impl Target {
         if let Some(namespace) = &self.namespace {
             request = request.query("namespace", &namespace.to_string());
         }
-        let answer = self.sent(request, source, meter.clone()).await?;
+        let request = request.upload(source, meter.clone(), QEMU_DISK);
+        let answer = self.transport.fetch(request).await?;
         meter.finish();
         answer.json()
-    }
-
-    /// A large file is sent by a thread that reads it as well.
-    #[cfg(feature = "fs")]
-    async fn sent(&self, request: Request, source: Source, meter: Meter) -> Result<Response> {
-        let (source, length) = source.measure().await;
-        if !source.is_file() || length < Some(WORTH_A_THREAD) {
-            let request = request.upload(source, meter, QEMU_DISK);
-            return self.transport.fetch(request).await;
-        }
-        let transport = self.transport.clone();
-        on_own_thread(OPERATION, transport, async move |transport| {
-            let request = request.upload(source.read_here(), meter, QEMU_DISK);
-            transport.fetch(request).await
-        })
-        .await
-    }
-
-    #[cfg(not(feature = "fs"))]
-    async fn sent(&self, request: Request, source: Source, meter: Meter) -> Result<Response> {
-        let request = request.upload(source, meter, QEMU_DISK);
-        self.transport.fetch(request).await
     }
 }
 

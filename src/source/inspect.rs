@@ -29,9 +29,9 @@ impl Source {
                 (report, Kind::Bytes(bytes))
             }
             #[cfg(feature = "fs")]
-            Kind::File(path, reading) => {
+            Kind::File(path) => {
                 let report = inspect_file(path.clone(), policy.clone()).await;
-                (report.map_err(failed)?, Kind::File(path, reading))
+                (report.map_err(failed)?, Kind::File(path))
             }
             Kind::Reader(reader, length) => {
                 let chunks = read_chunks(reader);

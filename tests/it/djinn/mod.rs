@@ -2,9 +2,9 @@ mod contents;
 mod create;
 mod delete;
 mod errors;
-mod json;
 #[cfg(feature = "fs")]
-mod large_files;
+mod files;
+mod json;
 mod links;
 mod list;
 mod ranges;
