@@ -13,7 +13,7 @@ pub(crate) fn run(args: &Args) {
         let base = pages::start(PAGES, Duration::ZERO);
         let mut pairs = Pairs::default();
         // Short runs differ a lot from each other; they also take turns at going first.
-        for pair in 0..4 * args.pairs {
+        for pair in 0..3 * args.pairs {
             let mut both = [None; 2];
             for side in [pair % 2, (pair + 1) % 2] {
                 both[side] = Some(list(args, &base, &[["list", "list-by-hand"][side]]));

@@ -27,7 +27,7 @@ struct Args {
     #[arg(long, default_value_t = 2048)]
     size: u64,
     /// How often each pair is run.
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 11)]
     pairs: usize,
     /// Only the cases whose name has this in it.
     #[arg(long)]
