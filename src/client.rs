@@ -2,18 +2,21 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::attempt::{Attempt, Listener};
+use crate::error::{Error, Result};
 use crate::http::Settings;
+use crate::operation::Operation;
 use crate::retry::RetryPolicy;
-use crate::transport::{Inner, MinRate, Timeouts, Transport, public_url};
+use crate::transport::{Inner, MinRate, Service, Timeouts, Transport, public_url};
 
-pub(crate) const OPERATION: &str = "build client";
+const OPERATION: Operation = Operation::new("build client");
 
 /// Builds a client: where the server is, who asks, and how long to wait.
 ///
@@ -52,6 +55,7 @@ pub struct ClientBuilder<C> {
     credentials: Credentials,
     timeouts: Timeouts,
     retry: RetryPolicy,
+    listener: Option<Listener>,
     max_pages: u64,
     client: PhantomData<fn() -> C>,
 }
@@ -74,6 +78,7 @@ impl<C> ClientBuilder<C> {
                 min_rate: None,
             },
             retry: RetryPolicy::default(),
+            listener: None,
             max_pages: 100_000,
             client: PhantomData,
         }
@@ -147,9 +152,31 @@ impl<C> ClientBuilder<C> {
         self
     }
 
-    /// When requests are sent again.
+    /// Sets when requests are sent again. Defaults to [`RetryPolicy::default`].
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
+        self
+    }
+
+    /// Reports every request to `listener` when its answer has been read, or failed.
+    ///
+    /// It is called on the thread that works on the request, and should return at once.
+    ///
+    /// ```
+    /// use machine_images::djinn;
+    ///
+    /// # fn example() -> machine_images::Result<()> {
+    /// let client = djinn::Client::builder("https://api.djinn-ci.com")
+    ///     .on_attempt(|attempt| {
+    ///         println!("{} {} {:?}", attempt.method, attempt.url, attempt.status);
+    ///     })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "metrics")]
+    pub fn on_attempt(mut self, listener: impl Fn(&Attempt) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listener));
         self
     }
 
@@ -193,8 +220,13 @@ impl<C> ClientBuilder<C> {
         self
     }
 
-    /// Checks the settings and makes what sends; `not_found` is what a 404 of the service means.
-    pub(crate) fn transport(self, not_found: ErrorKind) -> Result<Transport> {
+    /// Checks the settings and makes what sends requests to the service.
+    pub(crate) fn transport(self, service: &'static Service) -> Result<Transport> {
+        let transport = self.checked(service);
+        transport.map_err(|error| error.during(&OPERATION))
+    }
+
+    fn checked(self, service: &'static Service) -> Result<Transport> {
         let base = base_url(&self.base)?;
         #[cfg(all(feature = "rustls-no-provider", not(feature = "rustls")))]
         if rustls::crypto::CryptoProvider::get_default().is_none() {
@@ -202,7 +234,7 @@ impl<C> ClientBuilder<C> {
                 "rustls needs a crypto provider to be installed first",
             ));
         }
-        let further = self.timeouts.min_rate.map_or(0, MinRate::least);
+        let progress = self.timeouts.min_rate.map_or(0, MinRate::least);
         let settings = self.http;
         let http = settings.client()?;
         let (authorization, secrets) = self.credentials.header(http.get(base.clone()))?;
@@ -214,11 +246,11 @@ impl<C> ClientBuilder<C> {
             authorization,
             secrets,
             timeouts: self.timeouts,
-            retry: self.retry.further(further),
             max_pages: self.max_pages,
-            not_found,
+            listener: self.listener,
+            service,
         };
-        Ok(Transport::new(inner, http))
+        Ok(Transport::new(inner, http, self.retry.progress(progress)))
     }
 }
 
@@ -270,14 +302,23 @@ impl Credentials {
 }
 
 pub(crate) fn invalid(message: impl Into<String>) -> Error {
-    Error::invalid(OPERATION, message)
+    Error::invalid(message).during(&OPERATION)
 }
+
+const HAS_TLS: bool = cfg!(any(
+    feature = "rustls",
+    feature = "rustls-no-provider",
+    feature = "native-tls"
+));
 
 fn base_url(text: &str) -> Result<Url> {
     let invalid = |why: &str| invalid(format!("the base URL {why}"));
     let url = Url::parse(text.trim()).map_err(|_| invalid("is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(invalid("is not one of http or https"));
+    }
+    if url.scheme() == "https" && !HAS_TLS {
+        return Err(invalid("is https, which needs a TLS feature of this crate"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(invalid("carries credentials; set them on the builder"));

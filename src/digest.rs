@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
+use crate::operation::Operation;
 
 /// A SHA-256 digest, written as 64 hexadecimal digits.
 ///
@@ -22,7 +23,10 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let invalid = || Error::invalid("parse digest", "a SHA-256 has 64 hexadecimal digits");
+        let invalid = || {
+            let error = Error::invalid("a SHA-256 has 64 hexadecimal digits");
+            error.during(&Operation::new("parse digest"))
+        };
         let mut digest = [0; 32];
         if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(invalid());

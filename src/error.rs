@@ -1,14 +1,18 @@
 //! The one error type of the crate.
 
+mod cause;
 mod kind;
 
 use std::collections::BTreeMap;
 use std::fmt;
+#[cfg(feature = "fs")]
 use std::io;
 use std::time::Duration;
 
+pub(crate) use cause::{Cause, Refusal};
 pub use kind::ErrorKind;
 
+use crate::operation::Operation;
 use crate::qcow2;
 
 /// What every fallible call of this crate returns.
@@ -17,146 +21,64 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Field errors of a refused creation: the field's name as the server spells it, and what it says.
 pub type FieldErrors = BTreeMap<String, Vec<String>>;
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
-
 /// Why a call failed.
 ///
 /// [`kind`](Error::kind) tells what a program can act on; the other accessors give what else is
-/// known. `Display` speaks of its own level only, [`source`](std::error::Error::source) of the rest.
-/// Neither they nor `Debug` ever show a token, a password or the secrets of a URL.
+/// known. `Display` says what was done, to what, and what came of it, in one line;
+/// [`source`](std::error::Error::source) gives the reason behind it, at most one line more. `Debug`,
+/// which a `main` that returns an error prints, has both. None of them ever shows a token, a
+/// password or the secrets of a URL.
 ///
 /// ```
 /// use machine_images::{ErrorKind, djinn};
 ///
 /// let error = djinn::Client::builder("ftp://example.org").build().unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
+/// assert_eq!(error.to_string(), "build client: the base URL is not one of http or https");
 /// assert_eq!(error.status(), None);
 /// ```
 pub struct Error(Box<Inner>);
 
 struct Inner {
-    operation: &'static str,
+    operation: Option<Operation>,
     url: Option<String>,
     attempts: u32,
+    /// How long the attempts took.
+    elapsed: Duration,
+    /// Bytes of the last request's body that were given to the connection.
+    sent: u64,
     cause: Cause,
 }
 
-/// What a server said with a status that is no success.
-#[derive(Debug, Default)]
-pub(crate) struct Refusal {
-    pub(crate) kind: Option<ErrorKind>,
-    pub(crate) status: u16,
-    pub(crate) message: Option<String>,
-    pub(crate) fields: Option<FieldErrors>,
-    pub(crate) retry_after: Option<Duration>,
-    /// The body is not of the API's form, so it comes from something before the server.
-    pub(crate) from_gateway: bool,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server answered {}", self.status)?;
-        if let Some(message) = &self.message {
-            write!(f, ": {message}")?;
-        }
-        let mut separator = ": ";
-        for (field, messages) in self.fields.iter().flatten() {
-            write!(f, "{separator}{field}: {}", messages.join(", "))?;
-            separator = "; ";
-        }
-        Ok(())
-    }
-}
-
-/// What went wrong, one variant a [`ErrorKind`] or a family of them.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Cause {
-    #[error("{0}")]
-    Invalid(String),
-    #[error("the HTTP client cannot be set up")]
-    Setup(#[source] Source),
-    #[error("{1}")]
-    Plain(ErrorKind, String),
-    #[error("{0}")]
-    Refused(Refusal),
-    #[error("cannot connect")]
-    Connect(#[source] Source),
-    #[error("the connection broke")]
-    Broken(#[source] Source),
-    #[error("no answer came, so it is unknown whether the server did it")]
-    OutcomeUnknown(#[source] Source),
-    #[error("the answer is not what the API promises")]
-    Decode(#[source] Source),
-    #[error("the source of the upload failed")]
-    Source(#[source] io::Error),
-    #[cfg(feature = "fs")]
-    #[error("{0}")]
-    Io(String, #[source] io::Error),
-    #[error("the image is rejected: {}", rejections(.0))]
-    Image(Box<qcow2::Report>),
-}
-
-fn rejections(report: &qcow2::Report) -> String {
-    let findings = report.rejections().map(ToString::to_string);
-    findings.collect::<Vec<_>>().join("; ")
-}
-
-impl Cause {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Invalid(_) | Self::Setup(_) => ErrorKind::InvalidInput,
-            Self::Plain(kind, _) => *kind,
-            Self::Refused(refusal) => refusal.kind.unwrap_or(match refusal.status {
-                400 | 409 | 422 => ErrorKind::Rejected,
-                401 => ErrorKind::Unauthorized,
-                403 => ErrorKind::Forbidden,
-                404 => ErrorKind::NotFound,
-                413 => ErrorKind::TooLarge,
-                416 => ErrorKind::Range,
-                429 => ErrorKind::RateLimited,
-                // It leads nowhere: a 304 is an answer to a condition that was never set.
-                304 => ErrorKind::UnexpectedStatus,
-                300..=399 => ErrorKind::Redirect,
-                500..=599 => ErrorKind::Server,
-                _ => ErrorKind::UnexpectedStatus,
-            }),
-            Self::Connect(_) => ErrorKind::Connect,
-            Self::Broken(_) => ErrorKind::Transport,
-            Self::OutcomeUnknown(_) => ErrorKind::OutcomeUnknown,
-            Self::Decode(_) => ErrorKind::Decode,
-            Self::Source(_) => ErrorKind::Source,
-            #[cfg(feature = "fs")]
-            Self::Io(..) => ErrorKind::Io,
-            Self::Image(_) => ErrorKind::ImageRejected,
-        }
-    }
-}
-
 impl Error {
-    pub(crate) fn new(operation: &'static str, cause: Cause) -> Self {
+    pub(crate) fn new(cause: Cause) -> Self {
         Self(Box::new(Inner {
-            operation,
+            operation: None,
             url: None,
             attempts: 0,
+            elapsed: Duration::ZERO,
+            sent: 0,
             cause,
         }))
     }
 
-    pub(crate) fn invalid(operation: &'static str, message: impl Into<String>) -> Self {
-        Self::new(operation, Cause::Invalid(message.into()))
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Cause::Invalid(message.into()))
     }
 
-    pub(crate) fn plain(
-        operation: &'static str,
-        kind: ErrorKind,
-        message: impl Into<String>,
-    ) -> Self {
-        Self::new(operation, Cause::Plain(kind, message.into()))
+    pub(crate) fn plain(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::new(Cause::Plain(kind, message.into()))
     }
 
     #[cfg(feature = "fs")]
-    pub(crate) fn io(operation: &'static str, what: String, error: io::Error) -> Self {
-        Self::new(operation, Cause::Io(what, error))
+    pub(crate) fn io(what: impl Into<String>, error: io::Error) -> Self {
+        Self::new(Cause::Io(what.into(), error))
+    }
+
+    /// Names the operation. The outermost is the one that the caller knows.
+    pub(crate) fn during(mut self, operation: &Operation) -> Self {
+        self.0.operation = Some(operation.clone());
+        self
     }
 
     /// Names the URL, in which nothing may be secret any more.
@@ -165,8 +87,34 @@ impl Error {
         self
     }
 
-    pub(crate) fn after(mut self, attempts: u32) -> Self {
-        self.0.attempts = attempts;
+    /// Says how many requests were sent, and how long that took.
+    pub(crate) fn after(mut self, attempts: u32, elapsed: Duration) -> Self {
+        self.0.attempts = self.0.attempts.max(attempts);
+        self.0.elapsed = self.0.elapsed.max(elapsed);
+        self
+    }
+
+    pub(crate) fn with_sent(mut self, bytes: u64) -> Self {
+        self.0.sent = bytes;
+        self
+    }
+
+    /// How long the body was that the last request carried.
+    pub(crate) fn sent(&self) -> u64 {
+        self.0.sent
+    }
+
+    /// The same attempts as those of another error.
+    pub(crate) fn attempts_of(self, other: &Self) -> Self {
+        self.after(other.0.attempts, other.0.elapsed)
+    }
+
+    /// Says what a refusal means to its operation.
+    pub(crate) fn meaning(mut self, kind: ErrorKind, meaning: impl Into<String>) -> Self {
+        if let Cause::Refused(refusal) = &mut self.0.cause {
+            refusal.kind = Some(kind);
+            refusal.meaning = Some(meaning.into().into());
+        }
         self
     }
 
@@ -189,9 +137,9 @@ impl Error {
         }
     }
 
-    /// The call that failed, such as `"create image by upload"`.
+    /// The call that failed, such as `"create image"`.
     pub fn operation(&self) -> &'static str {
-        self.0.operation
+        self.0.operation.as_ref().map_or("", Operation::name)
     }
 
     /// Where the request went, without userinfo and query.
@@ -247,50 +195,57 @@ impl Error {
     /// It says nothing of whether repeating it is safe: a creation whose outcome is unknown is
     /// never retryable.
     pub fn is_retryable(&self) -> bool {
-        match self.kind() {
-            ErrorKind::Connect
-            | ErrorKind::Timeout
-            | ErrorKind::Stalled
-            | ErrorKind::Transport
-            | ErrorKind::RateLimited
-            | ErrorKind::NotReady => true,
-            ErrorKind::Server => match &self.0.cause {
-                Cause::Refused(refusal) => {
-                    matches!(refusal.status, 502..=504)
-                        || (refusal.status == 500 && refusal.from_gateway)
-                }
-                _ => false,
-            },
-            _ => self.status() == Some(408),
-        }
+        self.0.cause.is_retryable()
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.operation, self.0.cause)?;
-        match &self.0.url {
-            Some(url) => write!(f, " ({url})"),
+        if let Some(operation) = &self.0.operation {
+            write!(f, "{operation}: ")?;
+        }
+        write!(f, "{}", self.0.cause)?;
+        if self.0.attempts > 1 {
+            let (attempts, time) = (self.0.attempts, rounded(self.0.elapsed));
+            write!(f, " after {attempts} attempts in {time}")?;
+        }
+        match self.retry_after() {
+            Some(wait) => write!(f, "; the server asks to wait {}", rounded(wait)),
             None => Ok(()),
         }
     }
 }
 
+/// `get image 42: cannot connect to h:80: Connection refused (connect, http://h/images/42)`
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
-            .field("kind", &self.kind())
-            .field("operation", &self.0.operation)
-            .field("url", &self.0.url)
-            .field("attempts", &self.0.attempts)
-            .field("cause", &self.0.cause)
-            .finish()
+        write!(f, "{self}")?;
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        write!(f, " ({}", self.kind())?;
+        match &self.0.url {
+            Some(url) => write!(f, ", {url})"),
+            None => f.write_str(")"),
+        }
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.cause.source()
+    }
+}
+
+/// A time as people say it: `0.3 s`, `12 s`, `2 min`.
+fn rounded(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    match time.as_secs() {
+        0..10 if time.subsec_millis() > 0 => format!("{seconds:.1} s"),
+        0..120 => format!("{seconds:.0} s"),
+        _ => format!("{:.0} min", seconds / 60.0),
     }
 }
 
@@ -307,7 +262,7 @@ mod tests {
     #[test]
     fn display_speaks_of_one_level_and_source_of_the_next() {
         let cause = io::Error::other("disk on fire");
-        let error = Error::new("upload", Cause::Source(cause));
+        let error = Error::new(Cause::Source(cause)).during(&Operation::new("upload"));
         assert_eq!(error.to_string(), "upload: the source of the upload failed");
         assert_eq!(error.source().unwrap().to_string(), "disk on fire");
     }
@@ -315,22 +270,19 @@ mod tests {
     #[test]
     fn field_errors_are_all_shown() {
         let fields = [("name", "taken"), ("file", "empty")];
-        let error = Error::new(
-            "create",
-            Cause::Refused(Refusal {
-                status: 400,
-                fields: Some(
-                    fields
-                        .map(|(k, v)| (k.to_owned(), vec![v.to_owned()]))
-                        .into_iter()
-                        .collect(),
-                ),
-                ..Refusal::default()
-            }),
-        );
+        let error = Error::new(Cause::Refused(Box::new(Refusal {
+            status: 400,
+            fields: Some(
+                fields
+                    .map(|(k, v)| (k.to_owned(), vec![v.to_owned()]))
+                    .into_iter()
+                    .collect(),
+            ),
+            ..Refusal::default()
+        })));
         assert_eq!(
             error.to_string(),
-            "create: the server answered 400: file: empty; name: taken"
+            "400 Bad Request: file: empty; name: taken"
         );
         assert_eq!(error.kind(), ErrorKind::Rejected);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::client::{OPERATION, invalid};
+use crate::client::invalid;
 use crate::error::{Cause, Error, Result};
 
 /// Ten years: reqwest adds it to the present instant, which the greatest duration would overflow.
@@ -58,7 +58,7 @@ impl Settings {
             http = http.proxy(proxy);
         }
         http.build()
-            .map_err(|error| Error::new(OPERATION, Cause::Setup(Box::new(error))))
+            .map_err(|error| Error::new(Cause::Setup(Box::new(error))))
     }
 }
 

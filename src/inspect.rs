@@ -7,10 +7,10 @@ use crate::error::{Cause, Error, Result};
 use crate::qcow2::{self, Inspection, Policy, Report, Verdict};
 
 /// Makes an error of a report that rejects the image.
-pub(crate) fn accept(operation: &'static str, report: Report) -> Result<()> {
+pub(crate) fn accept(report: Report) -> Result<()> {
     match report.verdict() {
         Verdict::Accept => Ok(()),
-        Verdict::Reject => Err(Error::new(operation, Cause::Image(Box::new(report)))),
+        Verdict::Reject => Err(Error::new(Cause::Image(Box::new(report)))),
     }
 }
 

@@ -16,6 +16,7 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod attempt;
 mod client;
 mod content;
 pub mod devops;
@@ -25,6 +26,7 @@ mod error;
 mod http;
 mod inspect;
 mod model;
+mod operation;
 mod page;
 mod progress;
 pub mod qcow2;
@@ -36,6 +38,7 @@ pub mod testing;
 mod thread;
 mod transport;
 
+pub use attempt::Attempt;
 pub use client::ClientBuilder;
 #[cfg(feature = "fs")]
 pub use content::Saved;

@@ -9,7 +9,7 @@ use std::vec;
 
 use async_stream::try_stream;
 use futures::ready;
-use futures::stream::{Stream, StreamExt};
+use futures::stream::{Stream, StreamExt, TryStreamExt};
 use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -113,7 +113,6 @@ fn page_number(url: &Url) -> Result<u64, String> {
 /// Walks over pages from `start` on, at most `max` of them; each is asked for when the one before
 /// has been taken, or up to `prefetch` pages earlier.
 pub(crate) fn pages<T, F>(
-    operation: &'static str,
     max: u64,
     prefetch: usize,
     start: Cursor,
@@ -124,13 +123,13 @@ where
     F: Future<Output = Result<Page<T>>> + Send + 'static,
 {
     try_stream! {
-        let mut ahead = Prefetch::new(operation, prefetch, fetch);
+        let mut ahead = Prefetch::new(prefetch, fetch);
         let mut next = Some(start);
         for walked in 1.. {
             let Some(cursor) = next else { break };
             if walked > max {
                 let message = format!("the list has more than {max} pages");
-                Err(Error::plain(operation, ErrorKind::Limit, message))?;
+                Err(Error::plain(ErrorKind::Limit, message))?;
             }
             let page = ahead.page(cursor).await?;
             if let Some(next) = &page.follow {
@@ -139,6 +138,44 @@ where
             next = page.follow.clone();
             yield page;
         }
+    }
+}
+
+/// The items of repeated walks over a list, each id once, until two walks in a row meet the same.
+///
+/// To miss a row, a walk has to pass a place where one that it has read was deleted; the next walk
+/// does not meet that one. So the first of two walks that meet the same ids has missed none.
+pub(crate) fn steady<T, P>(
+    walks: u32,
+    id: fn(&T) -> i64,
+    walk: impl Fn() -> P + Send,
+) -> impl Stream<Item = Result<T>> + Send
+where
+    T: Send,
+    P: Stream<Item = Result<Page<T>>> + Send + Unpin,
+{
+    try_stream! {
+        let mut yielded = Seen::default();
+        let mut before = None;
+        for _ in 0..walks {
+            let (mut met, mut count) = (Seen::default(), 0);
+            let mut pages = walk();
+            while let Some(page) = pages.try_next().await? {
+                count += 1;
+                for item in page.items {
+                    met.insert(id(&item));
+                    if yielded.insert(id(&item)) {
+                        yield item;
+                    }
+                }
+            }
+            if count == 1 || before.as_ref() == Some(&met) {
+                return;
+            }
+            before = Some(met);
+        }
+        let message = format!("the list changed in each of {walks} walks");
+        Err(Error::plain(ErrorKind::Limit, message))?;
     }
 }
 
@@ -189,7 +226,7 @@ where
 
 /// A set of ids, one bit for each in blocks of 64: a server counts them up, so that most blocks
 /// are nearly full, and the set of a long list stays in the processor's cache.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 struct Seen(HashMap<i64, u64>);
 
 impl Seen {

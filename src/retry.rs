@@ -1,36 +1,51 @@
 //! When a request is sent again.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
-/// Further by so many bytes, a transfer is not in the same trouble as before. Less could go on for
-/// ever at a few bytes a stall. Where a least rate is asked for, it is at least what that makes of
-/// one window.
-const FURTHER: u64 = 16 * 1024;
+/// A transfer that has moved this much further is not in the same trouble as before. Less could go
+/// on for ever at a few bytes a stall. With a least rate it is at least what that asks of one
+/// window.
+const PROGRESS: u64 = 16 * 1024;
 
-/// How often and for how long a request that may be repeated is sent again.
+/// A longer delay could not be calculated with.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Decides how often and for how long a request that may be repeated is sent again.
 ///
 /// Reading and deleting are repeated after connection errors, timeouts, stalls, 408, 429, 502,
 /// 503, 504 and a 500 that is not in the API's own form. A creation is repeated only if no
 /// connection could be made, so that nothing was sent, and its source can be read again.
 ///
-/// Delays grow exponentially with full jitter (a random part of the delay, from none of it to
-/// all). A `Retry-After` is waited for, and ends the attempts if it is longer than
-/// [`max_retry_after`](RetryPolicy::max_retry_after) or the time left.
+/// | setting | default |
+/// |---|---|
+/// | [`retries`](Self::retries) | 12 |
+/// | [`first_delay`](Self::first_delay) | 0.25 s |
+/// | [`max_delay`](Self::max_delay) | 20 s |
+/// | [`max_retry_after`](Self::max_retry_after) | 60 s |
+/// | [`total`](Self::total) | 5 minutes |
+/// | [`retry_if`](Self::retry_if) | [`Error::is_retryable`] |
+///
+/// Delays double from one retry to the next, and a random part of up to a half is taken off each,
+/// so that clients of one server do not come back at the same moment. With the defaults a server
+/// may be away for a minute. A `Retry-After` is waited for, and ends the attempts if it is longer
+/// than [`max_retry_after`](Self::max_retry_after) or the time left.
 ///
 /// ```
 /// use std::time::Duration;
 /// use machine_images::RetryPolicy;
 ///
-/// let patient = RetryPolicy::default().retries(10).total(Duration::from_secs(600));
+/// let patient = RetryPolicy::default().retries(30).total(Duration::from_secs(1800));
 /// let none = RetryPolicy::none();
 /// # let _ = (patient, none);
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 #[must_use]
 pub struct RetryPolicy {
     retries: usize,
@@ -38,25 +53,41 @@ pub struct RetryPolicy {
     max_delay: Duration,
     max_retry_after: Duration,
     total: Duration,
-    further: u64,
+    progress: u64,
+    decide: Option<Decide>,
 }
 
+type Decide = Arc<dyn Fn(&Error) -> bool + Send + Sync>;
+
 impl Default for RetryPolicy {
-    /// 4 retries, the first after up to 0.2 s, later ones after up to 10 s, all within 2 minutes.
     fn default() -> Self {
         Self {
-            retries: 4,
-            first_delay: Duration::from_millis(200),
-            max_delay: Duration::from_secs(10),
+            retries: 12,
+            first_delay: Duration::from_millis(250),
+            max_delay: Duration::from_secs(20),
             max_retry_after: Duration::from_secs(60),
-            total: Duration::from_secs(120),
-            further: FURTHER,
+            total: Duration::from_secs(300),
+            progress: PROGRESS,
+            decide: None,
         }
     }
 }
 
+impl fmt::Debug for RetryPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryPolicy")
+            .field("retries", &self.retries)
+            .field("first_delay", &self.first_delay)
+            .field("max_delay", &self.max_delay)
+            .field("max_retry_after", &self.max_retry_after)
+            .field("total", &self.total)
+            .field("retry_if", &self.decide.is_some())
+            .finish()
+    }
+}
+
 impl RetryPolicy {
-    /// Every request is sent once.
+    /// Sends every request once.
     pub fn none() -> Self {
         Self {
             retries: 0,
@@ -64,48 +95,61 @@ impl RetryPolicy {
         }
     }
 
-    /// How often a request is sent again at most. A transfer that has got further by 16 KiB starts
-    /// anew; where there is a [least rate](crate::ClientBuilder::min_rate), by all that it asks for
-    /// at least.
+    /// Sets the maximum number of retries. Resets once a transfer has moved another 16 KiB, or
+    /// where there is a [least rate](crate::ClientBuilder::min_rate) what that asks for.
     pub fn retries(mut self, retries: usize) -> Self {
         self.retries = retries;
         self
     }
 
-    /// The upper bound of the first delay; it doubles from one retry to the next.
+    /// Sets the upper bound of the first delay.
     pub fn first_delay(mut self, delay: Duration) -> Self {
         self.first_delay = delay;
         self
     }
 
-    /// The upper bound of every delay.
+    /// Sets the upper bound of every delay.
     pub fn max_delay(mut self, delay: Duration) -> Self {
         self.max_delay = delay;
         self
     }
 
-    /// The longest `Retry-After` that is waited for.
+    /// Sets the longest `Retry-After` that is waited for.
     pub fn max_retry_after(mut self, delay: Duration) -> Self {
         self.max_retry_after = delay;
         self
     }
 
-    /// No retry begins later than this after the first request went out, or after a transfer last
-    /// got further.
+    /// Sets the time budget: no retry begins later than this after the first request went out, or
+    /// after a transfer last moved on.
     pub fn total(mut self, total: Duration) -> Self {
         self.total = total;
         self
     }
 
-    /// Further than so many bytes is not in the same trouble as before.
-    pub(crate) fn further(self, bytes: u64) -> Self {
-        let further = bytes.max(FURTHER);
-        Self { further, ..self }
+    /// Decides by `decide` which failures are worth another request, in place of
+    /// [`Error::is_retryable`].
+    ///
+    /// It is asked only where repeating is safe: never for a creation that the server may have
+    /// begun with, whatever it would say.
+    ///
+    /// ```
+    /// use machine_images::{ErrorKind, RetryPolicy};
+    ///
+    /// // A server that is restarted now and then answers 500 meanwhile.
+    /// let policy = RetryPolicy::default()
+    ///     .retry_if(|error| error.is_retryable() || error.kind() == ErrorKind::Server);
+    /// # let _ = policy;
+    /// ```
+    pub fn retry_if(mut self, decide: impl Fn(&Error) -> bool + Send + Sync + 'static) -> Self {
+        self.decide = Some(Arc::new(decide));
+        self
     }
 
-    /// How often something is repeated at most.
-    pub(crate) fn most(&self) -> usize {
-        self.retries
+    /// A transfer that has moved so many bytes is not in the same trouble as before.
+    pub(crate) fn progress(self, bytes: u64) -> Self {
+        let progress = bytes.max(PROGRESS);
+        Self { progress, ..self }
     }
 
     pub(crate) fn start(&self) -> Retries {
@@ -117,58 +161,80 @@ impl RetryPolicy {
                 .build(),
             policy: self.clone(),
             began: Instant::now(),
-            attempts: 0,
+            failed: 0,
             moved: 0,
         }
     }
 }
 
-/// The retries of one request.
+/// The retries of one request, or of one transfer.
 pub(crate) struct Retries {
     delays: ExponentialBackoff,
     policy: RetryPolicy,
     began: Instant,
-    attempts: u32,
+    /// Attempts that failed since the transfer last moved on.
+    failed: u32,
     moved: u64,
 }
 
 impl Retries {
     /// Waits for the next attempt, or gives the error back if there is none.
     pub(crate) async fn wait(&mut self, error: Error, may_repeat: bool) -> Result<()> {
-        self.attempts += 1;
+        let wanted = match &self.policy.decide {
+            _ if !may_repeat => false,
+            Some(decide) => decide(&error),
+            // A transfer that ended early goes on.
+            None => error.is_retryable() || error.kind() == ErrorKind::Length,
+        };
+        self.pause(error, wanted).await
+    }
+
+    /// The same after a verdict of the caller's.
+    pub(crate) async fn pause(&mut self, error: Error, wanted: bool) -> Result<()> {
+        self.failed += 1;
         self.moved = 0;
-        let error = error.after(self.attempts);
-        if !may_repeat {
-            return Err(error);
-        }
-        let Some(delay) = self.delays.next() else {
+        let error = error.after(self.failed, self.began.elapsed());
+        let delay = if wanted { self.delay(&error) } else { None };
+        let Some(delay) = delay else {
             return Err(error);
         };
-        let delay = match error.retry_after() {
-            Some(asked) if asked > self.policy.max_retry_after => return Err(error),
-            Some(asked) => asked,
-            None => delay.mul_f64(fastrand::f64()),
-        };
-        if self.began.elapsed() + delay > self.policy.total {
-            return Err(error);
-        }
-        tracing::debug!(error = %error, delay = ?delay, "sending the request again");
+        tracing::debug!(attempt = self.failed, error = %error, delay = ?delay, "retrying");
         tokio::time::sleep(delay).await;
         Ok(())
     }
 
-    /// How many requests were sent, with the one that is under way.
-    pub(crate) fn sent(&self) -> u32 {
-        self.attempts + 1
+    /// How long to wait before the next attempt, if there is to be one.
+    fn delay(&mut self, error: &Error) -> Option<Duration> {
+        let delay = self.delays.next()?;
+        let delay = match error.retry_after() {
+            Some(asked) if asked > self.policy.max_retry_after => return None,
+            Some(asked) => asked,
+            None => {
+                let most = delay.min(self.policy.max_delay).min(LONGEST);
+                most.mul_f64(1.0 - fastrand::f64() / 2.0)
+            }
+        };
+        let end = self.began.elapsed().saturating_add(delay);
+        (end <= self.policy.total).then_some(delay)
     }
 
-    /// Forgets the failures so far once the transfer has got further since the last of them.
+    /// Lets the time budget begin now.
+    pub(crate) fn restart_clock(&mut self) {
+        self.began = Instant::now();
+    }
+
+    /// The number of the attempt that is under way.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.failed + 1
+    }
+
+    /// Forgets the failures so far once the transfer has moved on since the last of them.
     pub(crate) fn moved(&mut self, bytes: usize) {
         self.moved = self.moved.saturating_add(bytes as u64);
-        if self.moved < self.policy.further {
+        if self.moved < self.policy.progress {
             return;
         }
-        if self.attempts > 0 {
+        if self.failed > 0 {
             *self = self.policy.start();
         }
         // Hours of healthy transfer do not count against the time for retries.
@@ -188,7 +254,7 @@ mod tests {
             retry_after: retry_after.map(Duration::from_secs),
             ..Refusal::default()
         };
-        Error::new("test", Cause::Refused(refusal))
+        Error::new(Cause::Refused(Box::new(refusal)))
     }
 
     #[tokio::test(start_paused = true)]

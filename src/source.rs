@@ -89,25 +89,6 @@ impl Source {
         }
     }
 
-    /// Its length, as far as that is known before it is read. By value, as it is not `Sync`.
-    pub(crate) async fn measure(self) -> (Self, Option<u64>) {
-        let length = match &self.0 {
-            Kind::Bytes(bytes) => Some(bytes.len() as u64),
-            #[cfg(feature = "fs")]
-            Kind::File(path) => {
-                let path = path.clone();
-                let metadata = tokio::task::spawn_blocking(|| std::fs::metadata(path)).await;
-                metadata
-                    .ok()
-                    .and_then(Result::ok)
-                    .map(|metadata| metadata.len())
-            }
-            Kind::Reader(_, length) => Some(*length),
-            Kind::Stream(_, length) => *length,
-        };
-        (self, length)
-    }
-
     /// Opens the source, and gives what is needed to open it again if that is possible.
     pub(crate) async fn open(self) -> io::Result<(Opened, Option<Self>)> {
         let (length, chunks, again) = match self.0 {

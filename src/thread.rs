@@ -15,7 +15,6 @@ use crate::transport::Transport;
 /// Runs a transfer on a thread with a runtime and connections of its own. Dropping the future stops
 /// the transfer at its next step.
 pub(crate) async fn on_own_thread<T, F>(
-    operation: &'static str,
     transport: Transport,
     transfer: impl FnOnce(Transport) -> F + Send + 'static,
 ) -> Result<T>
@@ -28,11 +27,11 @@ where
     let thread = spawn_blocking(seen_by_caller(move || {
         let apart = transport.apart()?;
         let result = {
-            let runtime = runtime(operation)?;
+            let runtime = runtime()?;
             let transfer = std::pin::pin!(transfer(apart.clone()));
             match runtime.block_on(select(transfer, dropped)) {
                 Either::Left((result, _)) => result?,
-                Either::Right(_) => return Err(gone(operation)),
+                Either::Right(_) => return Err(gone()),
             }
         };
         apart.keep_for_next();
@@ -40,23 +39,23 @@ where
     }));
     match thread.await {
         Ok(result) => result,
-        Err(error) => Err(lost(operation, error)),
+        Err(error) => Err(lost(error)),
     }
 }
 
 /// A thread that ended otherwise than it should. Only the caller's own code panics, which is told
 /// of progress.
-pub(crate) fn lost(operation: &'static str, error: JoinError) -> Error {
+pub(crate) fn lost(error: JoinError) -> Error {
     match error.try_into_panic() {
         Ok(panic) => resume_unwind(panic),
-        Err(_) => gone(operation),
+        Err(_) => gone(),
     }
 }
 
 /// The runtime of a transfer's thread.
-pub(crate) fn runtime(operation: &'static str) -> Result<Runtime> {
+pub(crate) fn runtime() -> Result<Runtime> {
     let runtime = Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Error::io(operation, "no runtime for the transfer".into(), error))
+    runtime.map_err(|error| Error::io("no runtime for the transfer", error))
 }
 
 /// The same work, in the caller's span and seen by the caller's subscriber.
@@ -66,6 +65,6 @@ pub(crate) fn seen_by_caller<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T 
 }
 
 /// Nobody is there to see it, unless the runtime is shutting down.
-pub(crate) fn gone(operation: &'static str) -> Error {
-    Error::plain(operation, ErrorKind::Io, "the transfer was stopped")
+pub(crate) fn gone() -> Error {
+    Error::plain(ErrorKind::Io, "the transfer was stopped")
 }

@@ -60,9 +60,10 @@ impl Location {
 
     /// A server without ranges sends everything; no more is taken of it than is needed.
     async fn inspect_whole(self, policy: &Policy) -> Result<Report> {
-        let part = self.open_whole().await?;
+        let mut retries = self.transport.retry().start();
+        let part = self.open_whole(&mut retries).await?;
         let total = part.total;
-        let mut chunks = Content::new(self, part, None, Meter::default()).stream();
+        let mut chunks = Content::new(self, part, None, retries, Meter::default()).stream();
         inspect_passing(&mut chunks, &mut BytesMut::new(), total, policy).await
     }
 }

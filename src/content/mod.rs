@@ -29,13 +29,15 @@ pub(crate) use save::{Options, save};
 pub use stream::Content;
 
 use crate::error::{Cause, Error, ErrorKind, Result};
+use crate::operation::Operation;
+use crate::retry::Retries;
 use crate::transport::{ContentRange, Request, Response, Transport};
 
 /// Where contents are asked for, and as what.
 #[derive(Clone)]
 pub(crate) struct Location {
     pub(crate) transport: Transport,
-    pub(crate) operation: &'static str,
+    pub(crate) operation: Operation,
     pub(crate) path: Vec<String>,
     /// Both the `Accept` that is sent and the type that must come back.
     pub(crate) media_type: &'static str,
@@ -70,8 +72,8 @@ impl Location {
     }
 
     /// Asks for the whole contents.
-    pub(crate) async fn open_whole(&self) -> Result<Part> {
-        let response = self.open(self.request()?).await?;
+    pub(crate) async fn open_whole(&self, retries: &mut Retries) -> Result<Part> {
+        let response = self.open(self.request()?, retries).await?;
         if response.status() == StatusCode::PARTIAL_CONTENT {
             return Err(wrong_range(
                 &response,
@@ -82,18 +84,23 @@ impl Location {
     }
 
     /// Asks for a part, and with a validator only if the image is still that version.
-    pub(crate) async fn open_span(&self, span: Span, validator: Option<&str>) -> Result<Part> {
+    pub(crate) async fn open_span(
+        &self,
+        span: Span,
+        validator: Option<&str>,
+        retries: &mut Retries,
+    ) -> Result<Part> {
         let last = span.end.map(|end| (end - 1).to_string());
         let range = format!("bytes={}-{}", span.start, last.unwrap_or_default());
         let mut request = self.request()?;
-        request = request.header(RANGE, value(self.operation, &range)?);
+        request = request.header(RANGE, value(&range)?);
         if let Some(validator) = validator {
-            request = request.header(IF_RANGE, value(self.operation, validator)?);
+            request = request.header(IF_RANGE, value(validator)?);
         }
-        let response = match self.open(request).await {
+        let response = match self.open(request, retries).await {
             Err(error) if error.status() == Some(416) && validator.is_some() => {
                 let message = "the image became shorter while it was fetched";
-                return Err(Error::plain(self.operation, ErrorKind::Changed, message));
+                return Err(Error::plain(ErrorKind::Changed, message));
             }
             answer => answer?,
         };
@@ -144,8 +151,8 @@ impl Location {
         })
     }
 
-    async fn open(&self, request: Request) -> Result<Response> {
-        match self.transport.open(request).await {
+    async fn open(&self, request: Request, retries: &mut Retries) -> Result<Response> {
+        match self.transport.open(request, retries).await {
             Err(error) if error.status() == Some(404) => {
                 Err((self.explain)(self.clone(), error).await)
             }
@@ -159,8 +166,9 @@ impl Location {
         span: Span,
         validator: &str,
         total: Option<u64>,
+        retries: &mut Retries,
     ) -> Result<Part> {
-        let mut part = self.open_span(span, Some(validator)).await?;
+        let mut part = self.open_span(span, Some(validator), retries).await?;
         if part
             .total
             .is_some_and(|now| total.is_some_and(|then| now != then))
@@ -175,7 +183,7 @@ impl Location {
     }
 
     fn request(&self) -> Result<Request> {
-        let request = Request::new(self.operation, Method::GET).path(&self.path)?;
+        let request = Request::new(Method::GET).path(&self.path)?;
         Ok(request.header(ACCEPT, HeaderValue::from_static(self.media_type)))
     }
 
@@ -224,7 +232,7 @@ fn wrong_range(response: &Response, message: &str) -> Error {
     response.error(Cause::Plain(ErrorKind::Range, message.into()))
 }
 
-fn value(operation: &'static str, text: &str) -> Result<HeaderValue> {
+fn value(text: &str) -> Result<HeaderValue> {
     HeaderValue::from_str(text)
-        .map_err(|_| Error::invalid(operation, "the validator cannot be sent in a header"))
+        .map_err(|_| Error::invalid("the validator cannot be sent in a header"))
 }

@@ -41,10 +41,12 @@ impl Location {
             start: range.start,
             end: Some(end),
         };
-        let part = match self.open_span(span, known.validator.as_deref()).await {
+        let mut retries = self.transport.retry().start();
+        let validator = known.validator.as_deref();
+        let part = match self.open_span(span, validator, &mut retries).await {
             Err(error) if error.kind() == ErrorKind::Range && version.is_none() => {
                 // An image that ends before the range, an empty one for instance, has none either.
-                let seen = Version::of(&self.open_whole().await?);
+                let seen = Version::of(&self.open_whole(&mut retries).await?);
                 return match seen.total {
                     Some(total) if total <= range.start => Ok((seen, Bytes::new())),
                     _ => Err(error),
@@ -59,7 +61,7 @@ impl Location {
             return Err(part.response.error(cause));
         }
         let mut bytes = BytesMut::new();
-        let mut content = Content::new(self, part, Some(range.end), Meter::default());
+        let mut content = Content::new(self, part, Some(range.end), retries, Meter::default());
         while let Some(chunk) = content.chunk().await? {
             bytes.extend_from_slice(&chunk);
         }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, SeekFrom};
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -121,12 +122,16 @@ impl RemoteReader {
         let range = self.position..self.position.saturating_add(length);
         self.fetch = Some(Fetch {
             start: range.start,
-            answer: self
-                .location
-                .clone()
-                .read(self.version.clone(), range)
-                .boxed(),
+            answer: self.read(range).boxed(),
         });
+    }
+
+    fn read(&self, range: Range<u64>) -> impl Future<Output = Result<(Version, Bytes)>> + use<> {
+        let (location, version) = (self.location.clone(), self.version.clone());
+        async move {
+            let operation = location.operation.clone();
+            operation.run(location.read(version, range)).await
+        }
     }
 
     /// Takes the answer under way into the cache. One that nobody waits for any more, after a
@@ -141,8 +146,7 @@ impl RemoteReader {
         let (version, bytes) = answer?;
         if version.total.is_none() {
             let message = "the server does not say how long the image is";
-            let operation = self.location.operation;
-            return Poll::Ready(Err(Error::plain(operation, ErrorKind::Length, message)));
+            return Poll::Ready(Err(Error::plain(ErrorKind::Length, message)));
         }
         self.version = Some(version);
         self.next = start + bytes.len() as u64;

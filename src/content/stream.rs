@@ -7,6 +7,7 @@ use futures::Stream;
 use futures::stream;
 use jiff::Timestamp;
 use reqwest::header::LAST_MODIFIED;
+use tracing::Instrument;
 
 use super::{ContentReader, Location, Part, Span};
 use crate::error::{Cause, Error, ErrorKind, Result};
@@ -34,16 +35,23 @@ pub struct Content {
     retries: Retries,
     failed: bool,
     meter: Meter,
+    /// The operation's, for what is asked for later.
+    span: tracing::Span,
 }
 
 impl Content {
     /// Contents up to `end`, or the end of the image, that begin with this part of them.
-    pub(crate) fn new(location: Location, part: Part, end: Option<u64>, meter: Meter) -> Self {
+    pub(crate) fn new(
+        location: Location,
+        part: Part,
+        end: Option<u64>,
+        retries: Retries,
+        meter: Meter,
+    ) -> Self {
         // The first answer may have less than was asked for.
         let total = part
             .total
             .map(|total| end.map_or(total, |end| end.min(total)));
-        let retries = location.transport.retry().start();
         let content = Self {
             location,
             start: part.start,
@@ -53,6 +61,7 @@ impl Content {
             retries,
             failed: false,
             meter,
+            span: tracing::Span::current(),
             part,
         };
         content.meter.start(content.length(), 0);
@@ -83,6 +92,11 @@ impl Content {
     /// transfer broke and could not be continued; [`Changed`](ErrorKind::Changed) if the image is
     /// another by then; [`Length`](ErrorKind::Length) if more came than was announced.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        let next = self.next().await;
+        next.map_err(|error| error.during(&self.location.operation))
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>> {
         while !self.failed && self.end != Some(self.position) {
             let broken = match self.part.response.chunk().await {
                 Ok(Some(chunk)) => return self.took(chunk).map(Some),
@@ -95,7 +109,8 @@ impl Content {
                 Ok(None) => Some(self.ended_early()),
                 Err(error) => Some(error),
             };
-            if let Err(error) = self.resume(broken).await {
+            let span = self.span.clone();
+            if let Err(error) = self.resume(broken).instrument(span).await {
                 self.failed = true;
                 return Err(error);
             }
@@ -146,7 +161,11 @@ impl Content {
         self.part = match validator {
             Some(validator) => {
                 let total = self.part.total;
-                self.location.open_rest(span, &validator, total).await?
+                {
+                    let retries = &mut self.retries;
+                    let rest = self.location.open_rest(span, &validator, total, retries);
+                    rest.await?
+                }
             }
             None => return Err(self.ended_early()),
         };
@@ -191,7 +210,7 @@ impl Content {
     pub async fn bytes_up_to(mut self, limit: u64) -> Result<Bytes> {
         let too_many = || {
             let message = format!("the contents are larger than {limit} bytes");
-            Error::plain(self.location.operation, ErrorKind::Limit, message)
+            Error::plain(ErrorKind::Limit, message).during(&self.location.operation)
         };
         if self.length().is_some_and(|length| length > limit) {
             return Err(too_many());

@@ -5,19 +5,22 @@ use serde::de::DeserializeOwned;
 
 use super::{ImageId, Images};
 use crate::error::Result;
+use crate::operation::Operation;
 use crate::transport::{Request, Transport};
 
 /// A call that is ready to be sent, and yields a `T`: see the operations of [`Images`].
 #[must_use = "nothing is sent before `send`"]
 pub struct Call<T> {
+    operation: Operation,
     transport: Transport,
     request: Result<Request>,
     if_gone: Option<T>,
 }
 
 impl Images {
-    pub(super) fn call<T>(&self, request: Result<Request>) -> Call<T> {
+    pub(super) fn call<T>(&self, operation: Operation, request: Result<Request>) -> Call<T> {
         Call {
+            operation,
             transport: self.transport.clone(),
             request,
             if_gone: None,
@@ -42,6 +45,11 @@ impl<T: DeserializeOwned> Call<T> {
     /// [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) for an answer that is not the
     /// service's; and what a network does.
     pub async fn send(self) -> Result<T> {
+        let operation = self.operation.clone();
+        operation.run(self.perform()).await
+    }
+
+    async fn perform(self) -> Result<T> {
         match (self.transport.fetch(self.request?).await, self.if_gone) {
             // An unknown route is 404, too, but not in the form of the API.
             (Err(error), Some(gone))
@@ -55,6 +63,6 @@ impl<T: DeserializeOwned> Call<T> {
 }
 
 /// A request to `/v3/image/:image_id`.
-pub(super) fn on_image(operation: &'static str, method: Method, id: &ImageId) -> Result<Request> {
-    Request::new(operation, method).path(["v3", "image", id.as_str()])
+pub(super) fn on_image(method: Method, id: &ImageId) -> Result<Request> {
+    Request::new(method).path(["v3", "image", id.as_str()])
 }

@@ -4,9 +4,8 @@ use reqwest::Method;
 
 use super::{Call, Created, Images, NewImage};
 use crate::error::Result;
+use crate::operation::Operation;
 use crate::transport::{Request, check_segment};
-
-const OPERATION: &str = "create image";
 
 impl Images {
     /// Makes an image that a provider has known to the service.
@@ -35,13 +34,14 @@ impl Images {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an id that a URL cannot carry, because
     /// such an image could be neither shown nor deleted; and those of [`Call::send`].
     pub fn create(&self, image: NewImage) -> Call<Created> {
-        self.call(request(&image))
+        let operation = Operation::new("create image").on(format!("{:?}", image.id.as_str()));
+        self.call(operation, request(&image))
     }
 }
 
 fn request(image: &NewImage) -> Result<Request> {
-    check_segment(OPERATION, image.id.as_str())?;
-    Request::new(OPERATION, Method::POST)
+    check_segment(image.id.as_str())?;
+    Request::new(Method::POST)
         .path(["v3", "image"])?
         .json(image)
 }

@@ -4,6 +4,7 @@ use reqwest::Method;
 
 use super::call::on_image;
 use super::{Call, Deleted, ImageId, Images};
+use crate::operation::Operation;
 
 impl Images {
     /// Makes the service forget one image.
@@ -31,8 +32,9 @@ impl Images {
     /// those of [`Call::send`].
     pub fn delete(&self, id: impl Into<ImageId>) -> Call<Deleted> {
         let id = id.into();
-        let request = on_image("delete image", Method::DELETE, &id);
-        self.call(request).if_gone(Deleted {
+        let request = on_image(Method::DELETE, &id);
+        let operation = Operation::new("delete image").on(format!("{:?}", id.as_str()));
+        self.call(operation, request).if_gone(Deleted {
             id: Some(id),
             ..Deleted::default()
         })

@@ -4,6 +4,7 @@ use reqwest::Method;
 
 use super::call::on_image;
 use super::{Call, Image, ImageId, Images};
+use crate::operation::Operation;
 
 impl Images {
     /// Shows one image.
@@ -26,6 +27,8 @@ impl Images {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an id that a URL cannot carry; and
     /// those of [`Call::send`].
     pub fn get(&self, id: impl Into<ImageId>) -> Call<Image> {
-        self.call(on_image("get image", Method::GET, &id.into()))
+        let id = id.into();
+        let operation = Operation::new("get image").on(format!("{:?}", id.as_str()));
+        self.call(operation, on_image(Method::GET, &id))
     }
 }

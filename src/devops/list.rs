@@ -5,6 +5,7 @@ use reqwest::Method;
 
 use super::{Image, Images};
 use crate::error::Result;
+use crate::operation::Operation;
 use crate::transport::Request;
 
 impl Images {
@@ -55,7 +56,10 @@ impl List {
     /// [`NotFound`](crate::ErrorKind::NotFound) for a provider that the service does not know; and
     /// those of [`Call::send`](super::Call::send).
     pub async fn send(self) -> Result<Vec<Image>> {
-        self.images.call(self.request()).send().await
+        self.images
+            .call(Operation::new("list images"), self.request())
+            .send()
+            .await
     }
 
     /// The images one by one, for code that takes a stream. They are asked for, all at once, when
@@ -86,7 +90,7 @@ impl List {
     }
 
     fn request(&self) -> Result<Request> {
-        let request = Request::new("list images", Method::GET).path(["v3", "images"])?;
+        let request = Request::new(Method::GET).path(["v3", "images"])?;
         Ok(match &self.provider {
             Some(provider) => request.query("provider", provider),
             None => request,

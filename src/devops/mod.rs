@@ -7,11 +7,11 @@
 //!
 //! | status | kind | what it means here |
 //! |---|---|---|
-//! | 400 | [`Rejected`](ErrorKind::Rejected) | an invalid record, or an image in use |
-//! | 401 | [`Unauthorized`](ErrorKind::Unauthorized) | a bad login, **or** one without the privilege |
-//! | 404 | [`NotFound`](ErrorKind::NotFound) | no such image or provider; with the message `Not found`, no such route: the base URL leads elsewhere |
-//! | 406, 415 | [`UnexpectedStatus`](ErrorKind::UnexpectedStatus) | a proxy took the headers away that this client always sends |
-//! | 5xx | [`Server`](ErrorKind::Server) | the server failed, or a proxy before it |
+//! | 400 | [`Rejected`](crate::ErrorKind::Rejected) | an invalid record, or an image in use |
+//! | 401 | [`Unauthorized`](crate::ErrorKind::Unauthorized) | a bad login, **or** one without the privilege |
+//! | 404 | [`NotFound`](crate::ErrorKind::NotFound) | no such image or provider; with the message `Not found`, no such route: the base URL leads elsewhere |
+//! | 406, 415 | [`UnexpectedStatus`](crate::ErrorKind::UnexpectedStatus) | a proxy took the headers away that this client always sends |
+//! | 5xx | [`Server`](crate::ErrorKind::Server) | the server failed, or a proxy before it |
 
 mod call;
 mod create;
@@ -19,6 +19,7 @@ mod delete;
 mod get;
 mod list;
 mod model;
+mod service;
 mod update;
 
 pub use call::Call;
@@ -31,15 +32,16 @@ pub use crate::model::Extra;
 
 use secrecy::SecretString;
 
-use crate::client::{from_env, required_env};
-use crate::error::{Error, ErrorKind, Result};
+use crate::client::{from_env, invalid, required_env};
+use crate::error::Result;
 use crate::transport::Transport;
+use service::SERVICE;
 
 /// The operations on images; cheap to clone.
 ///
 /// An id is one segment of a path, whatever characters it has: `/`, `?`, `%` and the like are
 /// percent-encoded. The empty id, `.` and `..` cannot be written in a URL; every operation on
-/// one refuses them with [`InvalidInput`](ErrorKind::InvalidInput) before a byte is sent.
+/// one refuses them with [`InvalidInput`](crate::ErrorKind::InvalidInput) before a byte is sent.
 #[derive(Clone, Debug)]
 pub struct Images {
     transport: Transport,
@@ -84,7 +86,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] if the server is not set, or neither a token nor a whole login,
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the server is not set, or neither a token nor a whole login,
     /// or as in [`ClientBuilder::build`].
     pub fn from_env() -> Result<Self> {
         let builder = Self::builder(required_env("DEVOPS_SERVER")?);
@@ -93,7 +95,7 @@ impl Client {
             (None, Some(user)) => builder.basic(user, required_env("DEVOPS_PASSWORD")?),
             (None, None) => {
                 let why = "neither DEVOPS_TOKEN nor DEVOPS_USER is set";
-                return Err(Error::invalid("build client", why));
+                return Err(invalid(why));
             }
         }
         .build()
@@ -112,12 +114,12 @@ impl ClientBuilder<Client> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`]: the base URL is not one of `http` or `https`, or carries
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput): the base URL is not one of `http` or `https`, or carries
     /// credentials, a query or a fragment; the user's name has a colon in it; the token or the
     /// user agent cannot be in a header; a certificate or the proxy cannot be read; the TLS
     /// library cannot be set up.
     pub fn build(self) -> Result<Client> {
-        let transport = self.transport(ErrorKind::NotFound)?;
+        let transport = self.transport(&SERVICE)?;
         let images = Images { transport };
         Ok(Client { images })
     }

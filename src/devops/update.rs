@@ -6,9 +6,8 @@ use serde::Serialize;
 use super::call::on_image;
 use super::{ImageId, Images, Updated};
 use crate::error::{Error, Result};
+use crate::operation::Operation;
 use crate::transport::Request;
-
-const OPERATION: &str = "update image";
 
 impl Images {
     /// Changes what is set of an image's remote user and name, and leaves the rest as it is.
@@ -75,14 +74,15 @@ impl Update {
     /// no such image; [`Rejected`](crate::ErrorKind::Rejected) if the service does not take the
     /// values; and those of [`Call::send`](super::Call::send).
     pub async fn send(self) -> Result<Updated> {
-        self.images.call(self.request()).send().await
+        let operation = Operation::new("update image").on(format!("{:?}", self.id.as_str()));
+        self.images.call(operation, self.request()).send().await
     }
 
     fn request(&self) -> Result<Request> {
         if self.changes == Changes::default() {
             let why = "neither a remote user nor a name is set";
-            return Err(Error::invalid(OPERATION, why));
+            return Err(Error::invalid(why));
         }
-        on_image(OPERATION, Method::PUT, &self.id)?.json(&self.changes)
+        on_image(Method::PUT, &self.id)?.json(&self.changes)
     }
 }

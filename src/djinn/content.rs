@@ -4,8 +4,6 @@ use std::ops::{Bound, RangeBounds};
 #[cfg(feature = "fs")]
 use std::path::PathBuf;
 
-use tracing::Instrument;
-
 use super::{ImageId, Images, QEMU_DISK, missing};
 use crate::content::{Content, Location, RemoteReader, Span};
 #[cfg(feature = "fs")]
@@ -13,11 +11,10 @@ use crate::content::{Options, Saved, save};
 #[cfg(feature = "fs")]
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::operation::Operation;
 use crate::progress::{Meter, Phase, Progress};
 use crate::qcow2::{Policy, Report};
-use crate::transport::{Transport, operation_span};
-
-const OPERATION: &str = "get image contents";
+use crate::transport::Transport;
 
 impl Images {
     /// Fetches an image's contents: as a stream, in memory, or to a file; or reads and inspects
@@ -91,17 +88,25 @@ impl ContentRequest {
     /// [`Range`](crate::ErrorKind::Range) if a range begins past the end, or another one came;
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a range that is empty.
     pub async fn send(self) -> Result<Content> {
-        let location = location(&self.transport, OPERATION, self.id);
-        let span = self.span()?;
+        let operation = Operation::new("get content of image").on(self.id);
+        let location = location(&self.transport, operation.clone(), self.id);
         let opened = async {
-            match span {
-                Some(span) => location.open_span(span, None).await,
-                None => location.open_whole().await,
-            }
+            let span = self.span()?;
+            let mut retries = self.transport.retry().start();
+            let part = match span {
+                Some(span) => location.open_span(span, None, &mut retries).await?,
+                None => location.open_whole(&mut retries).await?,
+            };
+            let end = span.and_then(|span| span.end);
+            Ok(Content::new(
+                location,
+                part,
+                end,
+                retries,
+                self.meter.clone(),
+            ))
         };
-        let part = opened.instrument(operation_span(OPERATION)).await?;
-        let end = span.and_then(|span| span.end);
-        Ok(Content::new(location, part, end, self.meter))
+        operation.run(opened).await
     }
 
     fn span(&self) -> Result<Option<Span>> {
@@ -120,7 +125,7 @@ impl ContentRequest {
         };
         match start {
             Some(start) if end.is_none_or(|end| start < end) => Ok(Some(Span { start, end })),
-            _ => Err(Error::invalid(OPERATION, "the range is empty")),
+            _ => Err(Error::invalid("the range is empty")),
         }
     }
 
@@ -155,12 +160,15 @@ impl ContentRequest {
     /// Those of [`send`](Self::send) and [`Content::chunk`];
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) with a [`range`](Self::range).
     pub async fn inspect(self) -> Result<Report> {
-        self.refuse_range()?;
-        let location = location(&self.transport, OPERATION, self.id);
-        let policy = self.policy.unwrap_or_default();
-        let inspection = location.inspect(None, &policy);
-        let (report, _) = inspection.instrument(operation_span(OPERATION)).await?;
-        Ok(report)
+        let operation = Operation::new("inspect image").on(self.id);
+        let inspection = async {
+            self.refuse_range()?;
+            let location = location(&self.transport, operation.clone(), self.id);
+            let policy = self.policy.clone().unwrap_or_default();
+            let (report, _) = location.inspect(None, &policy).await?;
+            Ok(report)
+        };
+        operation.run(inspection).await
     }
 
     /// Reads the image where it is, from any position. Nothing is sent before the first read; what
@@ -185,24 +193,23 @@ impl ContentRequest {
     ///
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) with a [`range`](Self::range).
     pub fn reader(self) -> Result<RemoteReader> {
-        self.refuse_range()?;
-        let location = location(&self.transport, OPERATION, self.id);
+        let operation = Operation::new("read image").on(self.id);
+        self.refuse_range()
+            .map_err(|error| error.during(&operation))?;
+        let location = location(&self.transport, operation, self.id);
         Ok(RemoteReader::new(location))
     }
 
     fn refuse_range(&self) -> Result<()> {
         match self.range {
-            Some(_) => Err(Error::invalid(
-                OPERATION,
-                "this takes the whole, not a range",
-            )),
+            Some(_) => Err(Error::invalid("this takes the whole, not a range")),
             None => Ok(()),
         }
     }
 }
 
 /// Where an image's contents are.
-pub(super) fn location(transport: &Transport, operation: &'static str, id: ImageId) -> Location {
+pub(super) fn location(transport: &Transport, operation: Operation, id: ImageId) -> Location {
     Location {
         transport: transport.clone(),
         operation,
@@ -274,13 +281,17 @@ impl ContentRequest {
     /// [`Digest`](crate::ErrorKind::Digest) for another digest than the expected;
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) with a [`range`](Self::range).
     pub async fn save_to(self, path: impl Into<PathBuf>) -> Result<Saved> {
-        self.refuse_range()?;
-        let location = location(&self.transport, OPERATION, self.id);
+        let path = path.into();
+        let operation = Operation::new("save image");
+        let operation = operation.on(format!("{} to {}", self.id, path.display()));
+        self.refuse_range()
+            .map_err(|error| error.during(&operation))?;
+        let location = location(&self.transport, operation, self.id);
         let options = Options {
             meter: self.meter,
             policy: self.policy,
             ..self.options
         };
-        save(location, path.into(), options).await
+        save(location, path, options).await
     }
 }

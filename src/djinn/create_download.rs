@@ -8,9 +8,8 @@ use url::Url;
 use super::name::check_name;
 use super::{Image, Images, NamespacePath};
 use crate::error::{Error, Result};
+use crate::operation::Operation;
 use crate::transport::{Request, Transport};
-
-const OPERATION: &str = "create image by download";
 
 impl Images {
     /// Creates an image that the server downloads by itself, some time later.
@@ -79,16 +78,19 @@ impl CreateDownload {
     /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks before the
     /// answer.
     pub async fn send(self) -> Result<Image> {
-        check_name(OPERATION, &self.name)?;
+        let operation = Operation::new("create image").on(format!("{:?}", self.name));
+        operation.run(self.create()).await
+    }
+
+    async fn create(self) -> Result<Image> {
+        check_name(&self.name)?;
         check_url(&self.url)?;
         let body = Parameters {
             name: &self.name,
             namespace: self.namespace.as_ref().map(ToString::to_string),
             download_url: self.url.as_str(),
         };
-        let mut request = Request::new(OPERATION, Method::POST)
-            .path(["images"])?
-            .json(&body)?;
+        let mut request = Request::new(Method::POST).path(["images"])?.json(&body)?;
         if let Some(password) = self.url.password() {
             let plain = percent_decode_str(password).decode_utf8_lossy();
             request = request.secret(password).secret(&plain);
@@ -105,7 +107,7 @@ fn check_url(url: &Url) -> Result<()> {
         "sftp" => "an sftp URL needs a password",
         _ => "a download URL is one of http, https or sftp",
     };
-    Err(Error::invalid(OPERATION, why))
+    Err(Error::invalid(why))
 }
 
 #[cfg(test)]

@@ -1,17 +1,18 @@
 //! Creation by upload.
 
+use std::time::Duration;
+
 use reqwest::Method;
-use tracing::Instrument;
 
 use super::name::check_name;
-use super::{Image, Images, NamespacePath, QEMU_DISK, Source, reconcile};
+use super::reconcile::{self, Reconcile};
+use super::{Image, Images, NamespacePath, QEMU_DISK, Source};
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
+use crate::operation::Operation;
 use crate::progress::{Meter, Phase, Progress};
 use crate::qcow2::Policy;
-use crate::transport::{Request, Transport, operation_span};
-
-const OPERATION: &str = "create image by upload";
+use crate::transport::{Request, Transport};
 
 impl Images {
     /// Creates an image from bytes that are sent as they are.
@@ -51,8 +52,7 @@ impl Images {
             source: source.into(),
             policy: Some(Policy::default()),
             meter: Meter::default(),
-            reconcile: false,
-            sha256: None,
+            reconcile: None,
         }
     }
 }
@@ -64,8 +64,7 @@ pub struct CreateUpload {
     source: Source,
     policy: Option<Policy>,
     meter: Meter,
-    reconcile: bool,
-    sha256: Option<Digest>,
+    reconcile: Option<Reconcile>,
 }
 
 /// Where an image is to be.
@@ -100,23 +99,50 @@ impl CreateUpload {
         self
     }
 
-    /// Whether to find out what came of an upload whose answer was lost, instead of
-    /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown).
+    /// Finds out what came of an upload whose answer was lost, instead of failing with
+    /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown). Defaults to `false`.
     ///
-    /// Then the image is looked for by its name and namespace, for as long as the server may take
-    /// to copy it, and its length compared. If there is none, and the source can be read again, it
-    /// is uploaded again. That a server which was given time does not have the image later all the
-    /// same is a guess.
+    /// Before the upload the token's user is asked for and the name looked up: one that is taken
+    /// fails with [`NameTaken`](crate::ErrorKind::NameTaken) before the image is sent. If the answer
+    /// is lost, the image is looked for until the [deadline](Self::reconcile_within). What is
+    /// returned was not there before the call, was created by the token's own user in the namespace
+    /// asked for, has the length that was sent, and the [digest](Self::reconcile_sha256) if one was
+    /// given. If the server has no such image, and if the upload was not sent to its end, it is sent
+    /// again, provided that the source can be read again.
+    ///
+    /// | what happens | if the name is free | if the name is taken |
+    /// |---|---|---|
+    /// | the request is cut or dropped | sent again: the new image | `NameTaken`, nothing sent |
+    /// | the answer is lost, stalls, or is a 502 or 504 | the new image | `NameTaken`, nothing sent |
+    /// | the server goes on copying without a client | the new image | `NameTaken`, nothing sent |
+    /// | the server is away for less than the deadline | the new image | `NameTaken`, nothing sent |
+    /// | the server is away for longer | `OutcomeUnknown` or `Connect` | `NameTaken`, nothing sent |
+    ///
+    /// Whose image takes the name makes no difference, nor does its length.
+    ///
+    /// Guesses: that a server which answers, and has no image 15 s (and a second for each 50 MiB)
+    /// after the upload, will not have it later. A slower one may create the image after the upload
+    /// was sent again, and refuses the second as a rule, since names are unique. And that the same
+    /// user does not upload another image of the same name and length at the same moment, unless a
+    /// digest tells them apart.
+    #[doc(alias = "idempotent")]
     pub fn reconcile(mut self, reconcile: bool) -> Self {
-        self.reconcile = reconcile;
+        self.reconcile = reconcile.then(|| self.reconcile.unwrap_or_default());
         self
     }
 
-    /// The digest of the contents, for [`reconcile`](Self::reconcile) to compare as well, which
+    /// Sets how long [`reconcile`](Self::reconcile) goes on looking, beyond the time that copying
+    /// the image takes (a second for each 50 MiB), while the server cannot be reached. Defaults to
+    /// 60 s. A server that answers and has no such image is given a quarter of that.
+    pub fn reconcile_within(mut self, limit: Duration) -> Self {
+        self.reconcile.get_or_insert_default().within = limit;
+        self
+    }
+
+    /// Sets the digest of the contents for [`reconcile`](Self::reconcile) to compare as well, which
     /// fetches them.
     pub fn reconcile_sha256(mut self, digest: Digest) -> Self {
-        self.reconcile = true;
-        self.sha256 = Some(digest);
+        self.reconcile.get_or_insert_default().sha256 = Some(digest);
         self
     }
 
@@ -133,72 +159,59 @@ impl CreateUpload {
     /// [`ImageRejected`](crate::ErrorKind::ImageRejected) with what was found as
     /// [`inspection`](crate::Error::inspection);
     /// [`Source`](crate::ErrorKind::Source) for a file that cannot be opened. Later:
-    /// [`Source`](crate::ErrorKind::Source) if the source fails, shrinks or grows;
-    /// [`Rejected`](crate::ErrorKind::Rejected) with [`fields`](crate::Error::fields) if the name
-    /// is taken, the namespace denied or the file no QCOW2;
+    /// [`Source`](crate::ErrorKind::Source) if the source fails, stalls, shrinks or grows;
+    /// [`NameTaken`](crate::ErrorKind::NameTaken) if there is an image of that name already;
+    /// [`Rejected`](crate::ErrorKind::Rejected) with [`fields`](crate::Error::fields) if the
+    /// namespace is denied or the file no QCOW2;
     /// [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) for the token;
     /// [`TooLarge`](crate::ErrorKind::TooLarge);
-    /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks before the
+    /// [`NotSent`](crate::ErrorKind::NotSent) if the connection breaks before everything was sent:
+    /// the server makes nothing of it, and it may be sent again;
+    /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if it breaks between that and the
     /// answer: the server may have created the image or not.
-    pub async fn send(mut self) -> Result<Image> {
-        check_name(OPERATION, &self.target.name)?;
-        if let Some(policy) = &self.policy {
-            let patience = self.target.transport.patience();
-            let checked = self.source.checked(OPERATION, policy, patience);
-            self.source = Box::pin(checked).await?;
-        }
-        if !self.reconcile {
-            return self.target.upload(self.source, self.meter).await;
-        }
-        // Boxed, as it is rarely wanted and would make the future half as large again.
-        let reconciled = Box::pin(self.reconciled());
-        reconciled.instrument(operation_span(OPERATION)).await
+    pub async fn send(self) -> Result<Image> {
+        let operation = Operation::new("create image").on(format!("{:?}", self.target.name));
+        operation.run(self.create()).await
     }
 
-    async fn reconciled(self) -> Result<Image> {
-        let (mut source, length) = self.source.measure().await;
-        let mut repeated = false;
-        for _ in 0..=self.target.transport.retry().most() {
-            let again = source.again();
-            let answer = self.target.upload(source, self.meter.clone()).await;
-            let error = match answer {
-                Err(error) if error.kind() == ErrorKind::OutcomeUnknown => error,
-                // The one before has made it after all.
-                Err(error) if repeated && is_taken(&error) => error,
-                answer => return answer,
-            };
-            match reconcile::find(&self.target, length, self.sha256).await {
-                Ok(Some(image)) => return Ok(image),
-                Ok(None) => {}
-                Err(_) => return Err(error),
-            }
-            match again {
-                Some(again) => source = again,
-                None => return Err(error),
-            }
-            repeated = true;
+    async fn create(mut self) -> Result<Image> {
+        check_name(&self.target.name)?;
+        if let Some(policy) = &self.policy {
+            let patience = self.target.transport.patience();
+            let checked = self.source.checked(policy, patience);
+            self.source = Box::pin(checked).await?;
         }
-        self.target.upload(source, self.meter).await
+        match self.reconcile {
+            None => self.target.upload(self.source, self.meter).await,
+            // Boxed, as it is rarely wanted and would make the future half as large again.
+            Some(options) => {
+                let upload = reconcile::upload(&self.target, self.source, self.meter, options);
+                Box::pin(upload).await
+            }
+        }
     }
 }
 
 impl Target {
-    async fn upload(&self, source: Source, meter: Meter) -> Result<Image> {
-        let mut request = Request::new(OPERATION, Method::POST)
+    pub(super) async fn upload(&self, source: Source, meter: Meter) -> Result<Image> {
+        let mut request = Request::new(Method::POST)
             .path(["images"])?
             .query("name", &self.name);
         if let Some(namespace) = &self.namespace {
             request = request.query("namespace", &namespace.to_string());
         }
         let request = request.upload(source, meter.clone(), QEMU_DISK);
-        let answer = self.transport.fetch(request).await?;
+        let answer = self.transport.fetch(request).await;
+        let answer = answer.map_err(|error| match error.kind() {
+            ErrorKind::NameTaken => error.meaning(ErrorKind::NameTaken, taken(&self.name)),
+            _ => error,
+        })?;
         meter.finish();
         answer.json()
     }
 }
 
-fn is_taken(error: &Error) -> bool {
-    error
-        .fields()
-        .is_some_and(|fields| fields.contains_key("name"))
+/// What is wrong with a name that there is already.
+pub(super) fn taken(name: &str) -> String {
+    format!("a name must be unique: {name:?} exists already")
 }

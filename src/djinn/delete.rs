@@ -4,6 +4,7 @@ use reqwest::Method;
 
 use super::{ImageId, Images};
 use crate::error::Result;
+use crate::operation::Operation;
 use crate::transport::{Request, Transport};
 
 impl Images {
@@ -46,8 +47,12 @@ impl Delete {
     /// [`Decode`](crate::ErrorKind::Decode) for a success that is not of the API, such as the
     /// login page of a network.
     pub async fn send(self) -> Result<()> {
-        let request =
-            Request::new("delete image", Method::DELETE).path(["images", &self.id.to_string()])?;
+        let operation = Operation::new("delete image").on(self.id);
+        operation.run(self.delete()).await
+    }
+
+    async fn delete(&self) -> Result<()> {
+        let request = Request::new(Method::DELETE).path(["images", &self.id.to_string()])?;
         match self.transport.fetch(request).await {
             Err(error)
                 if error.status() == Some(404) && error.attempts() > 1 && error.is_from_api() =>

@@ -4,9 +4,8 @@ use reqwest::Method;
 
 use super::{Image, ImageId, Images};
 use crate::error::Result;
+use crate::operation::Operation;
 use crate::transport::{Request, Transport};
-
-const OPERATION: &str = "get image";
 
 impl Images {
     /// Reads one image's metadata.
@@ -44,12 +43,13 @@ impl Get {
     /// [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
     /// image for this token; [`Server`](crate::ErrorKind::Server) also for an id above 2^31 - 1.
     pub async fn send(self) -> Result<Image> {
-        let request = request(OPERATION, self.id)?;
-        self.transport.fetch(request).await?.json()
+        let operation = Operation::new("get image").on(self.id);
+        operation.run(fetch(&self.transport, self.id)).await
     }
 }
 
 /// `GET /images/:id`
-pub(super) fn request(operation: &'static str, id: ImageId) -> Result<Request> {
-    Request::new(operation, Method::GET).path(["images", &id.to_string()])
+pub(super) async fn fetch(transport: &Transport, id: ImageId) -> Result<Image> {
+    let request = Request::new(Method::GET).path(["images", &id.to_string()])?;
+    transport.fetch(request).await?.json()
 }

@@ -1,16 +1,18 @@
 //! The list of images, page by page.
 
-use futures::Stream;
+use futures::future::Either;
+use futures::{Stream, StreamExt};
 use reqwest::Method;
 use reqwest::header::LINK;
 use url::form_urlencoded::parse;
 
 use super::{Image, Images};
 use crate::error::{Cause, Error, Result};
+use crate::operation::Operation;
 use crate::page::{self, Cursor, Items, Neighbours, Page};
 use crate::transport::{Links, Request, Transport};
 
-const OPERATION: &str = "list images";
+const OPERATION: Operation = Operation::new("list images");
 
 impl Images {
     /// Lists the images that the token's user can see, ordered by name, 25 a page.
@@ -31,10 +33,12 @@ impl Images {
     pub fn list(&self) -> List {
         List {
             transport: self.transport.clone(),
+            path: vec!["images".to_owned()],
             query: Vec::new(),
             page: 1,
             limit: None,
             prefetch: 0,
+            walks: 1,
         }
     }
 }
@@ -44,17 +48,47 @@ impl Images {
 #[must_use = "nothing is sent before `stream`, `pages` or `send`"]
 pub struct List {
     transport: Transport,
+    path: Vec<String>,
     query: Vec<(String, String)>,
     page: u64,
     limit: Option<u64>,
     prefetch: usize,
+    walks: u32,
 }
 
 impl List {
-    /// Looks for images whose name has this text in it.
+    /// Lists the images of one namespace, such as `lab/kernels` of the user `gordon`, instead of
+    /// all that the token's user can see.
     ///
-    /// It narrows only images that belong to others: the real server always lists what the
-    /// token's user owns.
+    /// `Endpoint: GET /n/:user/:path/-/images`
+    ///
+    /// This is how to find the images in the public namespaces of others. The server leaves
+    /// [`author`](Image::author), [`user`](Image::user), [`namespace`](Image::namespace) and
+    /// [`download`](Image::download) out of this list; [`get`](Images::get) has them.
+    ///
+    /// ```
+    /// use futures::TryStreamExt;
+    ///
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// let mut lab = images.list().namespace("gordon", "lab/kernels").stream();
+    /// while let Some(image) = lab.try_next().await? {
+    ///     println!("{}", image.name);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn namespace(mut self, user: &str, path: &str) -> Self {
+        let segments = ["n", user].into_iter().chain(path.split('/'));
+        let segments = segments.chain(["-", "images"]);
+        self.path = segments.map(str::to_owned).collect();
+        self
+    }
+
+    /// Narrows the list to images whose name contains this text, in which `%` stands for any
+    /// letters and `_` for any one, as in SQL.
+    ///
+    /// Of the list of all images the real server narrows only those of others: it always lists what
+    /// the token's user owns. The list of a [namespace](Self::namespace) is narrowed whole.
     pub fn search(self, text: impl Into<String>) -> Self {
         self.query("search", text)
     }
@@ -89,6 +123,30 @@ impl List {
         self
     }
 
+    /// Has [`stream`](Self::stream) walk over the list up to `walks` times, until it has missed no
+    /// image that was there all the time. Defaults to one walk.
+    ///
+    /// A row that is deleted from a page already read moves the following rows up, and one of them
+    /// past the reader. Two walks in a row that meet the same images prove that none was missed. A
+    /// list of a single page is read once. Images are yielded once, as soon as they are met; one
+    /// that is deleted meanwhile may be among them.
+    ///
+    /// The stream ends in [`Limit`](crate::ErrorKind::Limit) if each of `walks` walks met others.
+    /// The ids of all images are held in memory.
+    ///
+    /// ```
+    /// use futures::TryStreamExt;
+    ///
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// let all: Vec<_> = images.list().steady(5).stream().try_collect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn steady(mut self, walks: u32) -> Self {
+        self.walks = walks.max(1);
+        self
+    }
+
     /// Asks for one page.
     ///
     /// # Errors
@@ -100,8 +158,9 @@ impl List {
         self.fetch(self.start()).await
     }
 
-    /// All images from this page on, each id once even if rows move between pages while they are
-    /// read. The next page is asked for when the stream is polled past the end of one, or earlier
+    /// Returns all images from this page on, each id once even if rows move between pages while
+    /// they are read. A row that moves up past the reader is missed, unless [`steady`](Self::steady)
+    /// walks again. The next page is asked for when the stream is polled past the end of one, or earlier
     /// with [`prefetch`](Self::prefetch).
     ///
     /// # Errors
@@ -110,7 +169,17 @@ impl List {
     /// [`max_pages`](super::ClientBuilder::max_pages). The stream ends after an error.
     pub fn stream(self) -> impl Stream<Item = Result<Image>> + Send + Unpin + 'static {
         let limit = self.limit;
-        Box::new(Items::new(self.pages(), limit, |image: &Image| image.id.0))
+        let id = |image: &Image| image.id.0;
+        if self.walks == 1 {
+            let items = Items::new(self.pages(), limit, id);
+            return Either::Left(Box::new(items));
+        }
+        let limit = limit.map_or(usize::MAX, |limit| {
+            usize::try_from(limit).unwrap_or(usize::MAX)
+        });
+        let (walks, list) = (self.walks, self);
+        let items = page::steady(walks, id, move || list.clone().pages());
+        Either::Right(Box::pin(items.take(limit)))
     }
 
     /// All pages from this one on, as they are: without the limit, and with images that moved
@@ -125,7 +194,7 @@ impl List {
             let list = self.clone();
             async move { list.fetch(cursor).await }
         };
-        Box::pin(page::pages(OPERATION, max, prefetch, start, fetch))
+        Box::pin(page::pages(max, prefetch, start, fetch))
     }
 
     fn start(&self) -> Cursor {
@@ -136,6 +205,10 @@ impl List {
     }
 
     async fn fetch(&self, cursor: Cursor) -> Result<Page<Image>> {
+        OPERATION.run(self.fetch_page(cursor)).await
+    }
+
+    async fn fetch_page(&self, cursor: Cursor) -> Result<Page<Image>> {
         let response = self.transport.fetch(self.request(&cursor)?).await?;
         let items: Vec<Image> = response.json()?;
         let lines = response.headers().get_all(LINK);
@@ -166,9 +239,9 @@ impl List {
 
     fn request(&self, cursor: &Cursor) -> Result<Request> {
         if cursor.number == 0 {
-            return Err(Error::invalid(OPERATION, "pages are counted from 1"));
+            return Err(Error::invalid("pages are counted from 1"));
         }
-        let mut request = Request::new(OPERATION, Method::GET).path(["images"])?;
+        let mut request = Request::new(Method::GET).path(&self.path)?;
         let given = cursor.query.as_deref().unwrap_or_default();
         let has = |wanted: &str| parse(given.as_bytes()).any(|(name, _)| name == wanted);
         request = request.raw_query(cursor.query.as_deref());

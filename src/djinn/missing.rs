@@ -17,6 +17,8 @@ pub(super) fn explain(location: Location, error: Error) -> BoxFuture<'static, Er
     async move {
         let download = match look(&location).await {
             Ok(image) => image.download,
+            // In the API's own words, where the other answer was HTML.
+            Err(look) if look.is_from_api() => return look.attempts_of(&error),
             Err(_) => return error,
         };
         let Some(download) = download else {
@@ -25,24 +27,16 @@ pub(super) fn explain(location: Location, error: Error) -> BoxFuture<'static, Er
         let told = match download.state() {
             DownloadState::Queued => {
                 let since = since(download.created_at);
-                not_ready(
-                    &location,
-                    format!("the server has yet to begin its download{since}"),
-                )
+                not_ready(format!("the server has yet to begin its download{since}"))
             }
             DownloadState::Running => {
                 let since = since(download.started_at);
-                not_ready(
-                    &location,
-                    format!("the server is still downloading it{since}"),
-                )
+                not_ready(format!("the server is still downloading it{since}"))
             }
-            DownloadState::Failed => {
-                failed(&location.transport, location.operation, Some(download))
-            }
+            DownloadState::Failed => failed(&location.transport, Some(download)),
             DownloadState::Finished => return error,
         };
-        let told = told.after(error.attempts());
+        let told = told.attempts_of(&error);
         match error.url() {
             Some(url) => told.at(url.to_owned()),
             None => told,
@@ -53,12 +47,12 @@ pub(super) fn explain(location: Location, error: Error) -> BoxFuture<'static, Er
 
 async fn look(location: &Location) -> Result<Image> {
     // The same path as the contents', for another type.
-    let request = Request::new(location.operation, Method::GET).path(&location.path)?;
+    let request = Request::new(Method::GET).path(&location.path)?;
     location.transport.fetch(request).await?.json()
 }
 
-fn not_ready(location: &Location, message: String) -> Error {
-    Error::plain(location.operation, ErrorKind::NotReady, message)
+fn not_ready(message: String) -> Error {
+    Error::plain(ErrorKind::NotReady, message)
 }
 
 /// Since when, by the server's clock, and for how long, by this one's.
@@ -72,12 +66,8 @@ fn since(time: Option<Timestamp>) -> String {
 }
 
 /// The server gave up downloading an image.
-pub(super) fn failed(
-    transport: &Transport,
-    operation: &'static str,
-    download: Option<Download>,
-) -> Error {
+pub(super) fn failed(transport: &Transport, download: Option<Download>) -> Error {
     let text = download.and_then(|download| download.error);
     let text = transport.redact(text.unwrap_or_default());
-    Error::plain(operation, ErrorKind::DownloadFailed, text)
+    Error::plain(ErrorKind::DownloadFailed, text)
 }

@@ -16,6 +16,8 @@ mod missing;
 mod model;
 mod name;
 mod reconcile;
+mod service;
+mod user;
 mod wait;
 
 pub use content::ContentRequest;
@@ -36,8 +38,9 @@ pub use crate::model::Extra;
 pub use crate::source::Source;
 
 use crate::client::required_env;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::transport::Transport;
+use service::SERVICE;
 
 /// The media type of an image's contents, to the letter.
 const QEMU_DISK: &str = "application/x-qemu-disk";
@@ -70,7 +73,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] if one of them is not set, or as in [`ClientBuilder::build`].
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if one of them is not set, or as in [`ClientBuilder::build`].
     pub fn from_env() -> Result<Self> {
         Self::builder(required_env("DJINN_API_SERVER")?)
             .token(required_env("DJINN_TOKEN")?)
@@ -90,12 +93,11 @@ impl ClientBuilder<Client> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`]: the base URL is not one of `http` or `https`, or carries
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput): the base URL is not one of `http` or `https`, or carries
     /// credentials, a query or a fragment; the token or the user agent cannot be in a header; a
     /// certificate or the proxy cannot be read; the TLS library cannot be set up.
     pub fn build(self) -> Result<Client> {
-        // The server answers 404 whatever is wrong with the token.
-        let transport = self.transport(ErrorKind::NotFoundOrUnauthorized)?;
+        let transport = self.transport(&SERVICE)?;
         Ok(Client { transport })
     }
 }

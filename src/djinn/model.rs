@@ -198,6 +198,9 @@ impl fmt::Display for SourceUrl {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct User {
+    /// The user's id; only [`Client::check`](super::Client::check) gets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<UserId>,
     /// The user's address.
     #[serde(default)]
     pub email: Option<String>,

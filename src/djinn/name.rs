@@ -4,14 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
+use crate::operation::Operation;
 
 /// Refuses a name that the server would refuse after the whole image was sent: it takes
 /// `^[a-zA-Z0-9_\-]+$`, of any length.
-pub(super) fn check_name(operation: &'static str, name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<()> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if name.is_empty() || !name.bytes().all(fits) {
         let message = format!("the name {name:?} is not made of letters, digits, '_' and '-'");
-        return Err(Error::invalid(operation, message));
+        return Err(Error::invalid(message));
     }
     Ok(())
 }
@@ -64,7 +65,8 @@ impl FromStr for NamespacePath {
         if !path.split('/').all(part_fits) || !owner.is_none_or(owner_fits) {
             let message =
                 format!("{text:?} is not a path of letters and digits, with or without @owner");
-            return Err(Error::invalid("parse namespace", message));
+            let error = Error::invalid(message);
+            return Err(error.during(&Operation::new("parse namespace")));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -91,10 +93,10 @@ mod tests {
     #[test]
     fn names_as_the_server_takes_them() {
         for name in ["debian-12", "_x", "-y", "10", &"n".repeat(5000)] {
-            assert!(check_name("test", name).is_ok(), "{name}");
+            assert!(check_name(name).is_ok(), "{name}");
         }
         for name in ["", "!!!", "a.qcow2", "a b", "é", "a/b", "a\n"] {
-            assert!(check_name("test", name).is_err(), "{name}");
+            assert!(check_name(name).is_err(), "{name}");
         }
     }
 
@@ -114,10 +116,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_name_is_made_of_these_characters(name in "[a-zA-Z0-9_-]{1,40}", odd in "[^a-zA-Z0-9_-]", at: prop::sample::Index) {
-            prop_assert!(check_name("test", &name).is_ok());
+            prop_assert!(check_name(&name).is_ok());
             let mut spoilt = name;
             spoilt.insert_str(at.index(spoilt.len() + 1), &odd);
-            prop_assert!(check_name("test", &spoilt).is_err());
+            prop_assert!(check_name(&spoilt).is_err());
         }
 
         #[test]

@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use super::content::location;
 use super::missing::failed;
 use super::{DownloadState, Image, ImageId, Images, get};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inspect::accept;
+use crate::operation::Operation;
 use crate::progress::{Meter, Phase, Progress};
 use crate::qcow2::Policy;
-use crate::transport::{Transport, operation_span};
-
-const OPERATION: &str = "wait for download";
+use crate::transport::Transport;
 
 /// The first and the longest time between two looks; each is half as long again as the one before.
 const FIRST: Duration = Duration::from_millis(250);
@@ -99,10 +97,11 @@ impl WaitDownloaded {
     /// [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if there was none;
     /// [`Timeout`](ErrorKind::Timeout) when the time is over.
     pub async fn send(self) -> Result<Image> {
-        self.wait().instrument(operation_span(OPERATION)).await
+        let operation = Operation::new("wait for download of image").on(self.id);
+        operation.run(self.wait(&operation)).await
     }
 
-    async fn wait(self) -> Result<Image> {
+    async fn wait(&self, operation: &Operation) -> Result<Image> {
         // Bounded, as an instant too far away cannot be represented.
         let deadline = Instant::now() + self.timeout.min(LONGEST_WAIT);
         let mut interval = FIRST;
@@ -117,11 +116,11 @@ impl WaitDownloaded {
             match image.download.as_ref().map(super::Download::state) {
                 None | Some(DownloadState::Finished) => {
                     // Boxed, as it comes once and would make the future half as large again.
-                    Box::pin(self.check()).await?;
+                    Box::pin(self.check(operation)).await?;
                     return Ok(image);
                 }
                 Some(DownloadState::Failed) => {
-                    return Err(failed(&self.transport, OPERATION, image.download));
+                    return Err(failed(&self.transport, image.download));
                 }
                 state => seen = state,
             }
@@ -136,23 +135,22 @@ impl WaitDownloaded {
     }
 
     async fn look(&self, was_there: bool) -> Result<Image> {
-        let request = get::request(OPERATION, self.id)?;
-        match self.transport.fetch(request).await {
+        match get::fetch(&self.transport, self.id).await {
             Err(error) if was_there && error.status() == Some(404) => {
-                let message = format!("image {} was deleted while it was waited for", self.id);
-                Err(Error::plain(OPERATION, ErrorKind::Gone, message))
+                let message = "it was deleted while it was waited for";
+                Err(Error::plain(ErrorKind::Gone, message))
             }
-            answer => answer?.json(),
+            answer => answer,
         }
     }
 
-    async fn check(&self) -> Result<()> {
+    async fn check(&self, operation: &Operation) -> Result<()> {
         let Some(policy) = &self.policy else {
             return Ok(());
         };
-        let location = location(&self.transport, OPERATION, self.id);
+        let location = location(&self.transport, operation.clone(), self.id);
         let (report, _) = location.inspect(None, policy).await?;
-        accept(OPERATION, report)
+        accept(report)
     }
 
     fn out_of_time(&self, seen: Option<DownloadState>) -> Error {
@@ -162,9 +160,9 @@ impl WaitDownloaded {
             None => "of unknown state",
         };
         let message = format!(
-            "the server's download of image {} is still {state} after {:?}",
-            self.id, self.timeout
+            "the server's download is still {state} after {:?}",
+            self.timeout
         );
-        Error::plain(OPERATION, ErrorKind::Timeout, message)
+        Error::plain(ErrorKind::Timeout, message)
     }
 }

@@ -11,14 +11,22 @@ pub enum ErrorKind {
     InvalidInput,
     /// No connection could be made; the request was certainly not sent.
     Connect,
+    /// The server's certificate is not trusted, or one side speaks TLS and the other does not.
+    Tls,
+    /// A proxy refused the login (407).
+    Proxy,
     /// The server did not answer in time, or a wait ran out of time.
     Timeout,
     /// A transfer stopped moving.
     Stalled,
     /// The connection broke.
     Transport,
-    /// The connection broke after a creation went out and before its answer: the image may exist.
+    /// A creation was sent whole, and its answer did not come: the image may exist.
     OutcomeUnknown,
+    /// A creation was not sent to its end, so the server made nothing of it.
+    ///
+    /// Retryable if its source can be read again.
+    NotSent,
     /// The server sent the request elsewhere, and following would be wrong.
     Redirect,
     /// The credentials were refused (401); a DevOps Service says so of a missing privilege, too.
@@ -29,6 +37,10 @@ pub enum ErrorKind {
     NotFound,
     /// 404 of a Djinn CI server, which answers so to a bad token and a missing permission, too.
     NotFoundOrUnauthorized,
+    /// A 404 in a form that is not the API's: the base URL leads elsewhere.
+    UnknownRoute,
+    /// The server has an image of that name, or id, already.
+    NameTaken,
     /// The server refused the request's parameters or contents (400, 409, 422).
     Rejected,
     /// The image is larger than the server, or a proxy before it, takes (413).
@@ -76,15 +88,20 @@ impl ErrorKind {
         match self {
             Self::InvalidInput => "invalid_input",
             Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Proxy => "proxy",
             Self::Timeout => "timeout",
             Self::Stalled => "stalled",
             Self::Transport => "transport",
             Self::OutcomeUnknown => "outcome_unknown",
+            Self::NotSent => "not_sent",
             Self::Redirect => "redirect",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::NotFoundOrUnauthorized => "not_found_or_unauthorized",
+            Self::UnknownRoute => "unknown_route",
+            Self::NameTaken => "name_taken",
             Self::Rejected => "rejected",
             Self::TooLarge => "too_large",
             Self::RateLimited => "rate_limited",

@@ -11,7 +11,6 @@ use crate::error::{Error, ErrorKind, Result};
 /// the next number. A guess is used only if the link is that to the letter, so that the walk makes
 /// the same steps as without.
 pub(super) struct Prefetch<T, F> {
-    operation: &'static str,
     pages: usize,
     fetch: F,
     asked: VecDeque<(Cursor, Task<T>)>,
@@ -23,9 +22,8 @@ where
     F: Fn(Cursor) -> P,
     P: Future<Output = Result<Page<T>>> + Send + 'static,
 {
-    pub(super) fn new(operation: &'static str, pages: usize, fetch: F) -> Self {
+    pub(super) fn new(pages: usize, fetch: F) -> Self {
         Self {
-            operation,
             pages,
             fetch,
             asked: VecDeque::new(),
@@ -58,7 +56,7 @@ where
         };
         (&mut task.0).await.unwrap_or_else(|_| {
             let message = "the runtime is shutting down";
-            Err(Error::plain(self.operation, ErrorKind::Io, message))
+            Err(Error::plain(ErrorKind::Io, message))
         })
     }
 }

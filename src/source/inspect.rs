@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use futures::stream::{self, StreamExt};
 
 use super::{Chunks, Kind, Source, read_chunks};
-use crate::error::{Cause, Error, ErrorKind, Result};
+use crate::error::{Cause, Error, Result};
 use crate::inspect::{accept, inspect_passing};
 use crate::qcow2::{self, Inspection, Policy, Report};
 
@@ -16,13 +16,8 @@ impl Source {
     ///
     /// What can be read again is inspected in full. Of what can be read once the first bytes are
     /// taken and held, and none of them may keep it waiting for longer than `patience`.
-    pub(crate) async fn checked(
-        self,
-        operation: &'static str,
-        policy: &Policy,
-        patience: Duration,
-    ) -> Result<Self> {
-        let failed = |error| Error::new(operation, Cause::Source(error));
+    pub(crate) async fn checked(self, policy: &Policy, patience: Duration) -> Result<Self> {
+        let failed = |error| Error::new(Cause::Source(error));
         let (report, source) = match self.0 {
             Kind::Bytes(bytes) => {
                 let report = inspect_bytes(&bytes, policy).map_err(failed)?;
@@ -35,13 +30,13 @@ impl Source {
             }
             Kind::Reader(reader, length) => {
                 let chunks = read_chunks(reader);
-                inspect_chunks(operation, chunks, Some(length), policy, patience).await?
+                inspect_chunks(chunks, Some(length), policy, patience).await?
             }
             Kind::Stream(chunks, length) => {
-                inspect_chunks(operation, chunks, length, policy, patience).await?
+                inspect_chunks(chunks, length, policy, patience).await?
             }
         };
-        accept(operation, report).map(|()| Self(source))
+        accept(report).map(|()| Self(source))
     }
 }
 
@@ -65,7 +60,6 @@ async fn inspect_file(path: std::path::PathBuf, policy: Policy) -> io::Result<Re
 }
 
 async fn inspect_chunks(
-    operation: &'static str,
     mut chunks: Chunks,
     length: Option<u64>,
     policy: &Policy,
@@ -75,10 +69,11 @@ async fn inspect_chunks(
     let report = {
         let mut timed = Box::pin(stream::unfold(&mut chunks, |chunks| async move {
             let chunk = match tokio::time::timeout(patience, chunks.next()).await {
-                Ok(chunk) => chunk?.map_err(|error| Error::new(operation, Cause::Source(error))),
+                Ok(chunk) => chunk?.map_err(|error| Error::new(Cause::Source(error))),
                 Err(_) => {
-                    let message = format!("the source gave nothing for {patience:?}");
-                    Err(Error::plain(operation, ErrorKind::Stalled, message))
+                    let message = format!("it gave nothing for {patience:?}");
+                    let error = io::Error::new(io::ErrorKind::TimedOut, message);
+                    Err(Error::new(Cause::Source(error)))
                 }
             };
             Some((chunk, chunks))

@@ -24,7 +24,10 @@ pub(crate) struct Sending(Arc<Mutex<State>>);
 
 struct State {
     moved: Instant,
+    sent: u64,
     done: bool,
+    /// The connection has asked for more, and the source has yet to give it.
+    waits_for_source: bool,
     pace: Option<Pace>,
     /// How much was given to the connection, until it asks for more.
     taken: Option<usize>,
@@ -33,14 +36,16 @@ struct State {
 
 impl Sending {
     /// A body that is in memory counts as sent.
-    pub(crate) fn done() -> Self {
-        Self::new(true, None)
+    pub(crate) fn of_bytes(bytes: usize) -> Self {
+        Self::new(bytes as u64, true, None)
     }
 
-    fn new(done: bool, min_rate: Option<MinRate>) -> Self {
+    fn new(sent: u64, done: bool, min_rate: Option<MinRate>) -> Self {
         Self(Arc::new(Mutex::new(State {
             moved: Instant::now(),
+            sent,
             done,
+            waits_for_source: false,
             pace: min_rate.map(MinRate::pace),
             taken: None,
             failure: None,
@@ -54,6 +59,16 @@ impl Sending {
     /// When the body last moved, and whether it is through.
     pub(crate) fn progress(&self) -> (Instant, bool) {
         self.with(|state| (state.moved, state.done))
+    }
+
+    /// How many bytes were given to the connection.
+    pub(crate) fn sent(&self) -> u64 {
+        self.with(|state| state.sent)
+    }
+
+    /// Whether it is the source that keeps the body waiting.
+    pub(crate) fn waits_for_source(&self) -> bool {
+        self.with(|state| state.waits_for_source)
     }
 
     /// How much longer the connection may take for what it has, if a least rate is asked for.
@@ -81,6 +96,11 @@ impl Sending {
         self.with(|state| state.done)
     }
 
+    /// Says that the source failed.
+    pub(crate) fn fail(&self, error: io::Error) {
+        self.with(|state| state.failure = Some(error));
+    }
+
     /// What the source failed with.
     pub(crate) fn take_failure(&self) -> Option<io::Error> {
         self.with(|state| state.failure.take())
@@ -101,7 +121,7 @@ pub(crate) struct UploadBody {
 
 impl UploadBody {
     pub(crate) fn new(source: Opened, meter: Meter, min_rate: Option<MinRate>) -> (Self, Sending) {
-        let sending = Sending::new(source.length == Some(0), min_rate);
+        let sending = Sending::new(0, source.length == Some(0), min_rate);
         // Large pieces that go out slowly would be gaps in the rate.
         let most =
             min_rate.map_or(PIECE, |rate| (rate.least() / SHARE).clamp(1024, PIECE)) as usize;
@@ -125,7 +145,7 @@ impl UploadBody {
 
     fn fail(&mut self, error: io::Error) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let told = io::Error::new(error.kind(), error.to_string());
-        self.sending.with(|state| state.failure = Some(error));
+        self.sending.fail(error);
         self.ended = true;
         Poll::Ready(Some(Err(told)))
     }
@@ -133,6 +153,7 @@ impl UploadBody {
     fn give(&mut self, chunk: Bytes, done: bool) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.sending.with(|state| {
             state.moved = Instant::now();
+            state.sent += chunk.len() as u64;
             state.done |= done;
             state.taken = Some(chunk.len());
         });
@@ -188,7 +209,10 @@ impl http_body::Body for UploadBody {
                 .chunks
                 .get_mut()
                 .unwrap_or_else(PoisonError::into_inner);
-            let chunk = match chunks.poll_next_unpin(cx) {
+            let polled = chunks.poll_next_unpin(cx);
+            let waits = polled.is_pending();
+            this.sending.with(|state| state.waits_for_source = waits);
+            let chunk = match polled {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return this.finish(),
                 Poll::Ready(Some(Err(error))) => return this.fail(error),

@@ -3,12 +3,15 @@
 
 mod body;
 mod content_range;
+mod failure;
 mod link;
 mod rate;
+mod redact;
 mod request;
 mod response;
 mod retry_after;
 mod send;
+mod service;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +21,7 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tracing::{Instrument, Span, debug_span, field};
 use url::Url;
 
@@ -28,9 +31,11 @@ pub(crate) use rate::MinRate;
 pub(crate) use request::{JSON, Request, check_segment};
 pub(crate) use response::Response;
 pub(crate) use retry_after::http_date;
+pub(crate) use service::{Meaning, Refused, Service};
 
+use crate::attempt::{Listener, Observed};
 use crate::error::{Error, ErrorKind, Result};
-use crate::retry::RetryPolicy;
+use crate::retry::{Retries, RetryPolicy};
 
 /// Redirects of one request that are followed within the origin.
 const MAX_REDIRECTS: usize = 10;
@@ -52,6 +57,7 @@ pub(crate) struct Timeouts {
 pub(crate) struct Transport {
     inner: Arc<Inner>,
     http: reqwest::Client,
+    retry: Arc<RetryPolicy>,
 }
 
 pub(crate) struct Inner {
@@ -69,10 +75,10 @@ pub(crate) struct Inner {
     /// Never to be shown, whoever says them.
     pub(crate) secrets: Vec<SecretString>,
     pub(crate) timeouts: Timeouts,
-    pub(crate) retry: RetryPolicy,
     pub(crate) max_pages: u64,
-    /// What a 404 means to this service.
-    pub(crate) not_found: ErrorKind,
+    /// Hears of every attempt.
+    pub(crate) listener: Option<Listener>,
+    pub(crate) service: &'static Service,
 }
 
 /// Says where it goes, and nothing of what it carries.
@@ -85,9 +91,20 @@ impl fmt::Debug for Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(inner: Inner, http: reqwest::Client) -> Self {
-        let inner = Arc::new(inner);
-        Self { inner, http }
+    pub(crate) fn new(inner: Inner, http: reqwest::Client, retry: RetryPolicy) -> Self {
+        Self {
+            inner: Arc::new(inner),
+            http,
+            retry: Arc::new(retry),
+        }
+    }
+
+    /// The same, but every request is sent once.
+    pub(crate) fn once(&self) -> Self {
+        Self {
+            retry: Arc::new(RetryPolicy::none()),
+            ..self.clone()
+        }
     }
 
     /// The same with connections of its own, for a runtime that ends before the client does: a
@@ -98,8 +115,10 @@ impl Transport {
             Some(http) => http,
             None => (self.inner.http)()?,
         };
-        let inner = self.inner.clone();
-        Ok(Self { inner, http })
+        Ok(Self {
+            http,
+            ..self.clone()
+        })
     }
 
     /// Keeps what [`apart`](Self::apart) gave for the next, as reading the system's certificates
@@ -123,7 +142,7 @@ impl Transport {
     }
 
     pub(crate) fn retry(&self) -> &RetryPolicy {
-        &self.inner.retry
+        &self.retry
     }
 
     /// Removes this client's secrets from a text of the server's.
@@ -140,22 +159,26 @@ impl Transport {
         self.inner.max_pages
     }
 
-    /// Sends the request and leaves the body of the answer to be read.
-    pub(crate) async fn open(&self, request: Request) -> Result<Response> {
-        let span = operation_span(request.operation);
-        self.repeat(request, false).instrument(span).await
+    /// Sends the request and leaves the body of the answer to be read. A transfer that continues
+    /// brings its retries along.
+    pub(crate) async fn open(&self, request: Request, retries: &mut Retries) -> Result<Response> {
+        self.repeat(request, retries, false).await
     }
 
     /// Sends the request and reads the answer's body, too; one that breaks counts as no answer.
     pub(crate) async fn fetch(&self, request: Request) -> Result<Response> {
-        let span = operation_span(request.operation);
-        self.repeat(request, true).instrument(span).await
+        let mut retries = self.retry.start();
+        self.repeat(request, &mut retries, true).await
     }
 
-    async fn repeat(&self, mut request: Request, read: bool) -> Result<Response> {
-        let mut retries = self.inner.retry.start();
+    async fn repeat(
+        &self,
+        mut request: Request,
+        retries: &mut Retries,
+        read: bool,
+    ) -> Result<Response> {
         loop {
-            let answer = match self.attempt(&mut request, retries.sent()).await {
+            let answer = match self.attempt(&mut request, retries.attempt()).await {
                 Ok(response) if read => response.read().await.map_err(|error| {
                     // It was done, but what came of it is lost.
                     let lost = !request.is_idempotent() && error.is_retryable();
@@ -164,7 +187,7 @@ impl Transport {
                 answer => answer,
             };
             match answer {
-                Ok(response) => return Ok(response.after(retries.sent())),
+                Ok(response) => return Ok(response),
                 Err(error) => {
                     let again = may_repeat(&request, &error);
                     retries.wait(error, again).await?;
@@ -173,22 +196,26 @@ impl Transport {
         }
     }
 
-    async fn attempt(&self, request: &mut Request, sent: u32) -> Result<Response> {
-        let mut url = request.url(&self.inner.base);
+    async fn attempt(&self, request: &mut Request, number: u32) -> Result<Response> {
+        let own = request.url(&self.inner.base);
+        let mut url = own.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let public_url = self.inner.public_url(&url, &request.secrets);
-            let span = attempt_span(request, &url, &public_url, sent);
-            let response = self.exchange(request, &url).instrument(span).await?;
+            let shown = self.inner.shown(&url, &own, &request.secrets);
+            let span = attempt_span(request, &url, &shown, number);
+            let listener = self.inner.listener.clone();
+            let observed = Observed::new(listener, request.method.as_str(), &shown, number);
+            let response = self
+                .exchange(request, &url, observed)
+                .instrument(span)
+                .await?;
             let Some(target) = redirect(&response) else {
                 return response.checked().await;
             };
             url = self.follow(request, &response, target)?;
         }
         let message = format!("more than {MAX_REDIRECTS} redirects");
-        Err(
-            Error::plain(request.operation, ErrorKind::Redirect, message)
-                .at(self.inner.public_url(&url, &request.secrets)),
-        )
+        let error = Error::plain(ErrorKind::Redirect, message);
+        Err(error.at(self.inner.shown(&url, &own, &request.secrets)))
     }
 
     /// Where a redirect leads, if it may be followed.
@@ -203,29 +230,19 @@ impl Transport {
         } else {
             return Ok(target);
         };
-        Err(response.refused(Some(format!("redirected to {}{why}", public_url(&target)))))
-    }
-}
-
-/// The span of one call of the caller's, however much it sends: inside of one there is no other.
-pub(crate) fn operation_span(operation: &'static str) -> Span {
-    let current = Span::current();
-    match current.metadata() {
-        Some(outer) if outer.name() == "operation" && outer.target() == module_path!() => current,
-        _ => debug_span!("operation", name = operation),
+        Err(response.refused(format!("redirected to {}{why}", public_url(&target))))
     }
 }
 
 /// The span of one request, its fields named as OpenTelemetry names them for HTTP clients.
-fn attempt_span(request: &Request, url: &Url, public_url: &str, sent: u32) -> Span {
+fn attempt_span(request: &Request, url: &Url, shown: &str, number: u32) -> Span {
     debug_span!(
         "request",
         "http.request.method" = %request.method,
         "server.address" = url.host_str(),
         "server.port" = url.port_or_known_default(),
-        "url.full" = public_url,
-        // As sent() counts the one that is about to go out.
-        "http.request.resend_count" = sent.saturating_sub(1),
+        "url.full" = shown,
+        "http.request.resend_count" = number.saturating_sub(1),
         "http.response.status_code" = field::Empty,
         "error.type" = field::Empty,
     )
@@ -246,10 +263,10 @@ fn keeps_query(from: &Url, to: &Url) -> bool {
     from.query_pairs().all(|pair| kept.contains(&pair))
 }
 
-/// Whether sending the request again does no harm and may help.
+/// Whether sending the request again does no harm.
 fn may_repeat(request: &Request, error: &Error) -> bool {
     let never_sent = error.kind() == ErrorKind::Connect;
-    error.is_retryable() && request.is_replayable() && (request.is_idempotent() || never_sent)
+    request.is_replayable() && (request.is_idempotent() || never_sent)
 }
 
 pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
@@ -268,19 +285,18 @@ pub(crate) fn public_url(url: &Url) -> String {
 }
 
 impl Inner {
-    /// A URL without what may be secret in it: a redirect may have put anything there.
-    fn public_url(&self, url: &Url, more: &[SecretString]) -> String {
-        self.redact(public_url(url), more)
+    /// A URL without what may be secret in it. Where a redirect led, a server may have put
+    /// anything into the path; in this client's own path no short text is a secret.
+    fn shown(&self, url: &Url, own: &Url, more: &[SecretString]) -> String {
+        let text = public_url(url);
+        match url == own {
+            true => redact::redact_long(text, self.secrets.iter().chain(more)),
+            false => self.redact(text, more),
+        }
     }
 
     /// Removes this client's secrets from a text that came from elsewhere.
-    fn redact(&self, mut text: String, more: &[SecretString]) -> String {
-        for secret in self.secrets.iter().chain(more) {
-            let secret = secret.expose_secret();
-            if text.contains(secret) {
-                text = text.replace(secret, "[redacted]");
-            }
-        }
-        text
+    fn redact(&self, text: String, more: &[SecretString]) -> String {
+        redact::redact(text, self.secrets.iter().chain(more))
     }
 }

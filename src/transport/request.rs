@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use url::Url;
 
-use crate::error::{Cause, Error, Result};
+use crate::error::{Error, Result};
 use crate::progress::Meter;
 use crate::source::Source;
 
@@ -23,7 +23,6 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 /// A request to one of the two services, relative to the client's base URL.
 pub(crate) struct Request {
-    pub(crate) operation: &'static str,
     pub(crate) method: Method,
     path: String,
     query: Option<String>,
@@ -41,11 +40,10 @@ pub(crate) enum Payload {
 }
 
 impl Request {
-    pub(crate) fn new(operation: &'static str, method: Method) -> Self {
+    pub(crate) fn new(method: Method) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(JSON));
         Self {
-            operation,
             method,
             path: String::new(),
             query: None,
@@ -62,7 +60,7 @@ impl Request {
     ) -> Result<Self> {
         for segment in segments {
             let segment = segment.as_ref();
-            check_segment(self.operation, segment)?;
+            check_segment(segment)?;
             self.path.push('/');
             self.path.extend(utf8_percent_encode(segment, SEGMENT));
         }
@@ -88,8 +86,7 @@ impl Request {
     }
 
     pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self> {
-        let bytes = serde_json::to_vec(body)
-            .map_err(|error| Error::new(self.operation, Cause::Invalid(error.to_string())))?;
+        let bytes = serde_json::to_vec(body).map_err(|error| Error::invalid(error.to_string()))?;
         self.body = Payload::Bytes(bytes.into());
         Ok(self.header(CONTENT_TYPE, HeaderValue::from_static(JSON)))
     }
@@ -135,11 +132,11 @@ impl Request {
 }
 
 /// Refuses what no URL can carry as the name of one thing.
-pub(crate) fn check_segment(operation: &'static str, segment: &str) -> Result<()> {
+pub(crate) fn check_segment(segment: &str) -> Result<()> {
     // Even percent-encoded these are navigation.
     if matches!(segment, "" | "." | "..") {
         let message = format!("{segment:?} cannot be an id in a URL");
-        return Err(Error::invalid(operation, message));
+        return Err(Error::invalid(message));
     }
     Ok(())
 }
@@ -150,7 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn url(base: &str, segments: &[&str]) -> String {
-        let request = Request::new("test", Method::GET).path(segments).unwrap();
+        let request = Request::new(Method::GET).path(segments).unwrap();
         request.url(&base.parse().unwrap()).to_string()
     }
 
@@ -186,13 +183,13 @@ mod tests {
     #[test]
     fn what_cannot_be_a_segment_is_refused() {
         for id in ["", ".", ".."] {
-            assert!(Request::new("test", Method::GET).path([id]).is_err());
+            assert!(Request::new(Method::GET).path([id]).is_err());
         }
     }
 
     #[test]
     fn a_query_is_encoded_and_a_given_one_is_kept() {
-        let request = Request::new("test", Method::GET)
+        let request = Request::new(Method::GET)
             .query("search", "img &+é")
             .query("page", "2");
         let base: Url = "http://h".parse().unwrap();
@@ -208,7 +205,7 @@ mod tests {
         #[test]
         fn any_id_stays_one_segment_of_the_same_origin(id in ".{1,30}", base in "(/[a-z]{1,5}){0,2}/?") {
             let base: Url = format!("https://example.org:8443{base}").parse().unwrap();
-            let Ok(request) = Request::new("test", Method::GET).path(["images", &id]) else {
+            let Ok(request) = Request::new(Method::GET).path(["images", &id]) else {
                 prop_assert!(matches!(id.as_str(), "." | ".."));
                 return Ok(());
             };
@@ -225,7 +222,7 @@ mod tests {
 
         #[test]
         fn any_query_comes_out_as_it_went_in(pairs in prop::collection::vec((".{0,10}", ".{0,10}"), 0..4)) {
-            let mut request = Request::new("test", Method::GET);
+            let mut request = Request::new(Method::GET);
             for (name, value) in &pairs {
                 request = request.query(name, value);
             }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::{Method, StatusCode};
 use secrecy::SecretString;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
@@ -13,7 +13,8 @@ use url::Url;
 
 use super::rate::{MinRate, Pace};
 use super::retry_after::retry_after;
-use super::{Request, Timeouts, Transport};
+use super::{Meaning, Refused, Request, Timeouts, Transport, failure};
+use crate::attempt::Observed;
 use crate::error::{Cause, Error, ErrorKind, FieldErrors, Refusal, Result};
 
 /// The most that is read of a JSON answer. A page of 25 images is 20 KiB.
@@ -24,14 +25,14 @@ const ERROR_TIME: Duration = Duration::from_secs(10);
 
 pub(crate) struct Response {
     transport: Transport,
-    operation: &'static str,
+    method: Method,
     secrets: Vec<SecretString>,
     url: Url,
     status: StatusCode,
     headers: HeaderMap,
     body: Body,
     pace: Option<Pace>,
-    attempts: u32,
+    observed: Observed,
     /// The server has all it needs to have done what must not be done twice.
     may_be_done: bool,
 }
@@ -47,26 +48,21 @@ impl Response {
         request: &Request,
         url: &Url,
         mut answer: reqwest::Response,
+        observed: Observed,
         may_be_done: bool,
     ) -> Self {
         Self {
             transport: transport.clone(),
-            operation: request.operation,
+            method: request.method.clone(),
             secrets: request.secrets.clone(),
             url: url.clone(),
             status: answer.status(),
             headers: std::mem::take(answer.headers_mut()),
             body: Body::Open(answer),
             pace: transport.inner.timeouts.min_rate.map(MinRate::pace),
-            attempts: 0,
+            observed,
             may_be_done,
         }
-    }
-
-    /// Notes how many requests were sent for it.
-    pub(super) fn after(mut self, attempts: u32) -> Self {
-        self.attempts = attempts;
-        self
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -104,12 +100,14 @@ impl Response {
         let began = Instant::now();
         let cause = match tokio::time::timeout(patience, answer.chunk()).await {
             Ok(Ok(chunk)) => {
-                if let (Some(pace), Some(chunk)) = (&mut self.pace, &chunk) {
-                    pace.moved(chunk.len(), began.elapsed());
+                let bytes = chunk.as_ref().map_or(0, Bytes::len);
+                self.observed.attempt.received += bytes as u64;
+                if let (Some(pace), Some(_)) = (&mut self.pace, &chunk) {
+                    pace.moved(bytes, began.elapsed());
                 }
                 return Ok(chunk);
             }
-            Ok(Err(error)) => Cause::Broken(Box::new(error.without_url())),
+            Ok(Err(error)) => failure::cause(error, &self.url),
             Err(_) => Cause::Plain(
                 ErrorKind::Stalled,
                 match min_rate {
@@ -118,7 +116,9 @@ impl Response {
                 },
             ),
         };
-        Err(self.error(cause))
+        let error = self.error(cause);
+        self.observed.attempt.error = Some(error.kind());
+        Err(error)
     }
 
     /// Reads the body whole.
@@ -180,10 +180,10 @@ impl Response {
             }
             cause => cause,
         };
-        let url = self.transport.inner.public_url(&self.url, &self.secrets);
-        Error::new(self.operation, cause)
-            .at(url)
-            .after(self.attempts)
+        Error::new(cause)
+            .at(self.observed.attempt.url.clone())
+            .after(self.observed.attempt.number, Duration::ZERO)
+            .with_sent(self.observed.attempt.sent)
     }
 
     fn redact(&self, text: String) -> String {
@@ -191,9 +191,13 @@ impl Response {
     }
 
     /// The answer as an error, with a message of this client's own.
-    pub(super) fn refused(&self, message: Option<String>) -> Error {
-        let message = message.map(|text| self.redact(text));
-        self.error(Cause::Refused(self.refusal(message, None, true)))
+    pub(super) fn refused(&self, message: String) -> Error {
+        let message = self.redact(message);
+        self.error(Cause::Refused(Box::new(self.refusal(
+            Some(message),
+            None,
+            true,
+        ))))
     }
 
     /// Passes a success on, and makes an error of everything else.
@@ -210,6 +214,12 @@ impl Response {
                 .map(|(name, texts)| (redact(name), texts.into_iter().map(redact).collect()))
                 .collect()
         });
+        let is_plain = self.url.scheme() == "http" && self.status == StatusCode::BAD_REQUEST;
+        if is_plain && json.is_none() && wants_tls(&body) {
+            let message = "the server wants https here, and the base URL says http";
+            let cause = Cause::Network(ErrorKind::Tls, message.into(), None);
+            return Err(self.error(cause));
+        }
         let message = match &json {
             Some(json) => json
                 .get("message")
@@ -219,7 +229,7 @@ impl Response {
             None => None,
         };
         let refusal = self.refusal(message.map(redact), fields, json.is_some());
-        Err(self.error(Cause::Refused(refusal)))
+        Err(self.error(Cause::Refused(Box::new(refusal))))
     }
 
     /// What came of the body, and whether that is all: never more than needed, and never a reason
@@ -246,14 +256,14 @@ impl Response {
         fields: Option<FieldErrors>,
         from_api: bool,
     ) -> Refusal {
-        let kind = match self.status.as_u16() {
-            404 => Some(self.transport.inner.not_found),
-            // A proxy that waited in vain says nothing of what the server does.
-            502 | 504 if self.may_be_done => Some(ErrorKind::OutcomeUnknown),
-            _ => None,
+        let meaning = self.meaning(message.as_deref(), fields.as_ref(), from_api);
+        let (kind, meaning) = match meaning {
+            Some(meaning) => (Some(meaning.kind), Some(meaning.text)),
+            None => (None, None),
         };
         Refusal {
             kind,
+            meaning,
             status: self.status.as_u16(),
             message,
             fields,
@@ -265,10 +275,46 @@ impl Response {
     }
 }
 
+impl Response {
+    /// What the refusal means beyond its status.
+    fn meaning(
+        &self,
+        message: Option<&str>,
+        fields: Option<&FieldErrors>,
+        from_api: bool,
+    ) -> Option<Meaning> {
+        let inner = &self.transport.inner;
+        let status = self.status.as_u16();
+        // A proxy that waited in vain says nothing of what the server does.
+        if self.may_be_done && matches!(status, 502 | 504) {
+            let text = "the server may have created it or not";
+            return Meaning::new(ErrorKind::OutcomeUnknown, text);
+        }
+        let login = inner.authorization.as_ref();
+        let login = login.and_then(|value| value.to_str().ok());
+        (inner.service.meaning)(&Refused {
+            method: &self.method,
+            path: self.url.path(),
+            login: login.and_then(|value| value.split(' ').next()),
+            status,
+            headers: &self.headers,
+            from_api,
+            message,
+            fields,
+        })
+    }
+}
+
 /// `{"field": ["text", ...], ...}`
 fn field_errors(json: &Value) -> Option<FieldErrors> {
     let fields: FieldErrors = serde_json::from_value(json.clone()).ok()?;
     (!fields.is_empty()).then_some(fields)
+}
+
+/// What the real server, and nginx, answer to plain HTTP on a port of TLS.
+fn wants_tls(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    text.contains("HTTP request to an HTTPS server") || text.contains("sent to HTTPS port")
 }
 
 fn plain_text(body: &[u8]) -> Option<String> {

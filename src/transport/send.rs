@@ -1,5 +1,7 @@
 //! One request and the head of its answer.
 
+use std::io;
+
 use futures::future::{Either, select};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue};
 use tracing::Span;
@@ -7,7 +9,8 @@ use url::Url;
 
 use super::body::{Sending, UploadBody};
 use super::request::Payload;
-use super::{MinRate, Request, Response, Timeouts, Transport};
+use super::{MinRate, Request, Response, Timeouts, Transport, failure};
+use crate::attempt::Observed;
 use crate::error::{Cause, Error, ErrorKind, Result};
 
 /// Why no answer came.
@@ -17,7 +20,12 @@ enum Interrupted {
 }
 
 impl Transport {
-    pub(super) async fn exchange(&self, request: &mut Request, url: &Url) -> Result<Response> {
+    pub(super) async fn exchange(
+        &self,
+        request: &mut Request,
+        url: &Url,
+        mut observed: Observed,
+    ) -> Result<Response> {
         let mut outgoing = reqwest::Request::new(request.method.clone(), url.clone());
         let headers = outgoing.headers_mut();
         headers.clone_from(&request.headers);
@@ -27,27 +35,39 @@ impl Transport {
         let min_rate = self.inner.timeouts.min_rate;
         let sending = attach(request, &mut outgoing, min_rate).await?;
         let answer = self.watch(self.http.execute(outgoing), &sending).await;
+        observed.attempt.sent = sending.sent();
         let span = Span::current();
         let cause = match (answer, sending.take_failure()) {
             (_, Some(error)) => Cause::Source(error),
             // A success for bytes that were never sent is no success.
-            (Ok(answer), None) if answer.status().is_success() && !sending.is_done() => {
-                Cause::OutcomeUnknown("the server answered before it had everything".into())
-            }
+            (Ok(answer), None) if answer.status().is_success() && !sending.is_done() => not_sent(
+                request,
+                "the server answered before it had everything".into(),
+            ),
             (Ok(answer), None) => {
                 let status = answer.status();
                 span.record("http.response.status_code", status.as_u16());
                 if status.is_client_error() || status.is_server_error() {
                     span.record("error.type", status.as_str());
                 }
+                observed.attempt.status = Some(status.as_u16());
                 let may_be_done = !request.is_idempotent() && sending.is_done();
-                return Ok(Response::new(self, request, url, answer, may_be_done));
+                return Ok(Response::new(
+                    self,
+                    request,
+                    url,
+                    answer,
+                    observed,
+                    may_be_done,
+                ));
             }
-            (Err(interrupted), None) => cause(interrupted, request),
+            (Err(interrupted), None) => cause(interrupted, request, url, sending.is_done()),
         };
-        let public_url = self.inner.public_url(url, &request.secrets);
-        let error = Error::new(request.operation, cause).at(public_url);
+        let error = Error::new(cause)
+            .at(observed.attempt.url.clone())
+            .with_sent(observed.attempt.sent);
         span.record("error.type", error.kind().as_str());
+        observed.attempt.error = Some(error.kind());
         Err(error)
     }
 
@@ -69,14 +89,17 @@ impl Transport {
             let limit = if done { response } else { stall };
             let left = limit.saturating_sub(moved.elapsed());
             if left.is_zero() {
-                let (kind, message) = match done {
-                    true => (ErrorKind::Timeout, format!("no answer within {response:?}")),
-                    false => (
-                        ErrorKind::Stalled,
-                        format!("the upload did not move for {stall:?}"),
-                    ),
-                };
-                return Err(Interrupted::Timeout(kind, message));
+                if done {
+                    let message = format!("no answer within {response:?}");
+                    return Err(Interrupted::Timeout(ErrorKind::Timeout, message));
+                }
+                if sending.waits_for_source() {
+                    let message = format!("it gave nothing for {stall:?}");
+                    sending.fail(io::Error::new(io::ErrorKind::TimedOut, message.clone()));
+                    return Err(Interrupted::Timeout(ErrorKind::Source, message));
+                }
+                let message = format!("the upload did not move for {stall:?}");
+                return Err(Interrupted::Timeout(ErrorKind::Stalled, message));
             }
             let patience = sending.patience().unwrap_or(left);
             if let Some(rate) = min_rate.filter(|_| patience.is_zero()) {
@@ -98,18 +121,17 @@ async fn attach(
     min_rate: Option<MinRate>,
 ) -> Result<Sending> {
     match &mut request.body {
-        Payload::None => Ok(Sending::done()),
+        Payload::None => Ok(Sending::of_bytes(0)),
         Payload::Bytes(bytes) => {
             *outgoing.body_mut() = Some(bytes.clone().into());
-            Ok(Sending::done())
+            Ok(Sending::of_bytes(bytes.len()))
         }
         Payload::Upload(source, meter) => {
             let opened = match source.take() {
                 Some(source) => source.open().await,
                 None => Err(std::io::Error::other("the source can be read only once")),
             };
-            let (opened, again) =
-                opened.map_err(|error| Error::new(request.operation, Cause::Source(error)))?;
+            let (opened, again) = opened.map_err(|error| Error::new(Cause::Source(error)))?;
             *source = again;
             if let Some(length) = opened.length {
                 let headers = outgoing.headers_mut();
@@ -122,20 +144,28 @@ async fn attach(
     }
 }
 
-fn cause(interrupted: Interrupted, request: &Request) -> Cause {
-    match interrupted {
-        Interrupted::Timeout(kind, message) if request.is_idempotent() => {
-            Cause::Plain(kind, message)
-        }
-        Interrupted::Timeout(_, message) => Cause::OutcomeUnknown(message.into()),
-        Interrupted::Http(error) => {
-            let never_sent = error.is_connect() || error.is_builder();
-            let error = Box::new(error.without_url());
-            match never_sent {
-                true => Cause::Connect(error),
-                false if request.is_idempotent() => Cause::Broken(error),
-                false => Cause::OutcomeUnknown(error),
-            }
-        }
+fn cause(interrupted: Interrupted, request: &Request, url: &Url, is_sent: bool) -> Cause {
+    let cause = match interrupted {
+        Interrupted::Timeout(kind, message) => Cause::Plain(kind, message),
+        Interrupted::Http(error) => failure::cause(error, url),
+    };
+    let never_sent = matches!(
+        cause,
+        Cause::Network(ErrorKind::Connect | ErrorKind::Tls | ErrorKind::Proxy, ..)
+    );
+    if never_sent || request.is_idempotent() {
+        cause
+    } else if is_sent {
+        Cause::OutcomeUnknown(failure::line(&cause).into())
+    } else {
+        not_sent(request, failure::line(&cause))
+    }
+}
+
+/// A creation of which the server cannot have everything.
+fn not_sent(request: &Request, reason: String) -> Cause {
+    Cause::NotSent {
+        again: request.is_replayable(),
+        source: reason.into(),
     }
 }

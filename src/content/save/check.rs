@@ -14,7 +14,7 @@ impl Fetch {
         };
         let location = self.location.clone();
         let (report, head) = location.inspect(self.validator.clone(), policy).await?;
-        accept(self.location.operation, report)?;
+        accept(report)?;
         Ok(head)
     }
 
@@ -27,7 +27,7 @@ impl Fetch {
         let mut inspector = Inspector::new(policy.clone()).total(self.length());
         loop {
             let range = match inspector.step() {
-                Inspection::Done(report) => return accept(self.location.operation, report),
+                Inspection::Done(report) => return accept(report),
                 Inspection::NeedMore(range) => range,
             };
             let mut bytes = Vec::new();

@@ -13,15 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::Instrument;
-
 use super::Location;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
 use crate::qcow2::Policy;
 use crate::thread::{gone, on_own_thread};
-use crate::transport::operation_span;
 use part::PartFile;
 use work::Fetch;
 
@@ -75,15 +72,15 @@ pub struct Saved {
 
 /// Saves on a thread of its own. When it stops, what can be resumed stays.
 pub(crate) async fn save(location: Location, target: PathBuf, options: Options) -> Result<Saved> {
-    let (operation, transport) = (location.operation, location.transport.clone());
-    let transfer = on_own_thread(operation, transport, async move |transport| {
+    let (operation, transport) = (location.operation.clone(), location.transport.clone());
+    let transfer = on_own_thread(transport, async move |transport| {
         let location = Location {
             transport,
             ..location
         };
         run(location, &target, options).await
     });
-    transfer.instrument(operation_span(operation)).await
+    operation.run(transfer).await
 }
 
 /// A fetch that was dropped may need a moment to let go.
@@ -100,18 +97,14 @@ async fn hold(target: &Path) -> std::io::Result<Option<PartFile>> {
 
 async fn run(location: Location, target: &Path, options: Options) -> Result<Saved> {
     let began = Instant::now();
-    let operation = location.operation;
     let failed = |what: &str, error| {
-        Error::io(
-            operation,
-            format!("cannot {what} {}", target.display()),
-            error,
-        )
+        let what = format!("cannot {what} {}", target.display());
+        Error::io(what, error)
     };
     let part = hold(target).await;
     let Some(part) = part.map_err(|error| failed("write", error))? else {
         let message = format!("{} is being fetched by someone else", target.display());
-        return Err(Error::plain(operation, ErrorKind::Busy, message));
+        return Err(Error::plain(ErrorKind::Busy, message));
     };
     let part = Arc::new(part);
     let mut fetch = Fetch::new(location, part.clone(), &options);
@@ -138,7 +131,7 @@ async fn run(location: Location, target: &Path, options: Options) -> Result<Save
     let connections = fetch.connections();
     drop(fetch);
     let Some(part) = Arc::into_inner(part) else {
-        return Err(gone(operation));
+        return Err(gone());
     };
     part.finish(options.durable)
         .map_err(|error| failed("finish", error))?;

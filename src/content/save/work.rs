@@ -179,6 +179,7 @@ impl Fetch {
     /// else an answer, with several connections the share of the first of them only.
     async fn first(&self, head: Head) -> Result<First> {
         let Version { validator, total } = &head.version;
+        let mut retries = self.location.transport.retry().start();
         let several = self.options.connections > 1;
         let is_whole = *total == Some(head.bytes.len() as u64);
         if is_whole || (several && validator.is_some() && total.is_some()) {
@@ -193,7 +194,7 @@ impl Fetch {
                 start: 0,
                 end: Some(SEGMENT),
             };
-            match self.location.open_span(span, None).await {
+            match self.location.open_span(span, None, &mut retries).await {
                 Ok(part) if part.validator.is_some() && part.total.is_some() => {
                     return Ok(part.into());
                 }
@@ -203,7 +204,7 @@ impl Fetch {
                 Err(error) => return Err(error),
             }
         }
-        Ok(self.location.open_whole().await?.into())
+        Ok(self.location.open_whole(&mut retries).await?.into())
     }
 
     fn plan(&mut self, done: &Spans, journal: Option<journal::Journal>) {
@@ -282,7 +283,7 @@ impl Fetch {
         // They hold the file until they have ended.
         for other in others {
             if let Err(error) = other.await {
-                result = Err(lost(self.location.operation, error));
+                result = Err(lost(error));
             }
         }
         result?;
@@ -290,11 +291,7 @@ impl Fetch {
             return Ok(());
         }
         let message = "the transfer ended before it was complete";
-        Err(Error::plain(
-            self.location.operation,
-            ErrorKind::Length,
-            message,
-        ))
+        Err(Error::plain(ErrorKind::Length, message))
     }
 
     /// Compares the digest of the whole file, if one is expected.
@@ -310,18 +307,14 @@ impl Fetch {
         let found = Digest(hasher.finalize().into());
         if found != expected {
             let message = format!("the SHA-256 is {found}, not {expected}");
-            return Err(Error::plain(
-                self.location.operation,
-                ErrorKind::Digest,
-                message,
-            ));
+            return Err(Error::plain(ErrorKind::Digest, message));
         }
         Ok(Some(found))
     }
 
     pub(super) fn failed(&self, what: &str, error: std::io::Error) -> Error {
         let message = format!("cannot {what} {}", self.part.path().display());
-        Error::io(self.location.operation, message, error)
+        Error::io(message, error)
     }
 }
 

@@ -41,7 +41,7 @@ impl Worker {
         tell: &mpsc::UnboundedSender<Result<()>>,
         mut stop: watch::Receiver<()>,
     ) {
-        let runtime = match runtime(self.location.operation) {
+        let runtime = match runtime() {
             Ok(runtime) => runtime,
             Err(error) => {
                 // Whoever does not listen any more has ended the transfer.
@@ -90,8 +90,7 @@ impl Worker {
         while let Some(span) = self.left(place) {
             let part = match open.take() {
                 Some(part) => part,
-                // This has had retries of its own.
-                None => self.open(span).await?,
+                None => self.open(span, &mut retries).await?,
             };
             if let Err(error) = self.drain(place, part, &mut retries).await {
                 let again = self.validator.is_some() && is_transient(&error);
@@ -101,16 +100,18 @@ impl Worker {
         Ok(())
     }
 
-    async fn open(&self, (start, end): (u64, u64)) -> Result<Part> {
+    async fn open(&self, (start, end): (u64, u64), retries: &mut Retries) -> Result<Part> {
         // The end of the image is the server's to say once more: it may have lied about it.
         let end = (end < self.length).then_some(end);
         let span = Span { start, end };
         match &self.validator {
             Some(validator) => {
                 let length = Some(self.length);
-                self.location.open_rest(span, validator, length).await
+                self.location
+                    .open_rest(span, validator, length, retries)
+                    .await
             }
-            None => self.location.open_span(span, None).await,
+            None => self.location.open_span(span, None, retries).await,
         }
     }
 
@@ -148,7 +149,7 @@ impl Worker {
             .and_then(|()| ledger.wrote(place, bytes, &self.part))
             .map_err(|error| {
                 let message = format!("cannot write {}", self.part.path().display());
-                Error::io(self.location.operation, message, error)
+                Error::io(message, error)
             })
     }
 

@@ -1,0 +1,35 @@
+//! What a Djinn CI server means by its answers.
+
+use reqwest::Method;
+
+use crate::error::ErrorKind;
+use crate::transport::{Meaning, Refused, Service};
+
+pub(super) static SERVICE: Service = Service { meaning };
+
+fn meaning(refused: &Refused<'_>) -> Option<Meaning> {
+    match refused.status {
+        // Whatever is wrong with the token.
+        404 if refused.from_api => {
+            let text = match *refused.method {
+                Method::GET => "not found, or the token is wrong or lacks image:read",
+                Method::DELETE => "not found, or the token is wrong or lacks image:write",
+                _ => "the token is wrong or lacks image:write",
+            };
+            Meaning::new(ErrorKind::NotFoundOrUnauthorized, text)
+        }
+        404 => Meaning::unknown_route(),
+        400 if is_name_taken(refused) => {
+            let text = "a name must be unique, and this one exists already";
+            Meaning::new(ErrorKind::NameTaken, text)
+        }
+        _ => None,
+    }
+}
+
+/// `{"name":["Name already exists"]}`, perhaps with more.
+fn is_name_taken(refused: &Refused<'_>) -> bool {
+    let messages = refused.fields.and_then(|fields| fields.get("name"));
+    let mut messages = messages.into_iter().flatten();
+    messages.any(|message| message.contains("already exists"))
+}

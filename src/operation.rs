@@ -1,0 +1,63 @@
+//! One call of the caller's: its name, what it is about, and its span. Attached here, once.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tracing::{Instrument, Span, debug_span};
+
+use crate::error::Result;
+
+/// The name of an operation, such as `get image`, and its subject, such as `42`.
+#[derive(Clone)]
+pub(crate) struct Operation {
+    name: &'static str,
+    subject: Option<Arc<str>>,
+}
+
+impl Operation {
+    pub(crate) const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            subject: None,
+        }
+    }
+
+    /// Names what the operation is about.
+    pub(crate) fn on(mut self, subject: impl fmt::Display) -> Self {
+        self.subject = Some(subject.to_string().into());
+        self
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Runs the work of the operation in its span, and names the operation in its error.
+    pub(crate) async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        // Boxed, so that the futures that callers hold are small.
+        let result = Box::pin(work.instrument(self.span())).await;
+        result.map_err(|error| error.during(self))
+    }
+
+    /// The span of the operation, however much it sends: inside of one there is no other.
+    pub(crate) fn span(&self) -> Span {
+        let current = Span::current();
+        match current.metadata() {
+            Some(outer) if outer.name() == "operation" && outer.target() == module_path!() => {
+                current
+            }
+            _ => debug_span!("operation", name = self.name),
+        }
+    }
+}
+
+/// `get image 42`
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        match &self.subject {
+            Some(subject) => write!(f, " {subject}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Why there is no connection, or no answer: in one line of what came of it, and one of why.
+
+use std::error::Error as StdError;
+use std::io;
+
+use url::Url;
+
+use crate::error::{Cause, ErrorKind};
+
+/// What a failed request means. `url` is where it went.
+pub(super) fn cause(error: reqwest::Error, url: &Url) -> Cause {
+    let error = error.without_url();
+    if let Some((kind, message, reason)) = lasting(&error, url) {
+        return Cause::Network(kind, message.into(), reason.map(Into::into));
+    }
+    let reason = root(&error);
+    if error.is_connect() || error.is_builder() {
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or_default();
+        let message = format!("cannot connect to {host}:{port}");
+        return Cause::Network(ErrorKind::Connect, message, Some(reason.into()));
+    }
+    let message = "the connection broke".to_owned();
+    Cause::Network(ErrorKind::Transport, message, Some(reason.into()))
+}
+
+/// What no repetition changes: its kind, what it is, and why.
+fn lasting(error: &reqwest::Error, url: &Url) -> Option<(ErrorKind, &'static str, Option<String>)> {
+    if let Some((message, reason)) = chain(error).find_map(tls) {
+        return Some((ErrorKind::Tls, message, reason));
+    }
+    let is_parse =
+        |error: &(dyn StdError + 'static)| error.downcast_ref().is_some_and(hyper::Error::is_parse);
+    if url.scheme() == "http" && chain(error).any(is_parse) {
+        let message = "the answer is not HTTP: the base URL may want https";
+        return Some((ErrorKind::Tls, message, Some(root(error))));
+    }
+    // The type of this error is private to the HTTP client.
+    let refused_login = |error: &(dyn StdError + 'static)| {
+        error.to_string().contains("proxy authorization required")
+    };
+    if chain(error).any(refused_login) {
+        let message = "the proxy wants another login (407 Proxy Authentication Required)";
+        return Some((ErrorKind::Proxy, message, None));
+    }
+    None
+}
+
+/// What a failure of TLS means.
+fn tls(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<String>)> {
+    // What is inside of one of these is not its source.
+    let inner = error.downcast_ref::<io::Error>().and_then(|error| {
+        let inner = error.get_ref()?;
+        Some(inner as &(dyn StdError + 'static))
+    });
+    inner.and_then(tls).or_else(|| library(error))
+}
+
+const NOT_TRUSTED: &str = "the server's certificate is not trusted";
+const NOT_TLS: &str = "the server does not speak TLS here: the base URL may want http";
+const HANDSHAKE: &str = "the TLS handshake failed";
+
+#[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
+fn rustls(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<String>)> {
+    Some(match error.downcast_ref()? {
+        rustls::Error::InvalidCertificate(reason) => (NOT_TRUSTED, Some(format!("{reason:?}"))),
+        rustls::Error::InvalidMessage(_) => (NOT_TLS, None),
+        other => (HANDSHAKE, Some(other.to_string())),
+    })
+}
+
+#[cfg(feature = "native-tls")]
+fn native(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<String>)> {
+    let reason = error.downcast_ref::<native_tls::Error>()?.to_string();
+    // The libraries of the systems have no other words for it in common.
+    let message = if reason.contains("certificate") {
+        NOT_TRUSTED
+    } else if reason.contains("wrong version") || reason.contains("packet length") {
+        NOT_TLS
+    } else {
+        HANDSHAKE
+    };
+    Some((message, Some(reason)))
+}
+
+fn library(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<String>)> {
+    let found = None;
+    #[cfg(feature = "native-tls")]
+    let found = found.or_else(|| native(error));
+    #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
+    let found = found.or_else(|| rustls(error));
+    let _ = error;
+    found
+}
+
+fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// What happened and why, in one line.
+pub(super) fn line(error: &(dyn StdError + 'static)) -> String {
+    let all: Vec<_> = chain(error).map(ToString::to_string).collect();
+    all.join(": ")
+}
+
+/// The reason behind all others.
+fn root(error: &(dyn StdError + 'static)) -> String {
+    let last = chain(error).last().unwrap_or(error);
+    last.to_string()
+}

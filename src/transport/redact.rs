@@ -1,0 +1,110 @@
+//! Texts from elsewhere without this client's secrets.
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// In place of a secret.
+const REDACTED: &str = "[redacted]";
+/// In place of a text that a secret cannot be taken out of.
+const WITHHELD: &str = "[withheld: it has the credentials in it]";
+/// A shorter secret stands in many texts by chance, and what is left around it would show it.
+const LONG: usize = 8;
+
+/// Takes secrets out of a text: long ones wherever they stand; if a short one stands in it as a
+/// word of its own, nothing is left of the text.
+pub(super) fn redact<'a>(
+    text: String,
+    secrets: impl Iterator<Item = &'a SecretString> + Clone,
+) -> String {
+    let mut short = secrets.clone().map(ExposeSecret::expose_secret);
+    if short.any(|secret| (1..LONG).contains(&secret.len()) && has_word(&text, secret)) {
+        return WITHHELD.to_owned();
+    }
+    redact_long(text, secrets)
+}
+
+/// Takes only long secrets out of a text.
+pub(super) fn redact_long<'a>(
+    text: String,
+    secrets: impl Iterator<Item = &'a SecretString>,
+) -> String {
+    let secrets = secrets.map(ExposeSecret::expose_secret);
+    let mut long: Vec<&str> = secrets
+        .filter(|secret| secret.len() >= LONG && text.contains(secret))
+        .collect();
+    if long.is_empty() {
+        return text;
+    }
+    // One secret may have another in it.
+    long.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    without(&text, &long)
+}
+
+/// One pass, so that what was put in is never looked at.
+fn without(text: &str, secrets: &[&str]) -> String {
+    let mut redacted = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        match secrets.iter().find(|&&secret| rest.starts_with(secret)) {
+            Some(secret) => {
+                redacted.push_str(REDACTED);
+                rest = &rest[secret.len()..];
+            }
+            None => {
+                redacted.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
+        }
+    }
+    redacted
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    let is_inner = |c: char| c.is_alphanumeric() || matches!(c, '\'' | '_' | '-');
+    text.match_indices(word).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + word.len()..].chars().next();
+        !before.is_some_and(is_inner) && !after.is_some_and(is_inner)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redacted(text: &str, secrets: &[&str]) -> String {
+        let secrets: Vec<SecretString> = secrets.iter().map(|&secret| secret.into()).collect();
+        redact(text.to_owned(), secrets.iter())
+    }
+
+    #[test]
+    fn a_long_secret_is_taken_out_wherever_it_stands() {
+        let secrets = ["0123456789", "1234567890123", "redacted]"];
+        for (text, shown) in [
+            ("a0123456789b", "a[redacted]b"),
+            ("x1234567890123 0123456789", "x[redacted] [redacted]"),
+            ("nothing", "nothing"),
+            ("é0123456789é", "é[redacted]é"),
+        ] {
+            assert_eq!(redacted(text, &secrets), shown);
+        }
+    }
+
+    #[test]
+    fn a_short_secret_spoils_no_text_and_is_not_shown_by_what_is_left() {
+        for (text, secret) in [
+            ("Name doesn't match: images and a test", "t"),
+            ("GET /images/42: imagery", "image"),
+            ("the id 1234 of 5", "123"),
+        ] {
+            assert_eq!(redacted(text, &[secret]), text);
+        }
+        for (text, secret) in [
+            ("bad token t", "t"),
+            ("Bearer \"image\" is unknown", "image"),
+            ("u:p", "p"),
+            ("dTpw", "dTpw"),
+        ] {
+            assert_eq!(redacted(text, &[secret, "0123456789"]), WITHHELD, "{text}");
+        }
+    }
+}
