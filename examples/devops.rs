@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let of_provider = images.list().provider("openstack").send().await?;
     println!("list, of openstack alone: {}", of_provider.len());
 
-    server.mark_in_use("3fe2c6b0/debian");
+    server.mark_in_use("3fe2c6b0/debian", "proj.test");
     for id in [id, "3fe2c6b0/debian"] {
         match images.delete(id).send().await {
             Ok(_) => println!("delete {id}: it is gone"),

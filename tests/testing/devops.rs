@@ -17,11 +17,8 @@ fn raw(server: &DevopsServer, call: &str, headers: &str, body: &str) -> Answer {
 
 fn call(server: &DevopsServer, call: &str, body: &str) -> (u16, Value) {
     let answer = raw(server, call, &format!("{ROOT}{JSON}"), body);
-    assert_eq!(
-        answer.header("Content-Type"),
-        Some("application/json"),
-        "{call}"
-    );
+    let media_type = answer.header("Content-Type").unwrap();
+    assert_eq!(media_type.split(';').next(), Some("application/json"));
     (answer.status(), answer.json())
 }
 
@@ -69,19 +66,95 @@ fn the_documented_table() {
 }
 
 #[test]
-fn the_manner_of_version_2() {
-    let server = server(true);
-    let record = image("b", "openstack").to_string();
-    let created = json!({"message": "Created"});
-    assert_eq!(call(&server, "POST /v3/image", &record), (201, created));
-    let updated = json!({"message": "Image 'b' has been updated"});
+fn version_2_checks_in_the_order_of_the_real_one() {
+    let server = DevopsServer::builder()
+        .v2_manner(true)
+        .user("reader", "pw", &[Policy::ReadImages])
+        .start()
+        .unwrap();
+    server.add_image("ami-1", "ec2", "ec2-user", "debian");
+    let reader = "Authorization: Basic cmVhZGVyOnB3\r\n";
+    let accept = "Accept: application/json\r\n";
+    let record = json!({"provider": "ec2", "remote_user": "me"}).to_string();
+    // Each request is right in one more respect than the one before.
+    for (path, headers, body, status, problem) in [
+        ("v2.0/image/x", vec![], "{", 401, ""),
+        ("v2.0/image/x", vec![reader], "{", 406, "Accept header"),
+        (
+            "v2.0/image/x",
+            vec![reader, accept],
+            "{",
+            415,
+            "Content-Type",
+        ),
+        (
+            "v2.0/image/x",
+            vec![reader, JSON],
+            "{",
+            401,
+            "Access denied for 'reader'",
+        ),
+        (
+            "v2.0/image/x",
+            vec![ROOT, JSON],
+            "{",
+            404,
+            "Image 'x' does not exist",
+        ),
+        (
+            "v2.0/image/ami-1",
+            vec![ROOT, JSON],
+            "{",
+            400,
+            "Invalid JSON",
+        ),
+        (
+            "v2.0/image/ami-1",
+            vec![ROOT, JSON],
+            "{}",
+            400,
+            "'provider', 'remote_user'",
+        ),
+        (
+            "v2.0/image/ami-1",
+            vec![ROOT, JSON],
+            &record,
+            200,
+            "has been updated",
+        ),
+    ] {
+        let answer = raw(&server, &format!("PUT /{path}"), &headers.concat(), body);
+        assert_eq!(answer.status(), status, "{}", answer.text());
+        assert!(answer.text().contains(problem), "{}", answer.text());
+    }
+    let replaced = json!({
+        "bootstrap_template": null, "id": "ami-1", "name": "",
+        "provider": "ec2", "remote_user": "me",
+    });
+    assert_eq!(server.images(), [replaced]);
+}
+
+#[test]
+fn a_provider_without_a_filter_offers_every_image() {
+    let server = DevopsServer::builder().provider("vax").start().unwrap();
     assert_eq!(
-        call(&server, "PUT /v3/image/b", r#"{"name":"x"}"#),
-        (200, updated)
+        call(&server, "POST /v3/image", &image("a", "vax").to_string()).0,
+        200
     );
-    assert_eq!(server.images()[1]["name"], "x");
-    let (status, answer) = call(&server, "DELETE /v3/image/b", "");
-    assert_eq!((status, answer.as_object().unwrap().len()), (200, 1));
+    assert_eq!(
+        call(&server, "GET /v3/filter/vax/images", ""),
+        (200, json!(["a"]))
+    );
+    let filtered = json!({"images": ["a", "b"], "message": "Updated"});
+    let added = call(&server, "PUT /v3/filter/vax/image", r#"["a", "b"]"#);
+    assert_eq!(added, (200, filtered));
+    assert_eq!(
+        call(&server, "POST /v3/image", &image("b", "vax").to_string()).0,
+        200
+    );
+    let (status, answer) = call(&server, "POST /v3/image", &image("c", "vax").to_string());
+    let problem = "Invalid image id 'c' for provider 'vax', please check image filters";
+    assert_eq!((status, answer), (400, json!({"message": problem})));
 }
 
 #[test]
@@ -103,7 +176,7 @@ fn lists_are_filtered_by_known_providers() {
 }
 
 #[test]
-fn a_bad_login_and_a_missing_privilege_look_alike() {
+fn a_bad_login_and_a_missing_privilege_are_told_apart() {
     let server = DevopsServer::builder()
         .user("reader", "pw", &[Policy::ReadImages])
         .token("t0k3n", &[Policy::CreateImage])
@@ -125,13 +198,16 @@ fn a_bad_login_and_a_missing_privilege_look_alike() {
     ] {
         let answer = raw(&server, request, &format!("{authorization}{JSON}"), body);
         assert_eq!(answer.status(), status, "{authorization}{request}");
+        let is_bad_login = ![reader, token, ROOT].contains(&authorization);
+        assert_eq!(answer.header("Www-Authenticate").is_some(), is_bad_login);
+        assert_eq!(answer.body.is_empty(), is_bad_login);
     }
 }
 
 #[test]
 fn bad_requests_are_told_apart() {
     let server = server(false);
-    server.mark_in_use("ami-1");
+    server.mark_in_use("ami-1", "proj.test");
     let duplicate = image("ami-1", "ec2").to_string();
     let provider = image("b", "vax").to_string();
     for (request, body, status) in [
@@ -157,12 +233,12 @@ fn bad_requests_are_told_apart() {
         raw(&server, "GET /v3/images", &format!("{ROOT}{accept}"), "").status(),
         406
     );
-    let accept = "Accept: text/html, application/*;q=0.5\r\n";
+    let accept = "Accept: */*, application/json;q=0.5\r\n";
     assert_eq!(
         raw(&server, "GET /v3/images", &format!("{ROOT}{accept}"), "").status(),
         200
     );
-    let kind = "Accept: */*\r\nContent-Type: text/plain\r\n";
+    let kind = "Accept: application/json\r\nContent-Type: text/plain\r\n";
     assert_eq!(
         raw(&server, "POST /v3/image", &format!("{ROOT}{kind}"), "{}").status(),
         415

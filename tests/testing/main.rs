@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod devops;
+mod devops_captures;
 mod djinn_content;
 mod djinn_create;
 // Download jobs need a client, and a client without a crypto provider cannot be built.

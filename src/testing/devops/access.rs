@@ -1,14 +1,17 @@
+use hyper::header::AUTHORIZATION;
+
+use super::reply::Refusal;
 use crate::testing::message::Request;
 
-/// What a login may do; the names are those of the service's documentation.
+/// A privilege of a login, named as in the service's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {
-    /// `read_images`: list and show.
+    /// `read_images`: list and show images, providers, filters and templates.
     ReadImages,
-    /// `create_image`: create and update.
+    /// `create_image`: create and update images, and change filters.
     CreateImage,
-    /// `delete_image`: delete.
+    /// `delete_image`: delete images.
     DeleteImage,
 }
 
@@ -17,35 +20,58 @@ impl Policy {
     pub const ALL: [Self; 3] = [Self::ReadImages, Self::CreateImage, Self::DeleteImage];
 }
 
-/// Who may do what: the value of an `Authorization` header, and policies.
+/// A user or a token, and its policies.
 #[derive(Clone, Debug)]
 pub(super) struct Login {
-    authorization: String,
+    name: String,
+    scheme: &'static str,
+    credentials: String,
     policies: Vec<Policy>,
 }
 
 impl Login {
     pub(super) fn basic(user: &str, password: &str, policies: &[Policy]) -> Self {
         Self {
-            authorization: format!("Basic {}", base64(format!("{user}:{password}").as_bytes())),
+            name: user.to_owned(),
+            scheme: "Basic",
+            credentials: base64(format!("{user}:{password}").as_bytes()),
             policies: policies.to_vec(),
         }
     }
 
     pub(super) fn bearer(token: &str, policies: &[Policy]) -> Self {
         Self {
-            authorization: format!("Bearer {token}"),
+            name: "token".to_owned(),
+            scheme: "Bearer",
+            credentials: token.to_owned(),
             policies: policies.to_vec(),
         }
     }
+
+    /// Refuses a login without the policy.
+    pub(super) fn check(&self, policy: Policy) -> Result<(), Refusal> {
+        if self.policies.contains(&policy) {
+            return Ok(());
+        }
+        Err(Refusal::AccessDenied(self.name.clone()))
+    }
 }
 
-/// Whether one of the logins is the request's and has the policy.
-pub(super) fn is_allowed(logins: &[Login], request: &Request, policy: Policy) -> bool {
-    let given = request.header(hyper::header::AUTHORIZATION);
-    logins
-        .iter()
-        .any(|login| given == Some(&login.authorization) && login.policies.contains(&policy))
+/// Finds the request's login. Version 2 knows no scheme but `Basic`.
+pub(super) fn log_in<'a>(
+    logins: &'a [Login],
+    request: &Request,
+    v2_manner: bool,
+) -> Result<&'a Login, Refusal> {
+    let given = request.header(AUTHORIZATION).unwrap_or_default();
+    let (scheme, credentials) = given.split_once(' ').unwrap_or((given, ""));
+    if v2_manner && !scheme.is_empty() && !scheme.eq_ignore_ascii_case("Basic") {
+        return Err(Refusal::UnknownScheme);
+    }
+    let is_given = |login: &&Login| {
+        scheme.eq_ignore_ascii_case(login.scheme) && credentials == login.credentials
+    };
+    logins.iter().find(is_given).ok_or(Refusal::NoLogin)
 }
 
 fn base64(bytes: &[u8]) -> String {

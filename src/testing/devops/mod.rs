@@ -1,7 +1,10 @@
 //! The DevOps Service.
 
 mod access;
-mod images;
+mod call;
+mod data;
+mod record;
+mod reply;
 mod routes;
 mod server;
 

@@ -7,8 +7,9 @@ use serde_json::Value;
 use url::Url;
 
 use super::access::{Login, Policy};
-use super::images::Images;
-use super::routes::Office;
+use super::data::{Data, Provider};
+use super::record::Image;
+use super::routes::State;
 use crate::testing::record::Received;
 use crate::testing::rule::FaultRule;
 use crate::testing::server::{Listen, Server};
@@ -19,9 +20,9 @@ const PASSWORD: &str = "secret";
 
 /// A DevOps Service with its images API, on loopback until it is dropped.
 ///
-/// It answers as the documentation of version 3 says, with the authentication, checks and
-/// errors of version 2, whose answers it gives too if it is
-/// [told to](DevopsServerBuilder::v2_manner).
+/// By default it answers as version 3 is documented, with the errors of version 2 where the
+/// documentation names none. With [`v2_manner`](DevopsServerBuilder::v2_manner) it answers as
+/// version 2 was seen to.
 ///
 /// ```
 /// # #[cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
@@ -33,7 +34,7 @@ const PASSWORD: &str = "secret";
 ///
 /// let server = DevopsServer::start()?;
 /// server.add_image("ami-63071b0a", "ec2", "ec2-user", "debian-12");
-/// server.mark_in_use("ami-63071b0a");
+/// server.mark_in_use("ami-63071b0a", "proj.test");
 ///
 /// let (user, password) = server.login();
 /// let client = Client::builder(server.url()).basic(user, password).build()?;
@@ -47,77 +48,88 @@ const PASSWORD: &str = "secret";
 /// ```
 pub struct DevopsServer {
     server: Server,
-    office: Arc<Office>,
+    state: Arc<State>,
     url: Url,
 }
 
 impl DevopsServer {
-    /// Starts a server with one user, who may do everything, on a free port of 127.0.0.1.
+    /// Starts a server with one user, who has every policy, on a free port of 127.0.0.1.
     ///
     /// # Errors
-    /// If there is no port or no thread to be had.
+    /// Returns an error if no port or thread is available.
     pub fn start() -> io::Result<Self> {
         Self::builder().start()
     }
 
-    /// A server to be configured.
+    /// Returns a builder for a server with other settings.
     pub fn builder() -> DevopsServerBuilder {
         DevopsServerBuilder::default()
     }
 
-    /// The address below which `/v3` is, such as `http://127.0.0.1:40123/`.
+    /// Returns the address below which `/v3` is, such as `http://127.0.0.1:40123/`.
     #[must_use]
     pub fn url(&self) -> Url {
         self.url.clone()
     }
 
-    /// Name and password of the user who is always there.
+    /// Returns the name and password of the default user.
     #[must_use]
     pub fn login(&self) -> (&'static str, &'static str) {
         (USER, PASSWORD)
     }
 
-    /// Adds an image without any check, in place of one with the same id.
+    /// Adds an image without checks. Replaces an image with the same id.
     pub fn add_image(&self, id: &str, provider: &str, remote_user: &str, name: &str) {
-        lock(&self.office.images).put(serde_json::json!({
-            "bootstrap_template": null,
-            "id": id,
-            "name": name,
-            "provider": provider,
-            "remote_user": remote_user,
-        }));
+        lock(&self.state.data).put(Image {
+            provider: provider.to_owned(),
+            name: name.to_owned(),
+            remote_user: remote_user.to_owned(),
+            bootstrap_template: None,
+            id: id.to_owned(),
+        });
     }
 
-    /// Lets nobody delete this image any more.
-    pub fn mark_in_use(&self, id: &str) {
-        lock(&self.office.images).mark_in_use(id);
+    /// Marks an image as used by an environment, such as `proj.test`.
+    ///
+    /// An image in use cannot be deleted.
+    pub fn mark_in_use(&self, id: &str, environment: &str) {
+        lock(&self.state.data).mark_in_use(id, environment);
     }
 
-    /// All images as the list shows them, in the order of their creation.
+    /// Removes an image from a provider, but not from the provider's filter.
+    ///
+    /// The service keeps an image of this id, but does not create or (in version 2) update it.
+    pub fn remove_from_provider(&self, provider: &str, id: &str) {
+        lock(&self.state.data).remove_from_provider(provider, id);
+    }
+
+    /// Returns all images as the list shows them, in the order of their creation.
     #[must_use]
     pub fn images(&self) -> Vec<Value> {
-        lock(&self.office.images).all().to_vec()
+        let data = lock(&self.state.data);
+        let values = data.images().iter().map(serde_json::to_value);
+        values.filter_map(Result::ok).collect()
     }
 
-    /// All requests since the start or [`clear_requests`](Self::clear_requests), in the order of
-    /// their arrival, with what has been answered so far.
+    /// Returns the requests since the start or [`clear_requests`](Self::clear_requests), in the
+    /// order of their arrival, with what has been answered so far.
     #[must_use]
     pub fn requests(&self) -> Vec<Received> {
         self.server.shared.log.snapshot()
     }
 
-    /// Forgets the requests so far.
+    /// Clears the record of requests.
     pub fn clear_requests(&self) {
         self.server.shared.log.clear();
     }
 
-    /// Lets a fault befall requests to come. Of several rules that match a request the first
-    /// that is not used up counts.
+    /// Adds a fault for later requests. If several rules match a request, the first that is not
+    /// used up applies.
     pub fn inject(&self, fault: impl Into<FaultRule>) {
         self.server.shared.faults.add(fault.into());
     }
 
-    /// Forgets all faults; those under way go on.
+    /// Removes all faults; those under way continue.
     pub fn clear_faults(&self) {
         self.server.shared.faults.clear();
     }
@@ -131,15 +143,16 @@ impl std::fmt::Debug for DevopsServer {
     }
 }
 
-/// A [`DevopsServer`] to be.
+/// A builder for a [`DevopsServer`].
 ///
 /// ```
 /// use machine_images::testing::{DevopsServer, Policy};
 ///
 /// let server = DevopsServer::builder()
-///     .user("reader", "pw", &[Policy::ReadImages])
-///     .token("t0k3n", &Policy::ALL)
 ///     .v2_manner(true)
+///     .user("reader", "pw", &[Policy::ReadImages])
+///     .filter("ec2", &["ami-1", "ami-2"])
+///     .template("omnibus")
 ///     .start()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -149,7 +162,8 @@ pub struct DevopsServerBuilder {
     listen: Listen,
     base_path: String,
     logins: Vec<Login>,
-    providers: Vec<String>,
+    providers: Vec<Provider>,
+    templates: Vec<String>,
     v2_manner: bool,
 }
 
@@ -159,14 +173,15 @@ impl Default for DevopsServerBuilder {
             listen: Listen::default(),
             base_path: String::new(),
             logins: vec![Login::basic(USER, PASSWORD, &Policy::ALL)],
-            providers: vec!["ec2".to_owned(), "openstack".to_owned()],
+            providers: vec![Provider::new("ec2", None), Provider::new("openstack", None)],
+            templates: Vec::new(),
             v2_manner: false,
         }
     }
 }
 
 impl DevopsServerBuilder {
-    /// The path before `/v3`; there is none if it is not set.
+    /// Sets the path before `/v3`. Defaults to none.
     pub fn base_path(mut self, path: &str) -> Self {
         self.base_path = match path.trim_matches('/') {
             "" => String::new(),
@@ -181,32 +196,58 @@ impl DevopsServerBuilder {
         self
     }
 
-    /// Adds a bearer token.
+    /// Adds a bearer token. Version 2 answers every token with `400`.
     pub fn token(mut self, token: &str, policies: &[Policy]) -> Self {
         self.logins.push(Login::bearer(token, policies));
         self
     }
 
-    /// Adds a provider to `ec2` and `openstack`.
-    pub fn provider(mut self, name: &str) -> Self {
-        self.providers.push(name.to_owned());
+    /// Adds a provider to `ec2` and `openstack`. Every id is an image of it.
+    pub fn provider(self, name: &str) -> Self {
+        self.set_provider(Provider::new(name, None))
+    }
+
+    /// Limits a provider to these images. Adds the provider if it does not exist.
+    pub fn filter(self, provider: &str, ids: &[&str]) -> Self {
+        self.set_provider(Provider::new(provider, Some(ids)))
+    }
+
+    fn set_provider(mut self, provider: Provider) -> Self {
+        let mut providers = self.providers.iter_mut();
+        match providers.find(|known| known.name() == provider.name()) {
+            Some(known) => *known = provider,
+            None => self.providers.push(provider),
+        }
         self
     }
 
-    /// Whether changes are answered as by version 2: creations with `201` and no id, updates
-    /// and deletions with a message alone. The paths stay those of version 3.
+    /// Adds a bootstrap template. Images with other templates are refused.
+    pub fn template(mut self, name: &str) -> Self {
+        self.templates.push(name.to_owned());
+        self
+    }
+
+    /// Sets whether the server behaves as version 2. Defaults to `false`, version 3.
+    ///
+    /// Version 2 differs from what version 3 documents:
+    /// - Its paths are below `/v2.0`; this server has them below `/v3` too.
+    /// - A creation is answered with `201`; all changes with a message alone, without id or image.
+    /// - An update needs the whole record, and replaces it.
+    /// - An update and a deletion need `Content-Type: application/json`.
+    /// - An image whose id contains a slash can be created and listed, and nothing else.
+    /// - It knows no logins but Basic.
     pub fn v2_manner(mut self, v2_manner: bool) -> Self {
         self.v2_manner = v2_manner;
         self
     }
 
-    /// Listens on this address, for servers that others are to find.
+    /// Sets the address to listen on. Defaults to a free port of 127.0.0.1.
     pub fn bind(mut self, address: impl Into<SocketAddr>) -> Self {
         self.listen.address = address.into();
         self
     }
 
-    /// Lets every request wait this long before it is looked at, as on a distant server.
+    /// Sets a delay before each request is processed, as on a distant server. Defaults to none.
     pub fn latency(mut self, latency: Duration) -> Self {
         self.listen.latency = latency;
         self
@@ -215,25 +256,20 @@ impl DevopsServerBuilder {
     /// Starts the server.
     ///
     /// # Errors
-    /// If the address is taken, or there is no thread to be had.
+    /// Returns an error if the address is taken or no thread is available.
     pub fn start(self) -> io::Result<DevopsServer> {
         let listener = TcpListener::bind(self.listen.address)?;
         let address = listener.local_addr()?;
         let url = Url::parse(&format!("http://{address}{}", self.base_path));
         let url = url.map_err(io::Error::other)?;
-        let office = Arc::new(Office {
+        let state = Arc::new(State {
             base_path: self.base_path,
             logins: self.logins,
-            providers: self.providers,
             v2_manner: self.v2_manner,
-            images: Mutex::new(Images::default()),
+            data: Mutex::new(Data::new(self.providers, self.templates)),
         });
-        let service = Box::new(Arc::clone(&office));
+        let service = Box::new(Arc::clone(&state));
         let server = Server::start(listener, self.listen.latency, service)?;
-        Ok(DevopsServer {
-            server,
-            office,
-            url,
-        })
+        Ok(DevopsServer { server, state, url })
     }
 }

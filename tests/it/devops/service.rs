@@ -188,7 +188,7 @@ async fn an_image_in_use_stays() {
     for v2_manner in [false, true] {
         let (server, images) = embedded(v2_manner);
         server.add_image("ami-1", "ec2", "ec2-user", "debian");
-        server.mark_in_use("ami-1");
+        server.mark_in_use("ami-1", "proj.test");
         let error = images.delete("ami-1").send().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Rejected);
         let message = error.message().unwrap();
