@@ -101,13 +101,31 @@ async fn the_life_of_an_image() {
 }
 
 #[tokio::test]
-async fn an_id_may_be_a_path() {
+async fn an_id_may_have_any_character_but_a_slash() {
     for (_server, images) in services() {
-        let id = fresh("/a b/../c?d#e%2F");
+        let id = fresh(" b..c?d#e%2F:@;+й");
         images.create(new(&id)).send().await.unwrap();
         assert_eq!(images.get(&*id).send().await.unwrap().id, id.as_str());
         images.delete(&*id).send().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_id_may_be_a_path_in_version_3() {
+    let (_server, images) = embedded(false);
+    let id = "a/b/../c";
+    images.create(new(id)).send().await.unwrap();
+    assert_eq!(images.get(id).send().await.unwrap().id, id);
+    images.delete(id).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn version_2_creates_an_id_with_a_slash_and_does_not_find_it() {
+    let (server, images) = embedded(true);
+    images.create(new("a/b")).send().await.unwrap();
+    let error = images.get("a/b").send().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(server.images().len(), 1);
 }
 
 #[tokio::test]
