@@ -1,5 +1,5 @@
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -11,6 +11,7 @@ use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::absence::Presence;
 use super::body::Counted;
 use super::fault::Fault;
 use super::inflict;
@@ -18,7 +19,7 @@ use super::message::{Answer, Request, text};
 use super::record::Received;
 use super::server::Shared;
 use super::shape::{self, Outgoing, Shape};
-use super::wire::{Control, Wire, finish};
+use super::wire::{Close, Control, Wire, finish};
 
 /// What is left of a request's body is read up to this size to keep the connection; beyond,
 /// the connection is closed. This is Go's rule.
@@ -28,7 +29,7 @@ const WORTH_DRAINING: u64 = 256 * 1024;
 const READ_BUFFER: usize = 512 * 1024;
 
 /// Serves one connection to its end.
-pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>, mut presence: Presence) {
     // Best effort: without it small answers are late, not wrong.
     let _ = stream.set_nodelay(true);
     let control = Arc::new(Control::default());
@@ -36,7 +37,11 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         stream,
         control: Arc::clone(&control),
     };
-    let service = service_fn(|request| Box::pin(answer(request, &shared, &control)));
+    let here = presence.clone();
+    let service = service_fn(|request| {
+        let here = here.clone();
+        Box::pin(answer(request, &shared, &control, here))
+    });
     let mut connection = http1::Builder::new()
         .title_case_headers(true)
         .half_close(true)
@@ -45,6 +50,7 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     tokio::select! {
         _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {}
         () = control.ended() => {}
+        () = presence.ended() => control.end(Close::Reset.into()),
     }
     let stream = connection.into_parts().io.into_inner().stream;
     // The client may have gone first.
@@ -53,8 +59,9 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
 
 async fn answer(
     request: hyper::Request<Incoming>,
-    shared: &Shared,
+    shared: &Arc<Shared>,
     control: &Arc<Control>,
+    presence: Presence,
 ) -> Result<Response<Outgoing>, Infallible> {
     let (head, body) = request.into_parts();
     let received = Received::new(&head);
@@ -65,11 +72,16 @@ async fn answer(
         tokio::time::sleep(shared.latency).await;
     }
     let forced = match &fault {
-        Some(fault) => inflict::before(fault, &mut request, control).await,
+        Some(fault) => inflict::before(fault, &mut request, shared, control).await,
         None => None,
     };
     let mut answer = match forced {
         Some(answer) => answer,
+        None if request.outlives_client() => {
+            let done = detached(request, Arc::clone(shared), presence).await;
+            request = done.0;
+            done.1
+        }
         None => process(&mut request, shared).await,
     };
     let is_early = matches!(fault, Some(Fault::EarlyAnswer { .. }));
@@ -78,11 +90,32 @@ async fn answer(
         answer.headers_mut().insert(CONNECTION, close);
     }
     let shape = match &fault {
-        Some(fault) => inflict::after(fault, &mut answer, control).await,
+        Some(fault) => inflict::after(fault, &mut answer, shared, control).await,
         None => Shape::Plain,
     };
     entry.answered(answer.status().as_u16());
     Ok(answer.map(|payload| shape::shape(Counted { payload, entry }, shape, control)))
+}
+
+/// Processes a request to its end, even if its connection ends before; a server that goes away
+/// ends it, though.
+async fn detached(
+    mut request: Request,
+    shared: Arc<Shared>,
+    mut presence: Presence,
+) -> (Request, Answer) {
+    let task = tokio::spawn(async move {
+        let answer = tokio::select! {
+            answer = process(&mut request, &shared) => Some(answer),
+            () = presence.ended() => None,
+        };
+        answer.map(|answer| (request, answer))
+    });
+    match task.await {
+        Ok(Some(done)) => done,
+        // The server goes away or stops, or the task has panicked, which has been reported.
+        _ => pending().await,
+    }
 }
 
 async fn process(request: &mut Request, shared: &Shared) -> Answer {

@@ -74,6 +74,26 @@ pub enum Fault {
         /// How long the pause is.
         wait: Duration,
     },
+    /// The server goes away, as when it is killed and started again: all connections are reset,
+    /// new ones are refused for a while, then it serves on with the state it had.
+    ///
+    /// [`DjinnServer::go_away`](super::DjinnServer::go_away) does the same without a request.
+    Away {
+        /// `true` if the request is done before, `false` if nothing is done.
+        done: bool,
+        /// How long connections are refused.
+        wait: Duration,
+    },
+    /// The server takes its time to copy an image that was uploaded: the image exists, and the
+    /// answer is sent, this long after the whole body has arrived. Other requests and faulty
+    /// uploads are answered as ever.
+    SlowCopy {
+        /// How long the copy takes.
+        wait: Duration,
+        /// If the client closes the connection meanwhile, `true` creates the image all the same;
+        /// with `false`, as on the real Djinn CI server, there is no image.
+        outlives_client: bool,
+    },
     /// The answer's body comes in small pieces.
     Trickle {
         /// Bytes in a piece.

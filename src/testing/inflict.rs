@@ -1,4 +1,6 @@
 use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -11,6 +13,7 @@ use jiff::Timestamp;
 use super::date;
 use super::fault::{Fault, RetryAfter};
 use super::message::{Answer, Request, empty, message, set};
+use super::server::Shared;
 use super::shape::Shape;
 use super::wire::{Close, Control};
 
@@ -18,13 +21,22 @@ use super::wire::{Close, Control};
 pub(super) async fn before(
     fault: &Fault,
     request: &mut Request,
-    control: &Control,
+    shared: &Shared,
+    control: &Arc<Control>,
 ) -> Option<Answer> {
     match fault {
         Fault::DropRequest { close } => end(control, *close).await,
         Fault::CutRequest { after, close } => {
             request.discard(*after).await;
             end(control, *close).await
+        }
+        Fault::Away { done: false, wait } => leave(shared, *wait).await,
+        Fault::SlowCopy {
+            wait,
+            outlives_client,
+        } => {
+            request.copy_slowly(*wait, (!outlives_client).then(|| Arc::clone(control)));
+            None
         }
         Fault::StallRequest { after, wait } => {
             request.stall(*after, *wait);
@@ -80,11 +92,17 @@ fn instead(fault: &Fault, request: &Request) -> Option<Answer> {
 }
 
 /// What a fault makes of an answer, and how the answer is sent.
-pub(super) async fn after(fault: &Fault, answer: &mut Answer, control: &Control) -> Shape {
+pub(super) async fn after(
+    fault: &Fault,
+    answer: &mut Answer,
+    shared: &Shared,
+    control: &Control,
+) -> Shape {
     let length = answer.body().len();
     let headers = answer.headers_mut();
     match fault {
         Fault::DropAnswer { close } => return end(control, *close).await,
+        Fault::Away { done: true, wait } => return leave(shared, *wait).await,
         Fault::StallAnswer { wait } => tokio::time::sleep(*wait).await,
         Fault::CutResponse { after, close } if *after <= length => {
             return cut(headers, length, *after, *close);
@@ -145,6 +163,12 @@ pub(super) async fn after(fault: &Fault, answer: &mut Answer, control: &Control)
 
 async fn end<T>(control: &Control, close: Close) -> T {
     control.end(close.into());
+    pending().await
+}
+
+/// Sends the server away; this connection ends with the others.
+async fn leave<T>(shared: &Shared, wait: Duration) -> T {
+    shared.absence.begin(wait);
     pending().await
 }
 

@@ -1,4 +1,5 @@
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 use super::body::Payload;
 use super::record::Entry;
+use super::wire::Control;
 
 /// JSON bodies beyond this size are refused.
 const JSON_LIMIT: usize = 1024 * 1024;
@@ -33,6 +35,14 @@ pub(super) struct Request {
     begun: bool,
     received: u64,
     stall: Option<(u64, Duration)>,
+    copy: Option<Copying>,
+}
+
+/// How an upload is copied once it has arrived.
+struct Copying {
+    wait: Duration,
+    /// The connection whose end is the end of the copy.
+    client: Option<Arc<Control>>,
 }
 
 impl Request {
@@ -44,6 +54,7 @@ impl Request {
             begun: false,
             received: 0,
             stall: None,
+            copy: None,
         }
     }
 
@@ -83,6 +94,31 @@ impl Request {
     /// Pauses once this much of the body has been read.
     pub(super) fn stall(&mut self, after: u64, wait: Duration) {
         self.stall = Some((after, wait));
+    }
+
+    /// Lets the copy of an upload take its time; with the client's connection, a client that
+    /// goes away meanwhile ends it.
+    pub(super) fn copy_slowly(&mut self, wait: Duration, client: Option<Arc<Control>>) {
+        self.copy = Some(Copying { wait, client });
+    }
+
+    /// Whether the request is done even if its connection ends.
+    pub(super) fn outlives_client(&self) -> bool {
+        self.copy.as_ref().is_some_and(|copy| copy.client.is_none())
+    }
+
+    /// Waits while an upload that has arrived is copied.
+    pub(super) async fn copied(&mut self) {
+        let Some(copy) = self.copy.take() else {
+            return;
+        };
+        if let Some(client) = &copy.client {
+            client.watch_client(true);
+        }
+        tokio::time::sleep(copy.wait).await;
+        if let Some(client) = &copy.client {
+            client.watch_client(false);
+        }
     }
 
     /// The bytes of the body that were read.

@@ -20,6 +20,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod absence;
 mod body;
 mod connection;
 mod content;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::absence::{Absence, Departures};
 use super::connection;
 use super::message::Service;
 use super::record::Log;
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     pub(super) log: Log,
     pub(super) faults: Faults,
     pub(super) latency: Duration,
+    pub(super) absence: Absence,
     pub(super) service: Box<dyn Service>,
 }
 
@@ -49,10 +51,12 @@ impl Server {
         service: Box<dyn Service>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
+        let (absence, departures) = Absence::new();
         let shared = Arc::new(Shared {
             log: Log::default(),
             faults: Faults::default(),
             latency,
+            absence,
             service,
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -66,7 +70,7 @@ impl Server {
         let thread = thread::spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
-                    () = accept(listener, serving) => {}
+                    () = accept(listener, departures, serving) => {}
                     _ = stopped => {}
                 }
             });
@@ -80,6 +84,14 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Goes away for `wait`; returns when it has gone.
+    pub(super) fn go_away(&self, wait: Duration) {
+        // A server that is stopping drops its side, and has gone as well.
+        let _ = self.shared.absence.begin(wait).recv();
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.stop.take());
@@ -90,14 +102,26 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
+async fn accept(listener: TcpListener, mut departures: Departures, shared: Arc<Shared>) {
+    let Ok(mut listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            biased;
+            stay = departures.next() => {
+                match departures.leave(listener, stay).await {
+                    Ok(back) => listener = back,
+                    Err(_) => return,
+                }
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
             Ok((stream, _)) => {
-                tokio::spawn(connection::serve(stream, Arc::clone(&shared)));
+                let presence = departures.presence();
+                tokio::spawn(connection::serve(stream, Arc::clone(&shared), presence));
             }
             // Out of file descriptors, most likely: some will come back.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,

@@ -51,6 +51,7 @@ impl From<Close> for Ending {
 pub(super) struct Control {
     ending: Mutex<Option<Ending>>,
     armed: AtomicBool,
+    watching: AtomicBool,
     fired: Notify,
 }
 
@@ -67,6 +68,12 @@ impl Control {
         self.fired.notify_one();
     }
 
+    /// Ends the connection if the client does, even while a request is being answered: for a
+    /// client that has sent all and only reads, too.
+    pub(super) fn watch_client(&self, watching: bool) {
+        self.watching.store(watching, Ordering::Release);
+    }
+
     pub(super) async fn ended(&self) {
         self.fired.notified().await;
     }
@@ -80,6 +87,14 @@ impl Control {
 pub(super) struct Wire {
     pub(super) stream: TcpStream,
     pub(super) control: Arc<Control>,
+}
+
+impl Wire {
+    fn has_client_gone(&self, cx: &mut Context<'_>) -> bool {
+        let mut byte = [0];
+        let peeked = self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte));
+        matches!(peeked, Poll::Ready(Ok(0) | Err(_)))
+    }
 }
 
 impl AsyncRead for Wire {
@@ -117,6 +132,12 @@ impl AsyncWrite for Wire {
         // hyper flushes its stream only when it has nothing left to write.
         if self.control.armed.load(Ordering::Acquire) {
             self.control.fired.notify_one();
+            return Poll::Pending;
+        }
+        // It flushes each time it is polled, thus also after the request that asks for the
+        // watch; from then on the stream's end wakes it.
+        if self.control.watching.load(Ordering::Acquire) && self.has_client_gone(cx) {
+            self.control.end(Close::Reset.into());
             return Poll::Pending;
         }
         Pin::new(&mut self.stream).poll_flush(cx)

@@ -1,6 +1,7 @@
 //! The embedded servers, held against the captures and descriptions of the real ones.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod away;
 mod devops;
 mod devops_captures;
 mod djinn_content;

@@ -49,7 +49,13 @@ impl Site {
             _ => match self.receive(request).await {
                 Ok(content) => {
                     let content = Some(content).filter(|content| content.len() > 0);
-                    self.create_image(user, query, Origin::Upload(content))
+                    let origin = Origin::Upload(content);
+                    // The copy comes after the checks, and its image is checked again.
+                    if let Err(problems) = check(&lock(&self.state), user, query, &origin) {
+                        return refused(&problems);
+                    }
+                    request.copied().await;
+                    self.create_image(user, query, origin)
                 }
                 Err(_) => failed("unexpected EOF"),
             },
@@ -126,17 +132,11 @@ impl Site {
 
     fn create_image(self: &Arc<Self>, user: usize, query: &Query, origin: Origin) -> Answer {
         let name = query.first("name").unwrap_or_default();
-        let path = query.first("namespace").filter(|path| !path.is_empty());
-        let mut problems = Problems::new();
         let mut state = lock(&self.state);
-        let namespace = path.and_then(|path| place(&state, user, path, &mut problems));
-        if problems.is_empty() {
-            check_name(&state, user, namespace, name, &mut problems);
-            check_file(&origin, &mut problems);
-        }
-        if !problems.is_empty() {
-            return refused(&problems);
-        }
+        let namespace = match check(&state, user, query, &origin) {
+            Ok(namespace) => namespace,
+            Err(problems) => return refused(&problems),
+        };
         let namespace = namespace.map(|path| state.ensure_namespace(user, path));
         let (content, source) = match origin {
             Origin::Upload(content) => (content.map(Arc::new), None),
@@ -157,6 +157,28 @@ impl Site {
             tokio::spawn(download::run(Arc::clone(self), image.id, source));
         }
         answer
+    }
+}
+
+/// The namespace for what is to be created, if all is well with it.
+fn check<'a>(
+    state: &State,
+    user: usize,
+    query: &'a Query,
+    origin: &Origin,
+) -> Result<Option<&'a str>, Problems> {
+    let name = query.first("name").unwrap_or_default();
+    let path = query.first("namespace").filter(|path| !path.is_empty());
+    let mut problems = Problems::new();
+    let namespace = path.and_then(|path| place(state, user, path, &mut problems));
+    if problems.is_empty() {
+        check_name(state, user, namespace, name, &mut problems);
+        check_file(origin, &mut problems);
+    }
+    if problems.is_empty() {
+        Ok(namespace)
+    } else {
+        Err(problems)
     }
 }
 

@@ -145,6 +145,17 @@ impl DjinnServer {
         self.server.shared.log.clear();
     }
 
+    /// Goes away, as when the server is killed and started again: all connections are reset and
+    /// new ones refused for `wait`, then it serves on with the state it had. Returns once it has
+    /// gone.
+    ///
+    /// Images that are being copied, as with [`Fault::SlowCopy`], are lost; jobs go on.
+    ///
+    /// [`Fault::SlowCopy`]: crate::testing::Fault::SlowCopy
+    pub fn go_away(&self, wait: Duration) {
+        self.server.go_away(wait);
+    }
+
     /// Lets a fault befall requests to come. Of several rules that match a request the first
     /// that is not used up counts.
     pub fn inject(&self, fault: impl Into<FaultRule>) {

@@ -1,0 +1,197 @@
+//! A server that goes away and comes back, and one that takes its time to copy.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use machine_images::testing::{DjinnServer, Fault};
+use reqwest::Method;
+
+use crate::http::{QCOW2, connect, get, upload};
+
+const WAIT: Duration = Duration::from_millis(200);
+
+fn open(server: &DjinnServer, method: &str, target: &str, body: &[u8]) -> TcpStream {
+    let mut stream = connect(&server.url());
+    let (token, length) = (server.token(), body.len());
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    stream
+}
+
+/// Waits for the end of a connection without an answer.
+fn end(stream: &mut TcpStream) -> ErrorKind {
+    stream.read(&mut [0]).unwrap_err().kind()
+}
+
+fn refusal(server: &DjinnServer) -> Option<ErrorKind> {
+    let address = server.url().socket_addrs(|| None).unwrap();
+    let error = TcpStream::connect(&*address).err();
+    error.map(|error| error.kind())
+}
+
+/// Waits until the server is back; returns how long it was seen to refuse connections.
+fn absence(server: &DjinnServer) -> Duration {
+    let begun = Instant::now();
+    while let Some(kind) = refusal(server) {
+        assert_eq!(kind, ErrorKind::ConnectionRefused);
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        thread::sleep(Duration::from_millis(2));
+    }
+    begun.elapsed()
+}
+
+fn server() -> DjinnServer {
+    let server = DjinnServer::start().unwrap();
+    server.add_image("a", QCOW2).unwrap();
+    server
+}
+
+#[test]
+fn a_request_is_done_or_not_before_the_server_goes_away() {
+    for (done, images) in [(false, 1), (true, 0)] {
+        let server = server();
+        server.inject(Fault::Away { done, wait: WAIT }.on(Method::DELETE, "/images/1"));
+        let mut idle = connect(&server.url());
+        assert_eq!(get(&server, "/api/images").status(), 200);
+        let mut stream = open(&server, "DELETE", "/api/images/1", b"");
+        assert_eq!(end(&mut stream), ErrorKind::ConnectionReset);
+        assert_eq!(refusal(&server), Some(ErrorKind::ConnectionRefused));
+        assert_eq!(end(&mut idle), ErrorKind::ConnectionReset);
+        assert!(absence(&server) > WAIT / 2);
+        assert_eq!(server.image_count(), images);
+        assert_eq!(get(&server, "/api/images").status(), 200);
+    }
+}
+
+#[test]
+fn a_server_goes_away_again_and_again() {
+    let server = server();
+    for _ in 0..20 {
+        let mut stream = connect(&server.url());
+        server.go_away(Duration::from_millis(5));
+        assert_eq!(end(&mut stream), ErrorKind::ConnectionReset);
+        absence(&server);
+        assert_eq!(get(&server, "/api/images/1").status(), 200);
+    }
+    server.go_away(Duration::ZERO);
+    absence(&server);
+    assert_eq!(get(&server, "/api/images/1").status(), 200);
+}
+
+#[test]
+fn the_longest_absence_counts_and_does_not_keep_the_server_from_stopping() {
+    let server = server();
+    server.go_away(WAIT);
+    server.go_away(Duration::ZERO);
+    assert!(absence(&server) > WAIT / 2);
+    server.go_away(Duration::MAX);
+    assert_eq!(refusal(&server), Some(ErrorKind::ConnectionRefused));
+}
+
+#[tokio::test]
+async fn a_server_goes_away_from_within_a_runtime() {
+    let server = server();
+    server.go_away(WAIT);
+    assert_eq!(refusal(&server), Some(ErrorKind::ConnectionRefused));
+}
+
+fn slow(outlives_client: bool) -> DjinnServer {
+    let server = server();
+    let fault = Fault::SlowCopy {
+        wait: WAIT,
+        outlives_client,
+    };
+    server.inject(fault.on(Method::POST, "/images"));
+    server
+}
+
+/// Waits until an upload has arrived, and a bit.
+fn arrived(server: &DjinnServer) {
+    let received = |server: &DjinnServer| server.requests().last().map(|last| last.body_received);
+    while received(server) != Some(QCOW2.len() as u64) {
+        thread::sleep(Duration::from_millis(2));
+    }
+    thread::sleep(WAIT / 10);
+    assert_eq!(server.image_count(), 1, "not yet");
+}
+
+#[test]
+fn a_copy_takes_its_time_and_is_answered() {
+    for outlives_client in [false, true] {
+        let server = slow(outlives_client);
+        let mut stream = open(&server, "POST", "/api/images?name=b", QCOW2);
+        arrived(&server);
+        assert_eq!(get(&server, "/api/images/1").status(), 200);
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 201");
+        assert_eq!(server.content(2).unwrap(), QCOW2);
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_ends_the_copy_unless_it_outlives_it() {
+    for (outlives_client, images) in [(false, 1), (true, 2)] {
+        let server = slow(outlives_client);
+        let stream = open(&server, "POST", "/api/images?name=b", QCOW2);
+        arrived(&server);
+        drop(stream);
+        thread::sleep(2 * WAIT);
+        assert_eq!(server.image_count(), images);
+        let again = upload(&server, "?name=b", QCOW2).status();
+        assert_eq!(again, if outlives_client { 400 } else { 201 });
+    }
+}
+
+#[test]
+fn a_body_cut_short_is_not_copied() {
+    for outlives_client in [false, true] {
+        let server = slow(outlives_client);
+        let mut stream = connect(&server.url());
+        let token = server.token();
+        let head = format!(
+            "POST /api/images?name=b HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\n\
+             Content-Length: 1000\r\n\r\nQFI"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        drop(stream);
+        thread::sleep(2 * WAIT);
+        assert_eq!(server.image_count(), 1);
+    }
+}
+
+#[test]
+fn a_name_is_checked_before_the_copy_and_after() {
+    let server = slow(true);
+    let mut first = open(&server, "POST", "/api/images?name=b", QCOW2);
+    arrived(&server);
+    assert_eq!(upload(&server, "?name=b", QCOW2).status(), 201);
+    let mut answer = [0; 12];
+    first.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+    assert_eq!(server.image_count(), 2);
+    server.inject(Fault::SlowCopy {
+        wait: Duration::from_secs(600),
+        outlives_client: true,
+    });
+    assert_eq!(upload(&server, "?name=b", QCOW2).status(), 400, "at once");
+}
+
+#[test]
+fn a_server_that_goes_away_ends_its_copies() {
+    for outlives_client in [false, true] {
+        let server = slow(outlives_client);
+        let mut stream = open(&server, "POST", "/api/images?name=b", QCOW2);
+        arrived(&server);
+        server.go_away(Duration::ZERO);
+        assert_eq!(end(&mut stream), ErrorKind::ConnectionReset);
+        thread::sleep(2 * WAIT);
+        assert_eq!(server.image_count(), 1);
+    }
+}
