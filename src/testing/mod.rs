@@ -40,7 +40,7 @@ mod shape;
 mod wire;
 
 pub use devops::{DevopsServer, DevopsServerBuilder, Policy};
-pub use djinn::{DjinnServer, DjinnServerBuilder};
+pub use djinn::{DjinnServer, DjinnServerBuilder, NewImage, Visibility};
 pub use fault::{Fault, RetryAfter};
 pub use qcow2::empty_qcow2;
 pub use record::Received;

@@ -184,7 +184,7 @@ fn namespaces_are_made_and_shown_in_two_ways() {
         upload(&server, "?name=a&namespace=lab/deep", QCOW2).status(),
         400
     );
-    assert_eq!(upload(&server, "?name=a", QCOW2).status(), 201);
+    assert_eq!(upload(&server, "?name=b", QCOW2).status(), 201);
     let answer = upload(&server, "?name=b&namespace=new%40eli", QCOW2);
     assert_eq!(
         answer.text(),

@@ -10,5 +10,6 @@ mod djinn_create;
 #[cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
 mod djinn_download;
 mod djinn_list;
+mod djinn_shared;
 mod faults;
 mod http;

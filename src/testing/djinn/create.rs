@@ -10,7 +10,7 @@ use super::download;
 use super::routes::back;
 use super::site::Site;
 use super::source::{Source, SourceError};
-use super::state::{Download, State};
+use super::state::{Download, Row, State};
 use crate::testing::content::{Content, ContentWriter};
 use crate::testing::message::{Answer, Request, json, message};
 use crate::testing::query::Query;
@@ -20,6 +20,7 @@ use crate::testing::wire::lock;
 const FORM_LIMIT: u64 = 10 << 20;
 
 const NOT_QCOW2: &str = "File not a valid QCOW2 file format";
+const TAKEN: &str = "Name already exists";
 const FILE_REQUIRED: &str = "File field required";
 
 /// Messages by field.
@@ -50,12 +51,12 @@ impl Site {
                 Ok(content) => {
                     let content = Some(content).filter(|content| content.len() > 0);
                     let origin = Origin::Upload(content);
-                    // The copy comes after the checks, and its image is checked again.
-                    if let Err(problems) = check(&lock(&self.state), user, query, &origin) {
-                        return refused(&problems);
-                    }
+                    let namespace = match self.check(user, query, &origin) {
+                        Ok(namespace) => namespace,
+                        Err(problems) => return refused(&problems),
+                    };
                     request.copied().await;
-                    self.create_image(user, query, origin)
+                    self.insert(user, query, namespace, origin)
                 }
                 Err(_) => failed("unexpected EOF"),
             },
@@ -131,18 +132,59 @@ impl Site {
     }
 
     fn create_image(self: &Arc<Self>, user: usize, query: &Query, origin: Origin) -> Answer {
+        match self.check(user, query, &origin) {
+            Ok(namespace) => self.insert(user, query, namespace, origin),
+            Err(problems) => refused(&problems),
+        }
+    }
+
+    /// The namespace of what is to be created, if all is well with it. The namespace is made in
+    /// any case.
+    fn check(&self, user: usize, query: &Query, origin: &Origin) -> Result<Option<i64>, Problems> {
+        let name = query.first("name").unwrap_or_default();
+        let path = query.first("namespace").filter(|path| !path.is_empty());
+        let mut problems = Problems::new();
+        let mut state = lock(&self.state);
+        let namespace = match path {
+            Some(path) => place(&mut state, user, path)?,
+            None => Place::Own,
+        };
+        check_name(&state, user, &namespace, name, &mut problems);
+        check_file(origin, &mut problems);
+        if let Place::Refused(refusals) = namespace {
+            for (field, mut messages) in refusals {
+                problems.entry(field).or_default().append(&mut messages);
+            }
+            return Err(problems);
+        }
+        match problems.is_empty() {
+            true => Ok(namespace.id()),
+            false => Err(problems),
+        }
+    }
+
+    fn insert(
+        self: &Arc<Self>,
+        user: usize,
+        query: &Query,
+        namespace: Option<i64>,
+        origin: Origin,
+    ) -> Answer {
         let name = query.first("name").unwrap_or_default();
         let mut state = lock(&self.state);
-        let namespace = match check(&state, user, query, &origin) {
-            Ok(namespace) => namespace,
-            Err(problems) => return refused(&problems),
-        };
-        let namespace = namespace.map(|path| state.ensure_namespace(user, path));
+        if self.unique_names && state.is_taken(user, namespace, name) {
+            let problems = Problems::from([("name".to_owned(), vec![TAKEN.to_owned()])]);
+            return refused(&problems);
+        }
         let (content, source) = match origin {
             Origin::Upload(content) => (content.map(Arc::new), None),
             Origin::Download(source) => (None, Some(source)),
         };
-        let image = state.add_image(user, name, namespace, content);
+        let image = state.add_image(Row {
+            namespace,
+            content,
+            ..Row::new(user, name)
+        });
         let answer = json(StatusCode::CREATED, &self.created_image(&state, &image));
         if let Some(source) = source {
             if let Some(image) = state.images.get_mut(&image.id) {
@@ -160,57 +202,56 @@ impl Site {
     }
 }
 
-/// The namespace for what is to be created, if all is well with it.
-fn check<'a>(
-    state: &State,
-    user: usize,
-    query: &'a Query,
-    origin: &Origin,
-) -> Result<Option<&'a str>, Problems> {
-    let name = query.first("name").unwrap_or_default();
-    let path = query.first("namespace").filter(|path| !path.is_empty());
-    let mut problems = Problems::new();
-    let namespace = path.and_then(|path| place(state, user, path, &mut problems));
-    if problems.is_empty() {
-        check_name(state, user, namespace, name, &mut problems);
-        check_file(origin, &mut problems);
-    }
-    if problems.is_empty() {
-        Ok(namespace)
-    } else {
-        Err(problems)
+/// Where an image is to be created.
+enum Place {
+    /// Among the user's images without namespace.
+    Own,
+    Namespace(i64),
+    /// Nowhere, for these reasons.
+    Refused(Problems),
+}
+
+impl Place {
+    fn id(&self) -> Option<i64> {
+        match self {
+            Self::Namespace(id) => Some(*id),
+            Self::Own | Self::Refused(_) => None,
+        }
     }
 }
 
-/// The path in the user's own namespaces that `path` or `path@owner` names.
-fn place<'a>(
-    state: &State,
-    user: usize,
-    place: &'a str,
-    problems: &mut Problems,
-) -> Option<&'a str> {
+/// The namespace that `path` or `path@owner` names, made if it is not there, even for somebody
+/// who may not use it. A path that cannot be one is all that is complained about.
+fn place(state: &mut State, user: usize, place: &str) -> Result<Place, Problems> {
+    if let Err(problem) = check_path(place) {
+        return Err(Problems::from([("namespace".to_owned(), vec![problem])]));
+    }
     let (path, owner) = match place.split_once('@') {
         Some((path, owner)) => (path, state.user(owner)),
         None => (place, Some(user)),
     };
-    if let Err(problem) = check_path(path) {
-        problems.insert("namespace".to_owned(), vec![problem]);
-        return None;
+    let twice = |problem: &str| {
+        let fields = [("name", "Name"), ("namespace", "Namespace")];
+        let problems = fields.map(|(field, label)| {
+            let problem = format!("{label} {place}: namespace: {problem}");
+            (field.to_owned(), vec![problem])
+        });
+        Ok(Place::Refused(Problems::from(problems)))
+    };
+    let Some(owner) = owner else {
+        return twice("invalid owner");
+    };
+    let Ok(id) = state.ensure_namespace(owner, path) else {
+        return twice("cannot exceed depth of 20");
+    };
+    if state.may_create_in(id, user) {
+        return Ok(Place::Namespace(id));
     }
-    match owner {
-        Some(owner) if owner == user => return Some(path),
-        Some(_) => {
-            let problem = "Namespace permission denied".to_owned();
-            problems.insert("namespace".to_owned(), vec![problem]);
-        }
-        None => {
-            for (field, label) in [("name", "Name"), ("namespace", "Namespace")] {
-                let problem = format!("{label} {place}: namespace: invalid owner");
-                problems.insert(field.to_owned(), vec![problem]);
-            }
-        }
-    }
-    None
+    let problem = "Namespace permission denied".to_owned();
+    Ok(Place::Refused(Problems::from([(
+        "namespace".to_owned(),
+        vec![problem],
+    )])))
 }
 
 fn check_path(place: &str) -> Result<(), String> {
@@ -226,13 +267,7 @@ fn check_path(place: &str) -> Result<(), String> {
     ))
 }
 
-fn check_name(
-    state: &State,
-    user: usize,
-    namespace: Option<&str>,
-    name: &str,
-    problems: &mut Problems,
-) {
+fn check_name(state: &State, user: usize, place: &Place, name: &str, problems: &mut Problems) {
     let mut found = Vec::new();
     if name.is_empty() {
         found.push("Name field required".to_owned());
@@ -241,12 +276,8 @@ fn check_name(
     if name.is_empty() || !name.bytes().all(known) {
         found.push(r"Name does not match ^[a-zA-Z0-9_\-]+$".to_owned());
     }
-    let namespace = match namespace {
-        Some(path) => state.namespace(user, path).map(|known| Some(known.id)),
-        None => Some(None),
-    };
-    if namespace.is_some_and(|namespace| state.is_taken(user, namespace, name)) {
-        found.push("Name already exists".to_owned());
+    if !matches!(place, Place::Refused(_)) && state.is_taken(user, place.id(), name) {
+        found.push(TAKEN.to_owned());
     }
     if !found.is_empty() {
         problems.insert("name".to_owned(), found);

@@ -1,14 +1,15 @@
 use serde_json::{Value, json};
 
+use super::namespace::Namespace;
 use super::site::Site;
-use super::state::{Download, Image, Namespace, State, User, micros};
+use super::state::{Download, Image, State, User, micros};
 
 impl Site {
     /// An image as GET and lists show it.
     pub(super) fn image(&self, state: &State, image: &Image) -> Value {
         let namespace = self.namespace(state, image, true);
         let mut entity = self.bare(image);
-        entity["author"] = user(state.users.get(image.owner));
+        entity["author"] = user(state.users.get(image.author));
         entity["download"] = image.download.as_ref().map_or(Value::Null, download);
         entity["namespace"] = namespace;
         entity["user"] = user(state.users.get(image.owner));
@@ -29,7 +30,7 @@ impl Site {
     pub(super) fn bare(&self, image: &Image) -> Value {
         json!({
             "author": null,
-            "author_id": image.owner + 1,
+            "author_id": image.author + 1,
             "created_at": micros(image.created).to_string(),
             "download": null,
             "driver": "qemu",
@@ -81,7 +82,7 @@ impl Site {
             "user": if whole { user(owner) } else { Value::Null },
             "user_id": namespace.owner + 1,
             "variables_url": url("/-/variables"),
-            "visibility": "private",
+            "visibility": namespace.visibility.name(),
             "webhooks_url": url("/-/webhooks"),
         })
     }

@@ -10,6 +10,7 @@ use hyper::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 
 use super::site::{MEDIA_TYPE, Site};
+use super::state::Image;
 use crate::testing::content::Content;
 use crate::testing::date;
 use crate::testing::message::{Answer, Request, empty, json, message, set, text};
@@ -19,10 +20,13 @@ use crate::testing::wire::lock;
 const BOUNDARY: &str = "dca8ff749ca53576b863c8ca0d198fe2588e88c5e6f4625e262db3d9c396";
 
 impl Site {
-    pub(super) fn get(&self, user: usize, id: i64, request: &Request) -> Answer {
+    /// An image, or its contents. Those in a namespace are for everybody, whatever the
+    /// namespace's visibility: this is the real server's slip.
+    pub(super) fn get(&self, user: Option<usize>, id: i64, request: &Request) -> Answer {
         let found = {
             let state = lock(&self.state);
-            let Some(image) = state.images.get(&id).filter(|image| image.owner == user) else {
+            let is_served = |image: &&Image| image.namespace.is_some() || user == Some(image.owner);
+            let Some(image) = state.images.get(&id).filter(is_served) else {
                 return not_found();
             };
             if request.header(ACCEPT) != Some(MEDIA_TYPE) {

@@ -2,40 +2,67 @@ use hyper::StatusCode;
 use hyper::header::LINK;
 use serde_json::Value;
 
+use super::get::not_found;
+use super::like::Like;
+use super::namespace::Namespace;
 use super::site::Site;
-use super::state::Image;
-use crate::testing::message::{Answer, json, set};
+use super::state::{Grant, Image};
+use crate::testing::message::{Answer, json, message, set};
 use crate::testing::query::Query;
 use crate::testing::wire::lock;
 
 const PAGE: usize = 25;
 
+/// What comes of a path that two namespaces have.
+const AMBIGUOUS: &str = "djinn-ci.com/namespace.(*Authenticator[...]).Auth - \
+    djinn-ci.com/namespace/auth.go:116: \
+    djinn-ci.com/namespace.(*Authenticator[...]).getResourceAndOwner - \
+    djinn-ci.com/namespace/auth.go:55: djinn-ci.com/database.(*Store[...]).Get - \
+    djinn-ci.com/database/database.go:440: djinn-ci.com/database.(*Store[...]).SelectOne - \
+    djinn-ci.com/database/database.go:351: ERROR: more than one row returned by a subquery used \
+    as an expression (SQLSTATE 21000)";
+
 impl Site {
     /// The images of a user; `search` never narrows what the user owns.
     pub(super) fn list(&self, user: usize, path: &str, query: Query) -> Answer {
         let state = lock(&self.state);
-        let images: Vec<&Image> = state.images_of(user).collect();
+        let images = state.images_of(user, &search(&query));
         let (page, links) = paginate(images.len(), path, query);
         let rows = rows(&images, page).map(|image| self.image(&state, image));
         answer(rows.collect(), &links)
     }
 
-    /// The images of one namespace.
-    pub(super) fn list_namespace(&self, id: i64, path: &str, query: Query) -> Answer {
+    /// The images of the namespace of this user and path, for those who may see it; `search`
+    /// narrows all of them.
+    pub(super) fn list_namespace(
+        &self,
+        grant: Option<&Grant>,
+        (owner, namespace): (&str, &str),
+        path: &str,
+        query: Query,
+    ) -> Answer {
         let state = lock(&self.state);
-        let search = query.first("search").unwrap_or_default();
-        let owner = state
-            .namespaces
-            .get(&id)
-            .map_or(0, |namespace| namespace.owner);
-        let images: Vec<&Image> = state
-            .images_of(owner)
-            .filter(|image| image.namespace == Some(id) && image.name.contains(search))
-            .collect();
+        let Some(owner) = state.user(owner) else {
+            return not_found();
+        };
+        let found: Vec<&Namespace> = state.namespaces_at(owner, namespace).collect();
+        let namespace = match found[..] {
+            [] => return not_found(),
+            [namespace] => namespace,
+            _ => return message(StatusCode::INTERNAL_SERVER_ERROR, AMBIGUOUS),
+        };
+        if !state.may_list(namespace, grant) {
+            return not_found();
+        }
+        let images = state.images_in(namespace.id, &search(&query));
         let (page, links) = paginate(images.len(), path, query);
         let rows = rows(&images, page).map(|image| self.bare(image));
         answer(rows.collect(), &links)
     }
+}
+
+fn search(query: &Query) -> Like {
+    Like::new(query.first("search").unwrap_or_default())
 }
 
 fn rows<'a>(images: &'a [&'a Image], page: usize) -> impl Iterator<Item = &'a Image> {

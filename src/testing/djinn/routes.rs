@@ -50,10 +50,8 @@ async fn route(site: &Arc<Site>, request: &mut Request) -> Answer {
                 .strip_prefix(&format!("/n/{user}/"))
                 .and_then(|rest| rest.strip_suffix("/-/images"))
                 .unwrap_or_default();
-            match site.namespace_of(request, user, namespace) {
-                Some(id) => site.list_namespace(id, &path, query),
-                None => not_found(),
-            }
+            let grant = site.grant(request);
+            site.list_namespace(grant.as_ref(), (user, namespace), &path, query)
         }
         ["images"] => message(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
         _ => not_found(),
@@ -64,32 +62,27 @@ fn image(site: &Site, request: &Request, method: &Method, digits: &str) -> Answe
     if method != Method::GET && method != Method::DELETE {
         return message(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
     }
-    // Neither scope nor ownership is looked at for `GET` of a number: that comes with the row.
-    let Some(grant) = site.grant(request) else {
-        return not_found();
-    };
-    let Ok(id) = digits.parse::<i64>() else {
-        return not_found();
-    };
-    if i32::try_from(id).is_err() {
+    // The token comes second: the row says who may see it.
+    let Ok(id) = digits.parse::<i32>() else {
         let problem = format!(
             "djinn-ci.com/namespace.(*Authenticator[...]).Auth - djinn-ci.com/namespace/auth.go:116: \
              djinn-ci.com/namespace.(*Authenticator[...]).getResourceAndOwner - \
              djinn-ci.com/namespace/auth.go:91: djinn-ci.com/database.(*Store[...]).SelectOne - \
-             djinn-ci.com/database/database.go:351: ERROR: value \"{id}\" is out of range for type \
+             djinn-ci.com/database/database.go:351: ERROR: value \"{digits}\" is out of range for type \
              integer (SQLSTATE 22003)"
         );
         return message(StatusCode::INTERNAL_SERVER_ERROR, &problem);
-    }
+    };
+    let (id, grant) = (i64::from(id), site.grant(request));
     if method == Method::GET {
-        return site.get(grant.user, id, request);
+        return site.get(grant.map(|grant| grant.user), id, request);
     }
     let mut state = lock(&site.state);
-    let owned = state
-        .images
-        .get(&id)
-        .is_some_and(|image| image.owner == grant.user);
-    if !owned || !grant.write {
+    let is_allowed = |grant: Grant| {
+        let image = state.images.get(&id);
+        grant.write && image.is_some_and(|image| state.may_delete(grant.user, image))
+    };
+    if !grant.is_some_and(is_allowed) {
         return not_found();
     }
     state.remove_image(id);
@@ -101,13 +94,6 @@ impl Site {
     pub(super) fn grant(&self, request: &Request) -> Option<Grant> {
         let token = request.header(AUTHORIZATION)?.strip_prefix("Bearer ")?;
         lock(&self.state).tokens.get(token).cloned()
-    }
-
-    fn namespace_of(&self, request: &Request, user: &str, path: &str) -> Option<i64> {
-        let grant = self.grant(request).filter(|grant| grant.read)?;
-        let state = lock(&self.state);
-        let owner = state.user(user).filter(|owner| *owner == grant.user)?;
-        state.namespace(owner, path).map(|namespace| namespace.id)
     }
 }
 

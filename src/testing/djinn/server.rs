@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::namespace::Visibility;
+use super::new_image::NewImage;
 use super::site::Site;
-use super::state::{Grant, State};
+use super::state::{Grant, Row, State};
 use crate::testing::content::Content;
 use crate::testing::record::Received;
 use crate::testing::rule::FaultRule;
@@ -24,8 +26,9 @@ const DEFAULT: usize = 0;
 /// It follows what the real server of the release of 2023-11-05 was seen to do, to the order of
 /// JSON keys. Known to differ:
 ///
-/// - names are unique even under parallel creations;
-/// - images in a namespace are as private as others, and there are no collaborators;
+/// - names are unique even under parallel creations, unless
+///   [`unique_names`](DjinnServerBuilder::unique_names) is off;
+/// - namespaces and collaborators cannot be changed over HTTP;
 /// - `multipart/form-data` uploads are not read: they get the `303` that the real server gives
 ///   to a form it cannot read;
 /// - every `Host` is the right one, so that errors are JSON ([`Fault::Html`] gives HTML);
@@ -35,7 +38,7 @@ const DEFAULT: usize = 0;
 /// [`Fault::Html`]: crate::testing::Fault::Html
 pub struct DjinnServer {
     server: Server,
-    site: Arc<Site>,
+    pub(super) site: Arc<Site>,
     url: Url,
 }
 
@@ -84,10 +87,50 @@ impl DjinnServer {
         content: impl AsRef<[u8]>,
         length: u64,
     ) -> io::Result<i64> {
-        let content = Content::of_bytes(content.as_ref(), &self.site.dir)?.grow(length)?;
+        self.new_image(name).content(content).length(length).add()
+    }
+
+    /// Returns an image to be added, with an author, a namespace or a time of creation.
+    pub fn new_image(&self, name: &str) -> NewImage<'_> {
+        NewImage::new(self, name)
+    }
+
+    /// Adds a namespace, as `path` of the default user or as `path@owner`; returns its id. Those
+    /// above it are created if they are missing; below another one it has the visibility of that
+    /// one.
+    ///
+    /// # Errors
+    /// If there is no such user, the namespace exists already, or it is too deep.
+    pub fn add_namespace(&self, path: &str, visibility: Visibility) -> io::Result<i64> {
         let mut state = lock(&self.site.state);
-        let image = state.add_image(DEFAULT, name, None, Some(Arc::new(content)));
-        Ok(image.id)
+        let (path, owner) = state.find_place(path, DEFAULT)?;
+        if state.namespaces_at(owner, path).next().is_some() {
+            let problem = format!("namespace {path} exists already");
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, problem));
+        }
+        if let Some((parent, _)) = path.rsplit_once('/') {
+            state.ensure_namespace(owner, parent)?;
+        }
+        Ok(state.add_namespace(owner, path, visibility))
+    }
+
+    /// Shares a namespace, given as `path` of the default user or as `path@owner`, and all that
+    /// belong to the same root with a user. Collaborators list it, upload into it and delete
+    /// from it.
+    ///
+    /// # Errors
+    /// If there is no such namespace or user.
+    pub fn add_collaborator(&self, namespace: &str, user: &str) -> io::Result<()> {
+        let mut state = lock(&self.site.state);
+        let user = state.find_user(user)?;
+        let (path, owner) = state.find_place(namespace, DEFAULT)?;
+        let found = state.namespaces_at(owner, path).next();
+        let Some(id) = found.map(|found| found.id) else {
+            let problem = format!("there is no namespace {path}");
+            return Err(io::Error::new(io::ErrorKind::NotFound, problem));
+        };
+        state.share(id, user);
+        Ok(())
     }
 
     /// Adds many images of the default user, named `image-00000` and so on, that share one tiny
@@ -101,7 +144,11 @@ impl DjinnServer {
         let ids = (0..count).map(|index| {
             let name = format!("image-{index:05}");
             let content = Some(Arc::clone(&content));
-            state.add_image(DEFAULT, &name, None, content).id
+            let row = Row {
+                content,
+                ..Row::new(DEFAULT, &name)
+            };
+            state.add_image(row).id
         });
         Ok(ids.collect())
     }
@@ -198,6 +245,7 @@ pub struct DjinnServerBuilder {
     users: Vec<(String, String)>,
     scoped: Vec<(String, Vec<String>)>,
     download_delay: Duration,
+    unique_names: bool,
 }
 
 impl Default for DjinnServerBuilder {
@@ -208,6 +256,7 @@ impl Default for DjinnServerBuilder {
             users: vec![(USER.to_owned(), TOKEN.to_owned())],
             scoped: Vec::new(),
             download_delay: Duration::from_millis(50),
+            unique_names: true,
         }
     }
 }
@@ -230,8 +279,8 @@ impl DjinnServerBuilder {
     }
 
     /// Adds a token of the default user with these scopes only, such as `image:read` and
-    /// `image:write`; as on the real server, deleting takes `image:write` and
-    /// `GET /images/:id` takes none.
+    /// `image:write`; as on the real server, deleting takes `image:write`, `GET /images/:id`
+    /// takes none, and the list of a namespace takes `namespace:read` unless it is public.
     pub fn scoped_token(mut self, token: &str, scopes: &[&str]) -> Self {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         self.scoped.push((token.to_owned(), scopes));
@@ -241,6 +290,23 @@ impl DjinnServerBuilder {
     /// How long a download job stays queued before it starts, 50 ms if it is not set.
     pub fn download_delay(mut self, delay: Duration) -> Self {
         self.download_delay = delay;
+        self
+    }
+
+    /// Sets whether a name is looked for again when an image is inserted. Defaults to `true`.
+    ///
+    /// The real server looks before it copies an upload, and its table has no unique index: with
+    /// `false`, uploads of one name whose copies overlap each make an image, as there.
+    pub fn unique_names(mut self, unique: bool) -> Self {
+        self.unique_names = unique;
+        self
+    }
+
+    /// Sets the name of the default user. Defaults to `tester`.
+    pub fn username(mut self, name: &str) -> Self {
+        if let Some((default, _)) = self.users.first_mut() {
+            name.clone_into(default);
+        }
         self
     }
 
@@ -271,12 +337,14 @@ impl DjinnServerBuilder {
                 user: DEFAULT,
                 read: has("image:read"),
                 write: has("image:write"),
+                namespaces: has("namespace:read"),
             };
             state.tokens.insert(token, grant);
         }
         let listener = TcpListener::bind(self.listen.address)?;
         let address = listener.local_addr()?;
-        let site = Site::new(address, &self.base_path, self.download_delay, state)?;
+        let delay = self.download_delay;
+        let site = Site::new(address, &self.base_path, delay, self.unique_names, state)?;
         let url = Url::parse(&site.base_url()).map_err(io::Error::other)?;
         let site = Arc::new(site);
         let service = Box::new(Arc::clone(&site));

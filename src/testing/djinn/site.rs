@@ -18,6 +18,8 @@ pub(super) struct Site {
     /// Empty, or `/` and more without a `/` at its end.
     pub(super) base_path: String,
     pub(super) download_delay: Duration,
+    /// Whether a name is looked for again when the image is inserted.
+    pub(super) unique_names: bool,
     pub(super) state: Mutex<State>,
     pub(super) published: Mutex<Vec<Arc<Content>>>,
     pub(super) dir: TempDir,
@@ -30,12 +32,14 @@ impl Site {
         address: SocketAddr,
         base_path: &str,
         download_delay: Duration,
+        unique_names: bool,
         state: State,
     ) -> io::Result<Self> {
         Ok(Self {
             address,
             base_path: base_path.to_owned(),
             download_delay,
+            unique_names,
             state: Mutex::new(state),
             published: Mutex::default(),
             dir: tempfile::tempdir()?,

@@ -1,0 +1,73 @@
+/// A pattern of SQL's `LIKE`, anywhere in a name and whatever its case.
+#[derive(Debug)]
+pub(super) struct Like(Vec<char>);
+
+impl Like {
+    /// The pattern of a search; an empty one matches everything.
+    pub(super) fn new(search: &str) -> Self {
+        Self(format!("%{}%", search.to_lowercase()).chars().collect())
+    }
+
+    pub(super) fn matches(&self, name: &str) -> bool {
+        let name: Vec<char> = name.to_lowercase().chars().collect();
+        matches(&self.0, &name)
+    }
+}
+
+/// The usual way with one step back: to the last `%`, which then takes one letter more.
+fn matches(pattern: &[char], text: &[char]) -> bool {
+    let (mut at, mut seen) = (0, 0);
+    let mut back = None;
+    loop {
+        let step = match pattern[at..] {
+            ['%', ..] => {
+                back = Some((at + 1, seen));
+                at += 1;
+                continue;
+            }
+            [] if seen == text.len() => return true,
+            ['_', ..] => (seen < text.len()).then_some(1),
+            ['\\', letter, ..] => (text.get(seen) == Some(&letter)).then_some(2),
+            [letter, ..] => (text.get(seen) == Some(&letter)).then_some(1),
+            [] => None,
+        };
+        match (step, back) {
+            (Some(step), _) => (at, seen) = (at + step, seen + 1),
+            (None, Some((after, from))) if from < text.len() => {
+                back = Some((after, from + 1));
+                (at, seen) = (after, from + 1);
+            }
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Like;
+
+    #[test]
+    fn wildcards_match_as_in_sql() {
+        for (search, name, expected) in [
+            ("", "", true),
+            ("", "abc", true),
+            ("b", "abc", true),
+            ("B", "abc", true),
+            ("b", "aBc", true),
+            ("d", "abc", false),
+            ("_", "", false),
+            ("_", "a", true),
+            ("a_c", "xabcx", true),
+            ("a_c", "xacx", false),
+            ("a%c", "xacx", true),
+            ("a%c", "xabbcx", true),
+            ("c%a", "abc", false),
+            ("%", "abc", true),
+            (r"\_", "a_b", true),
+            (r"\_", "a-b", false),
+            ("abab_c", "abababxc", true),
+        ] {
+            assert_eq!(Like::new(search).matches(name), expected, "{search} {name}");
+        }
+    }
+}
