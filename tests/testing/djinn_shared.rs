@@ -51,6 +51,22 @@ fn names(server: &DjinnServer, token: &str, target: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_token_tells_its_user() {
+    let server = server();
+    let user = call(&server, ELI, "GET", "/user", b"").json();
+    assert_eq!((&user["id"], &user["username"]), (&2.into(), &"eli".into()));
+    let keys: Vec<&String> = user.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["created_at", "email", "id", "username"]);
+    for token in ["", "bad"] {
+        let answer = call(&server, token, "GET", "/user", b"");
+        assert_eq!(
+            (answer.status(), answer.text()),
+            (404, "{\"message\":\"Not Found\"}\n")
+        );
+    }
+}
+
+#[test]
 fn a_collaborator_is_the_author_and_the_namespace_owner_the_owner() {
     let server = server();
     let answer = upload(&server, ELI, "name=a&namespace=lab%40gordon");

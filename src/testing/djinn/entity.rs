@@ -1,8 +1,11 @@
+use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::namespace::Namespace;
 use super::site::Site;
 use super::state::{Download, Image, State, User, micros};
+use crate::testing::message::{self, Answer};
+use crate::testing::wire::lock;
 
 impl Site {
     /// An image as GET and lists show it.
@@ -42,6 +45,14 @@ impl Site {
             "user": null,
             "user_id": image.owner + 1,
         })
+    }
+
+    /// The user that a token stands for.
+    pub(super) fn user(&self, index: usize) -> Answer {
+        let state = lock(&self.state);
+        let mut entity = user(state.users.get(index));
+        entity["id"] = (index + 1).into();
+        message::json(StatusCode::OK, &entity)
     }
 
     fn namespace(&self, state: &State, image: &Image, whole: bool) -> Value {

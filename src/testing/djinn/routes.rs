@@ -53,6 +53,10 @@ async fn route(site: &Arc<Site>, request: &mut Request) -> Answer {
             let grant = site.grant(request);
             site.list_namespace(grant.as_ref(), (user, namespace), &path, query)
         }
+        ["user"] => match site.grant(request) {
+            Some(grant) => site.user(grant.user),
+            None => not_found(),
+        },
         ["images"] => message(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
         _ => not_found(),
     }
