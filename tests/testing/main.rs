@@ -4,9 +4,11 @@
 mod away;
 mod devops;
 mod devops_captures;
+// Download jobs need a client, and a client without a crypto provider cannot be built.
+#[cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
+mod djinn_captures;
 mod djinn_content;
 mod djinn_create;
-// Download jobs need a client, and a client without a crypto provider cannot be built.
 #[cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
 mod djinn_download;
 mod djinn_list;
