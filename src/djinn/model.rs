@@ -198,7 +198,8 @@ impl fmt::Display for SourceUrl {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct User {
-    /// The user's id; only [`Client::check`](super::Client::check) gets it.
+    /// The user's id, which only [`Client::check`](super::Client::check) gets, and not from every
+    /// server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<UserId>,
     /// The user's address.

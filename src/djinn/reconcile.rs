@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::create_upload::{Target, taken};
 use super::{Image, ImageId, Images, NamespacePath, Source, User, UserId, get, user};
 use crate::digest::Digest;
-use crate::error::{Cause, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
 
 /// The first and the longest time between two looks; each is twice the one before.
@@ -98,7 +98,7 @@ struct Search<'a> {
     target: &'a Target,
     images: Images,
     /// The token's own user.
-    me: UserId,
+    me: User,
     /// The name of the user whose namespace it is.
     owner: String,
     options: Reconcile,
@@ -107,19 +107,16 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     /// Refuses a name that is taken: what is found later was not there before.
     async fn begin(target: &'a Target, options: Reconcile) -> Result<Self> {
-        let User { id, username, .. } = user::user(&target.transport).await?;
-        let Some(me) = id else {
-            let message = "the server does not say which user the token belongs to";
-            return Err(Error::new(Cause::Decode(message.into())));
-        };
+        let me = user::user(&target.transport).await?;
         let owner = target.namespace.as_ref().and_then(NamespacePath::owner);
+        let owner = owner.unwrap_or(&me.username).to_owned();
         let mut search = Self {
             target,
             images: Images {
                 transport: target.transport.clone(),
             },
             me,
-            owner: owner.map_or(username, str::to_owned),
+            owner,
             options,
         };
         if !search.named().await?.is_empty() {
@@ -159,12 +156,11 @@ impl<'a> Search<'a> {
 
     async fn look(&self, length: u64) -> Result<Option<Image>> {
         for found in self.named().await? {
-            if found.author_id == self.me {
-                // The list of a namespace leaves most of it out.
-                let image = get::fetch(&self.images.transport, found.id).await?;
-                if image.download.is_none() && self.has_contents(image.id, length).await? {
-                    return Ok(Some(image));
-                }
+            // The list of a namespace leaves most of it out.
+            let image = get::fetch(&self.images.transport, found.id).await?;
+            let is_mine = self.is_me(image.author_id, image.author.as_ref());
+            if is_mine && image.download.is_none() && self.has_contents(image.id, length).await? {
+                return Ok(Some(image));
             }
         }
         Ok(None)
@@ -176,7 +172,9 @@ impl<'a> Search<'a> {
         // The search takes `_` for any letter, and finds more.
         let list = self.images.list().search(name).steady(WALKS);
         let Some(namespace) = &self.target.namespace else {
-            let is_mine = |image: &Image| image.user_id == self.me && image.namespace_id.is_none();
+            let is_mine = |image: &Image| {
+                image.namespace_id.is_none() && self.is_me(image.user_id, image.user.as_ref())
+            };
             let named = list
                 .stream()
                 .try_filter(|image| std::future::ready(image.name == *name && is_mine(image)));
@@ -188,6 +186,14 @@ impl<'a> Search<'a> {
             // It is created with its first image.
             Err(error) if error.kind() == ErrorKind::NotFoundOrUnauthorized => Ok(Vec::new()),
             named => named,
+        }
+    }
+
+    /// Whether a user is the token's own: by the id, which not every server tells, or the name.
+    fn is_me(&self, id: UserId, user: Option<&User>) -> bool {
+        match (self.me.id, user) {
+            (Some(me), _) => id == me,
+            (None, user) => user.is_some_and(|user| user.username == self.me.username),
         }
     }
 
