@@ -110,7 +110,9 @@ impl Content {
                 Err(error) => Some(error),
             };
             let span = self.span.clone();
-            if let Err(error) = self.resume(broken).instrument(span).await {
+            // Boxed, as it is rarely wanted and would make the future several times as large.
+            let resumed = Box::pin(self.resume(broken)).instrument(span).await;
+            if let Err(error) = resumed {
                 self.failed = true;
                 return Err(error);
             }

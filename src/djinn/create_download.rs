@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde::Serialize;
 use url::Url;
 
-use super::name::check_name;
+use super::name::{check_name, taken};
 use super::{Image, Images, NamespacePath};
 use crate::error::{Error, Result};
 use crate::operation::Operation;
@@ -95,7 +95,8 @@ impl CreateDownload {
             let plain = percent_decode_str(password).decode_utf8_lossy();
             request = request.secret(password).secret(&plain);
         }
-        self.transport.fetch(request).await?.json()
+        let answer = self.transport.fetch(request).await;
+        answer.map_err(|error| taken(error, &self.name))?.json()
     }
 }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use reqwest::Method;
 
-use super::name::check_name;
+use super::name::{self, check_name};
 use super::reconcile::{self, Reconcile};
 use super::{Image, Images, NamespacePath, QEMU_DISK, Source};
 use crate::digest::Digest;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::operation::Operation;
 use crate::progress::{Meter, Phase, Progress};
 use crate::qcow2::Policy;
@@ -202,16 +202,8 @@ impl Target {
         }
         let request = request.upload(source, meter.clone(), QEMU_DISK);
         let answer = self.transport.fetch(request).await;
-        let answer = answer.map_err(|error| match error.kind() {
-            ErrorKind::NameTaken => error.meaning(ErrorKind::NameTaken, taken(&self.name)),
-            _ => error,
-        })?;
+        let answer = answer.map_err(|error| name::taken(error, &self.name))?;
         meter.finish();
         answer.json()
     }
-}
-
-/// What is wrong with a name that there is already.
-pub(super) fn taken(name: &str) -> String {
-    format!("a name must be unique: {name:?} exists already")
 }

@@ -1,7 +1,7 @@
 //! The list of images, page by page.
 
 use futures::future::Either;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use reqwest::Method;
 use reqwest::header::LINK;
 use url::form_urlencoded::parse;
@@ -179,6 +179,7 @@ impl List {
         });
         let (walks, list) = (self.walks, self);
         let items = page::steady(walks, id, move || list.clone().pages());
+        let items = items.map_err(|error| error.during(&OPERATION));
         Either::Right(Box::pin(items.take(limit)))
     }
 
@@ -194,7 +195,8 @@ impl List {
             let list = self.clone();
             async move { list.fetch(cursor).await }
         };
-        Box::pin(page::pages(max, prefetch, start, fetch))
+        let pages = page::pages(max, prefetch, start, fetch);
+        Box::pin(pages.map_err(|error| error.during(&OPERATION)))
     }
 
     fn start(&self) -> Cursor {

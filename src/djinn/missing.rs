@@ -18,7 +18,9 @@ pub(super) fn explain(location: Location, error: Error) -> BoxFuture<'static, Er
         let download = match look(&location).await {
             Ok(image) => image.download,
             // In the API's own words, where the other answer was HTML.
-            Err(look) if look.is_from_api() => return look.attempts_of(&error),
+            Err(look) if look.status() == Some(404) && look.is_from_api() => {
+                return look.attempts_of(&error);
+            }
             Err(_) => return error,
         };
         let Some(download) = download else {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Operation;
 
 /// Refuses a name that the server would refuse after the whole image was sent: it takes
@@ -15,6 +15,18 @@ pub(super) fn check_name(name: &str) -> Result<()> {
         return Err(Error::invalid(message));
     }
     Ok(())
+}
+
+/// Says of a name that there is already which one it is.
+pub(super) fn taken(error: Error, name: &str) -> Error {
+    match error.kind() {
+        ErrorKind::NameTaken => error.meaning(ErrorKind::NameTaken, is_taken(name)),
+        _ => error,
+    }
+}
+
+pub(super) fn is_taken(name: &str) -> String {
+    format!("a name must be unique: {name:?} exists already")
 }
 
 /// A namespace to create an image in: `path`, or `path@owner` for someone else's.

@@ -6,7 +6,8 @@ use futures::TryStreamExt;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::create_upload::{Target, taken};
+use super::create_upload::Target;
+use super::name::is_taken;
 use super::{Image, ImageId, Images, NamespacePath, Source, User, UserId, get, user};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -120,7 +121,7 @@ impl<'a> Search<'a> {
             options,
         };
         if !search.named().await?.is_empty() {
-            return Err(Error::plain(ErrorKind::NameTaken, taken(&target.name)));
+            return Err(Error::plain(ErrorKind::NameTaken, is_taken(&target.name)));
         }
         // Later on, looking is repeated here.
         search.images.transport = target.transport.once();

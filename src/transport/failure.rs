@@ -29,9 +29,12 @@ fn lasting(error: &reqwest::Error, url: &Url) -> Option<(ErrorKind, &'static str
     if let Some((message, reason)) = chain(error).find_map(tls) {
         return Some((ErrorKind::Tls, message, reason));
     }
-    let is_parse =
-        |error: &(dyn StdError + 'static)| error.downcast_ref().is_some_and(hyper::Error::is_parse);
-    if url.scheme() == "http" && chain(error).any(is_parse) {
+    // An answer that was cut cannot be parsed either; hyper tells them apart by the text only.
+    let is_other_protocol = |error: &(dyn StdError + 'static)| {
+        let is_parse = error.downcast_ref().is_some_and(hyper::Error::is_parse);
+        is_parse && error.to_string().contains("invalid HTTP version")
+    };
+    if url.scheme() == "http" && chain(error).any(is_other_protocol) {
         let message = "the answer is not HTTP: the base URL may want https";
         return Some((ErrorKind::Tls, message, Some(root(error))));
     }

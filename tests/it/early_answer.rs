@@ -78,13 +78,13 @@ async fn an_image_that_is_too_large_is_reported_as_itself() {
 
 #[tokio::test]
 async fn an_answer_that_a_reset_hides_is_never_a_success_and_never_repeated() {
-    let (mut itself, mut unknown) = (0, 0);
+    let (mut itself, mut unsent) = (0, 0);
     for _ in 0..50 {
         let server = early(Close::Reset);
         let error = upload(&server, server.token()).await.unwrap_err();
         match error.kind() {
             ErrorKind::TooLarge => itself += 1,
-            ErrorKind::OutcomeUnknown => unknown += 1,
+            ErrorKind::NotSent => unsent += 1,
             _ => panic!("{error:?}"),
         }
         assert_eq!((server.requests().len(), server.image_count()), (1, 0));
@@ -92,6 +92,6 @@ async fn an_answer_that_a_reset_hides_is_never_a_success_and_never_repeated() {
     // Seen with --nocapture.
     #[allow(clippy::print_stdout)]
     {
-        println!("413 and a reset: {itself} as itself, {unknown} as an unknown outcome");
+        println!("413 and a reset: {itself} as itself, {unsent} as not sent");
     }
 }

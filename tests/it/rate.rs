@@ -220,7 +220,7 @@ async fn an_upload_that_is_taken_too_slowly_is_cut() {
     let upload = upload(base, 10_000_000, Duration::from_millis(300));
     let ended = tokio::time::timeout(Duration::from_secs(5), upload).await;
     let error = ended.expect("an end").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::NotSent, "{error:?}");
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(source, "less than 10000000 bytes a second moved for 300ms");
 }

@@ -180,7 +180,7 @@ async fn contents_that_are_cut_are_an_error_where_they_cannot_be_resumed() {
     let content = raw_images(&server).content(42).send().await.unwrap();
     let error = content.bytes().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transport);
-    assert_eq!(error.operation(), "get image contents");
+    assert_eq!(error.operation(), "get content of image");
     assert_eq!(server.received().len(), 1);
 }
 

@@ -101,7 +101,7 @@ async fn what_a_server_says_of_fields_is_kept_by_field() {
         .unwrap_err();
         assert_eq!(
             (error.kind(), error.status()),
-            (ErrorKind::Rejected, Some(400))
+            (ErrorKind::NameTaken, Some(400))
         );
         let fields = serde_json::to_value(error.fields().unwrap()).unwrap();
         assert_eq!(fields, refusal);
@@ -129,7 +129,7 @@ async fn a_success_that_cannot_be_read_is_an_error() {
             .await
             .unwrap_err();
         assert_eq!(error.kind(), kind);
-        assert_eq!(error.operation(), "create image by upload");
+        assert_eq!(error.operation(), "create image");
     }
 }
 

@@ -217,7 +217,7 @@ async fn a_success_that_is_cut_or_stands_still_is_no_success() {
     assert_eq!(raw("", Then::Close).await.kind(), ErrorKind::Transport);
     assert_eq!(
         raw("rubbish\r\n\r\n", Then::Close).await.kind(),
-        ErrorKind::Transport
+        ErrorKind::Tls
     );
 }
 

@@ -112,6 +112,6 @@ async fn a_panic_of_the_listener_ends_the_upload() {
     long.set_len(4 << 30).unwrap();
     let tired = |report: Report| assert_eq!(report.done, 0, "the listener is tired");
     let sent = upload(&images, &path).progress(tired).send().await;
-    assert_eq!(sent.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+    assert_eq!(sent.unwrap_err().kind(), ErrorKind::NotSent);
     assert_eq!(server.image_count(), 0);
 }

@@ -89,7 +89,7 @@ async fn an_answer_that_is_wrong_after_a_retry_counts_both_requests() {
     for (answer, kind) in [
         (json_answer(200, &json!({})), ErrorKind::Decode),
         (
-            ResponseTemplate::new(404),
+            json_answer(404, &json!({"message": "Not Found"})),
             ErrorKind::NotFoundOrUnauthorized,
         ),
     ] {

@@ -236,7 +236,7 @@ async fn an_upload_that_stands_still_is_given_up() {
             .send()
             .await
             .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
+        assert_eq!(error.kind(), ErrorKind::NotSent);
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert_eq!(cause, "the upload did not move for 300ms");
     }

@@ -86,7 +86,10 @@ async fn a_failed_download_is_an_error_with_the_servers_text() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DownloadFailed);
     assert_eq!(error.message(), Some(text));
-    assert_eq!(error.to_string(), format!("wait for download: {text}"));
+    assert_eq!(
+        error.to_string(),
+        format!("wait for download of image 42: {text}")
+    );
 }
 
 #[tokio::test]

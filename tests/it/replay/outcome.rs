@@ -162,6 +162,9 @@ fn as_text(image: &Image) -> String {
 }
 
 fn query(mut list: List, call: &Call) -> List {
+    if let Some((user, path)) = call.option("ns=").and_then(|text| text.split_once('/')) {
+        list = list.namespace(user, path);
+    }
     let pairs = call.option("?").unwrap_or_default();
     for (name, value) in form_urlencoded::parse(pairs.as_bytes()) {
         list = match value.parse() {
