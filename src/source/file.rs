@@ -21,7 +21,8 @@ const ALIGN: usize = 64;
 
 /// Its length and its contents. Whoever drops these ends the reading.
 pub(super) async fn open(path: PathBuf) -> io::Result<(u64, Chunks)> {
-    let opened = spawn_blocking(move || Reader::open(&path)).await;
+    let opened =
+        spawn_blocking(move || Reader::open(&path).map_err(|error| named(&path, &error))).await;
     let (length, mut reader) = opened.map_err(io::Error::other)??;
     let (give, mut take) = mpsc::channel(AHEAD);
     spawn_blocking(move || {
@@ -36,6 +37,11 @@ pub(super) async fn open(path: PathBuf) -> io::Result<(u64, Chunks)> {
         length,
         stream::poll_fn(move |cx| take.poll_recv(cx)).boxed(),
     ))
+}
+
+/// The same error with the file's name.
+pub(super) fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 struct Reader {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures::stream::{self, StreamExt};
 
+#[cfg(feature = "fs")]
+use super::file::named;
 use super::{Chunks, Kind, Source, read_chunks};
 use crate::error::{Cause, Error, Result};
 use crate::inspect::{accept, inspect_passing};
@@ -50,11 +52,14 @@ fn inspect_bytes(bytes: &[u8], policy: &Policy) -> io::Result<Report> {
 #[cfg(feature = "fs")]
 async fn inspect_file(path: std::path::PathBuf, policy: Policy) -> io::Result<Report> {
     let inspected = tokio::task::spawn_blocking(move || {
-        // Others may have no end, or no length.
-        if !std::fs::metadata(&path)?.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
-        qcow2::inspect_file(path, &policy)
+        let inspect = || {
+            // Others may have no end, or no length.
+            if !std::fs::metadata(&path)?.is_file() {
+                return Err(io::Error::other("not a regular file"));
+            }
+            qcow2::inspect_file(&path, &policy)
+        };
+        inspect().map_err(|error| named(&path, &error))
     });
     inspected.await.map_err(io::Error::other)?
 }

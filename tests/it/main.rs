@@ -22,6 +22,10 @@ mod future_size;
 #[cfg(feature = "testing")]
 mod inspect;
 #[cfg(feature = "testing")]
+mod messages;
+#[cfg(feature = "testing")]
+mod not_sent;
+#[cfg(feature = "testing")]
 mod origin;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod peers;
@@ -30,7 +34,12 @@ mod prefetch;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod rate;
 mod replay;
+#[cfg(feature = "testing")]
+mod retry;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod save;
+#[cfg(feature = "testing")]
+mod steady;
 #[allow(dead_code, reason = "some of it serves only tests with files")]
 mod support;
+mod tls;

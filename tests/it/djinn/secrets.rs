@@ -4,7 +4,7 @@ use serde_json::json;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{TOKEN, everything, images, json_answer};
+use crate::support::{TOKEN, builder, everything, images, json_answer};
 
 async fn serve(answer: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
@@ -75,4 +75,39 @@ async fn a_url_in_an_error_has_no_query() {
     let error = list.send().await.unwrap_err();
     assert!(!everything(&error).contains("s3cr3t"));
     assert_eq!(error.url().unwrap(), format!("{}/api/images", server.uri()));
+}
+
+#[tokio::test]
+async fn short_secrets_garble_nothing_and_are_not_shown_by_what_is_left() {
+    let said = |token: &str, text: &str| {
+        let (token, text) = (token.to_owned(), text.to_owned());
+        async move {
+            let server = serve(json_answer(403, &json!({"message": text}))).await;
+            let client = builder(&server).token(token).build().unwrap();
+            let error = client.images().get(42).send().await.unwrap_err();
+            (everything(&error), error.message().unwrap().to_owned())
+        }
+    };
+    for (token, text) in [
+        ("t", "that is not a thing to do"),
+        ("image", "imagery of 42 images"),
+        ("redacted", "nothing to see"),
+    ] {
+        let (all, message) = said(token, text).await;
+        assert_eq!(message, text);
+        assert!(
+            all.contains("/api/images/42") && !all.contains("[redac"),
+            "{all}"
+        );
+    }
+    for (token, text) in [
+        ("t", "no such token: t"),
+        ("image", "Bearer image is unknown"),
+    ] {
+        let (all, message) = said(token, text).await;
+        assert_eq!(message, "[withheld: it has the credentials in it]");
+        assert!(!all.contains(text), "{all}");
+    }
+    let (_, message) = said("0123456789", "x0123456789y").await;
+    assert_eq!(message, "x[redacted]y");
 }
