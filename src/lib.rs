@@ -14,6 +14,19 @@
     feature = "testing",
     doc = "- [`testing`] has embedded servers for tests."
 )]
+//!
+//! # Tracing
+//!
+//! The crate speaks through [`tracing`](https://docs.rs/tracing) at the level `DEBUG`, and never of
+//! secrets:
+//!
+//! | | name | target | fields |
+//! |---|---|---|---|
+//! | span | `operation` | `machine_images::operation` | `name`: the call, such as `get image` |
+//! | span, in that of its operation | `request` | `machine_images::transport` | `http.request.method`, `server.address`, `server.port`, `url.full`, `http.request.resend_count`, `http.response.status_code`, `error.type`, as OpenTelemetry names them |
+//! | event, in the operation's span | `retrying` | `machine_images::retry` | `attempt`: the one that failed, `error`, `delay` before the next |
+//!
+//! Where no subscriber is wanted, [`ClientBuilder::on_attempt`] reports each request.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attempt;

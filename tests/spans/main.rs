@@ -25,7 +25,7 @@ const DISK: &[u8] = include_bytes!("../data/disk.qcow2");
 
 /// What this crate's spans and all events say.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
+struct Log(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>);
 
 struct Fields(String);
 
@@ -61,7 +61,15 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
         }
     }
 
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if event.metadata().target().starts_with("machine_images") {
+            let mut fields = Fields(String::new());
+            event.record(&mut fields);
+            let scope = context.event_scope(event).into_iter().flatten();
+            let spans: Vec<_> = scope.map(|span| span.name()).collect();
+            let line = format!("{spans:?}{}", fields.0);
+            self.1.lock().unwrap().push(line);
+        }
         if *event.metadata().level() <= Level::INFO {
             let line = format!("event of {}", event.metadata().target());
             self.0.lock().unwrap().push(line);
@@ -72,6 +80,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
 impl Log {
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    /// Events of this crate, with the spans that they are in.
+    fn events(&self) -> Vec<String> {
+        std::mem::take(&mut self.1.lock().unwrap())
     }
 
     /// Without what came of each request.
@@ -100,6 +113,7 @@ async fn spans_tell_of_calls_and_requests() {
     a_call_is_an_operation_and_each_attempt_a_request_in_it().await;
     each_call_is_an_operation().await;
     a_call_of_many_requests_is_one_operation().await;
+    retries_are_told_of_in_the_span_of_their_operation().await;
     #[cfg(feature = "fs")]
     a_transfer_is_seen_by_the_callers_subscriber_in_the_callers_span().await;
 }
@@ -162,6 +176,46 @@ async fn a_call_of_many_requests_is_one_operation() {
     assert!(lines.len() > 2, "{lines:#?}");
 }
 
+async fn retries_are_told_of_in_the_span_of_their_operation() {
+    let (server, images, log, _guard) = setup();
+    let id = server.add_image("disk", DISK).unwrap();
+    let cut = || Fault::CutResponse {
+        after: 100_000,
+        close: Close::Clean,
+    };
+    server.inject(Fault::status(503));
+    images.get(id).send().await.unwrap();
+    server.inject(cut());
+    // Read on outside of the call that opened it.
+    let content = images.content(id).send().await.unwrap();
+    content.bytes().await.unwrap();
+    server.inject(cut());
+    let mut all = Vec::new();
+    let mut reader = images.content(id).reader().unwrap();
+    tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut all)
+        .await
+        .unwrap();
+    let mut count = 3;
+    #[cfg(feature = "fs")]
+    for connections in [1, 4] {
+        count += 1;
+        server.inject(cut());
+        let folder = tempfile::tempdir().unwrap();
+        let save = images.content(id).connections(connections).unchecked();
+        save.save_to(folder.path().join("disk")).await.unwrap();
+    }
+    let events = log.events();
+    assert_eq!(events.len(), count, "{events:#?}");
+    for event in &events {
+        assert!(
+            event.starts_with("[\"operation\"] message=retrying"),
+            "{event}"
+        );
+        assert!(event.contains(" attempt=1 error="), "{event}");
+        assert!(event.contains(" delay="), "{event}");
+    }
+}
+
 #[cfg(feature = "fs")]
 async fn a_transfer_is_seen_by_the_callers_subscriber_in_the_callers_span() {
     let (server, images, log, _guard) = setup();
@@ -177,7 +231,7 @@ async fn a_transfer_is_seen_by_the_callers_subscriber_in_the_callers_span() {
         tracing::Instrument::instrument(save, outer).await.unwrap();
         let lines = log.spans();
         let (outer, requests) = lines.split_at(2);
-        assert_eq!(outer, ["outer", "  operation name=\"get image contents\""]);
+        assert_eq!(outer, ["outer", "  operation name=\"save image\""]);
         assert!(requests.len() > connections, "{requests:#?}");
         assert!(
             requests.iter().all(|line| line.starts_with("    request ")),
