@@ -13,8 +13,8 @@ use super::{
 
 /// The longest fixed part that has fields with a meaning.
 const FIXED: u64 = 112;
-/// The longest name of a backing file.
-const NAME_MAX: u32 = 1023;
+/// The longest name of another file: QEMU's limit for a backing file.
+pub(super) const NAME_MAX: u32 = 1023;
 
 /// Bytes without which the examination cannot go on.
 pub(super) type Unread = Range<u64>;

@@ -1,6 +1,6 @@
 //! The header extensions: typed records between the header and the backing file name.
 
-use super::examine::{Examination, Unread};
+use super::examine::{Examination, NAME_MAX, Unread};
 use super::header;
 use super::known::{Fields, text};
 use super::{Code, DataFile, Encryption, FeatureKind, Features, Header, Table};
@@ -12,10 +12,14 @@ const BITMAPS: u32 = 0x2385_2875;
 const LUKS: u32 = 0x0537_BE77;
 const DATA_FILE: u32 = 0x4441_5441;
 
+/// QEMU knows five kinds. Past so many an image is refused unread.
+const EXTENSIONS_MAX: usize = 128;
 /// The longest name of a backing format that QEMU takes.
 const FORMAT_NAME_MAX: u64 = 15;
 /// An entry of the feature name table: kind, bit and 46 bytes of name.
-const FEATURE_NAME: usize = 48;
+const FEATURE_NAME: u64 = 48;
+/// As many as there are bits in the three sets.
+const FEATURE_NAMES_MAX: u64 = 3 * 64;
 const BITMAPS_COUNT_MAX: u64 = 65_535;
 const BITMAP_DIRECTORY_MAX: u64 = BITMAPS_COUNT_MAX * 1024;
 /// The fixed part of a LUKS header.
@@ -30,6 +34,7 @@ impl Examination<'_> {
             name.min(header.cluster_size)
         };
         let mut at = u64::from(header.header_length);
+        let mut count = 0;
         while at < end {
             let data = at + 8;
             if data > end {
@@ -45,6 +50,10 @@ impl Examination<'_> {
             if kind == END {
                 break;
             }
+            if count == EXTENSIONS_MAX {
+                return self.too_many(at, &format!("{count} header extensions"));
+            }
+            count += 1;
             self.extension(header, kind, at, length)?;
             at = data + length.next_multiple_of(8);
         }
@@ -64,6 +73,12 @@ impl Examination<'_> {
         Ok(())
     }
 
+    fn too_many(&mut self, at: u64, most: &str) -> Result<(), Unread> {
+        let message = format!("more than {most} are too many to inspect");
+        self.find(Code::TooManyExtensions, at, message);
+        Ok(())
+    }
+
     fn extension(
         &mut self,
         header: &mut Header,
@@ -75,6 +90,14 @@ impl Examination<'_> {
         if ![BACKING_FORMAT, FEATURE_NAMES, BITMAPS, LUKS, DATA_FILE].contains(&kind) {
             let message = format!("header extension {kind:#010x} is unknown");
             self.find(Code::UnknownExtension, at, message);
+            return Ok(());
+        }
+        if kind == FEATURE_NAMES && length / FEATURE_NAME > FEATURE_NAMES_MAX {
+            return self.too_many(at, &format!("{FEATURE_NAMES_MAX} names of features"));
+        }
+        if kind == DATA_FILE && length > NAME_MAX.into() {
+            let message = format!("the data file name ({length} bytes) is too long");
+            self.find(Code::NameOutOfBounds, at, message);
             return Ok(());
         }
         let Some(data) = self.read(at + 8, length, "its header extensions end")? else {
@@ -171,7 +194,7 @@ impl Examination<'_> {
 
 /// Names the unknown features by the image's own table.
 fn name_features(features: &mut Features, table: &[u8]) {
-    for entry in table.chunks_exact(FEATURE_NAME) {
+    for entry in table.chunks_exact(FEATURE_NAME as usize) {
         let (kind, bit, name) = (Fields(entry).u8(0), Fields(entry).u8(1), entry.get(2..));
         let kind = match kind {
             0 => FeatureKind::Incompatible,

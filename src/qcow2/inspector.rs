@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::examine::Examination;
 use super::known::Known;
+use super::tables::TABLES_MAX;
 use super::{Code, Format, Policy, Report, Verdict};
 
 /// What is read first, and within which a bad header is refused.
@@ -11,9 +12,6 @@ const FIRST: u64 = 64 << 10;
 
 /// What is read at least of a table: snapshots are small, and there are several as a rule.
 const TABLE_READ: u64 = 16 << 10;
-
-/// What is read at most after the first cluster. No image in use comes near it.
-const TABLES_MAX: u64 = 4 << 20;
 
 /// How far an inspection came.
 ///
@@ -69,7 +67,8 @@ pub fn inspect(prefix: &[u8], total: Option<u64>, policy: &Policy) -> Inspection
     let mut examination = Examination::new(&known, policy);
     if let Err(unread) = examination.header() {
         if !refused_early(&examination.report, &unread) {
-            return Inspection::NeedMore(prefix.len() as u64..unread.end);
+            let end = known.clamp(first_read(&examination.report, &unread, unread.end));
+            return Inspection::NeedMore(prefix.len() as u64..end);
         }
         return Inspection::Done(examination.report);
     }
@@ -80,6 +79,15 @@ pub fn inspect(prefix: &[u8], total: Option<u64>, policy: &Policy) -> Inspection
         }
     }
     Inspection::Done(examination.report)
+}
+
+/// How far to read for bytes of the first cluster: to `near`, but once that is past the first
+/// bytes to the end of the cluster, for what is there may be small and many.
+fn first_read(report: &Report, unread: &Range<u64>, near: u64) -> u64 {
+    match &report.header {
+        Some(header) if unread.end > FIRST => header.cluster_size,
+        _ => near,
+    }
 }
 
 /// A refused image is not worth more than the first bytes.
@@ -115,6 +123,7 @@ pub struct Inspector {
     policy: Policy,
     total: Option<u64>,
     pieces: Vec<(u64, Vec<u8>)>,
+    wanted: Range<u64>,
 }
 
 impl Inspector {
@@ -125,6 +134,7 @@ impl Inspector {
             policy,
             total: None,
             pieces: vec![(0, Vec::new())],
+            wanted: 0..0,
         }
     }
 
@@ -155,10 +165,16 @@ impl Inspector {
         first.map(|(_, held)| held).unwrap_or_default()
     }
 
-    /// What to read next, or the report. It starts afresh at every call, so that it keeps no
-    /// state but bytes.
+    /// Returns what to read next, or the report.
+    ///
+    /// It asks for the rest of a range of which it was fed a part, and examines what it has once
+    /// it has all it asked for.
     #[must_use]
-    pub fn step(&self) -> Inspection {
+    pub fn step(&mut self) -> Inspection {
+        let wanted = self.within(self.missing(self.wanted.clone()));
+        if !wanted.is_empty() {
+            return Inspection::NeedMore(wanted);
+        }
         let pieces = self
             .pieces
             .iter()
@@ -174,7 +190,8 @@ impl Inspector {
                 return Inspection::Done(examination.report);
             }
             let held = self.pieces.first().map_or(0, |(_, held)| held.len() as u64);
-            return self.read(held..unread.end.max(FIRST));
+            let end = first_read(&examination.report, &unread, FIRST);
+            return self.read(held..end);
         }
         let Some(unread) = examination.tables().into_iter().next() else {
             return Inspection::Done(examination.report);
@@ -183,12 +200,15 @@ impl Inspector {
         let read = missing.end - missing.start;
         let held = self.held_of_tables(&examination.report);
         if held + read > TABLES_MAX {
-            let message = "the tables take more than 4 MiB to inspect".to_owned();
-            examination.find(Code::TablesTooLarge, missing.start, message);
+            examination.too_large(missing.start, "tables of more than 4 MiB");
             return Inspection::Done(examination.report);
         }
-        // Twice as much from one read to the next, as each has all of them examined afresh.
-        let ahead = read.max(TABLE_READ).max(held).min(TABLES_MAX - held);
+        // Twice as much from one read to the next of a table that goes on, as each has all of it
+        // examined afresh. The tables of bitmaps are short, and may be in many places.
+        let end = |(at, held): &(u64, Vec<u8>)| at + held.len() as u64;
+        let goes_on = self.pieces.iter().any(|piece| end(piece) == missing.start);
+        let ahead = if goes_on { held } else { 0 };
+        let ahead = ahead.max(read).max(TABLE_READ).min(TABLES_MAX - held);
         self.read(missing.start..missing.start.saturating_add(ahead))
     }
 
@@ -199,9 +219,13 @@ impl Inspector {
         ends.fold(range.start, u64::max)..range.end
     }
 
-    fn read(&self, range: Range<u64>) -> Inspection {
-        let end = self.total.map_or(range.end, |total| range.end.min(total));
-        Inspection::NeedMore(range.start..end)
+    fn within(&self, range: Range<u64>) -> Range<u64> {
+        range.start..self.total.map_or(range.end, |total| range.end.min(total))
+    }
+
+    fn read(&mut self, range: Range<u64>) -> Inspection {
+        self.wanted = self.within(range);
+        Inspection::NeedMore(self.wanted.clone())
     }
 
     /// What is held beyond the first cluster, whether it follows on that or not.

@@ -29,6 +29,11 @@ impl<'a> Known<'a> {
         }
     }
 
+    /// As far as the image goes, and no further than `end`.
+    pub(super) fn clamp(&self, end: u64) -> u64 {
+        self.total.map_or(end, |total| end.min(total))
+    }
+
     /// The bytes from `at` on, all of them.
     pub(super) fn get(&self, at: u64, length: u64) -> Result<&'a [u8], Gap> {
         let end = at.checked_add(length).ok_or(Gap::BeyondEnd)?;

@@ -122,6 +122,8 @@ codes! {
     EncryptionHeader = "encryption_header", Reject;
     /// A header extension that breaks the format.
     HeaderExtension = "header_extension", Reject;
+    /// More header extensions, or feature names, than an inspection reads.
+    TooManyExtensions = "too_many_extensions", Reject;
     /// The refcount table is missing, too large or misplaced.
     RefcountTable = "refcount_table", Reject;
     /// The L1 table is too large or misplaced.

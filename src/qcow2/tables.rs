@@ -11,6 +11,10 @@ use super::{Bitmap, Code, Header, Snapshot};
 const SNAPSHOT: u64 = 40;
 /// What QEMU takes of extra data in a snapshot.
 const SNAPSHOT_EXTRA_MAX: u64 = 1024;
+/// What is read at most after the first cluster. No image in use comes near it.
+pub(super) const TABLES_MAX: u64 = 4 << 20;
+/// More than any program keeps. QEMU takes 65,535.
+const BITMAPS_MAX: u64 = 1024;
 /// The fixed part of a bitmap's directory entry.
 const BITMAP: u64 = 24;
 const BITMAP_NAME_MAX: u16 = 1023;
@@ -69,17 +73,30 @@ impl Examination<'_> {
         if directory.entries == 0 || self.report.has(Code::BitmapDirectory) {
             return Ok(());
         }
+        if directory.entries > BITMAPS_MAX {
+            self.too_large(directory.offset, "more than 1024 bitmaps");
+            return Ok(());
+        }
         let what = "its bitmap directory ends";
         let Some(mut rest) = self.read(directory.offset, directory.length, what)? else {
             return Ok(());
         };
-        let (mut bitmaps, mut names) = (Vec::new(), BTreeSet::new());
+        let (mut bitmaps, mut names, mut tables) = (Vec::new(), BTreeSet::new(), 0);
         while !rest.is_empty() {
             let entry = DirectoryEntry::parse(rest);
             let entry = entry.filter(|entry| entry.is_sound(header) && names.insert(entry.name));
+            if bitmaps.len() as u64 == directory.entries {
+                return self.broken_directory(header, "has more entries than it should");
+            }
             let Some(entry) = entry else {
                 return self.broken_directory(header, "has a broken entry");
             };
+            // Tables may lie on each other, which makes them no shorter to read.
+            tables += entry.table_bytes();
+            if tables > TABLES_MAX {
+                self.too_large(entry.table_offset, "tables of more than 4 MiB");
+                return Ok(());
+            }
             if !entry.in_use() && !self.bitmap_table(header, &entry)? {
                 return self.broken_directory(header, "names a broken bitmap");
             }
@@ -92,10 +109,15 @@ impl Examination<'_> {
             rest = rest.get(entry.length..).unwrap_or_default();
         }
         if bitmaps.len() as u64 != directory.entries {
-            return self.broken_directory(header, "has not the number of entries it should");
+            return self.broken_directory(header, "has fewer entries than it should");
         }
         self.report.bitmaps = bitmaps;
         Ok(())
+    }
+
+    pub(super) fn too_large(&mut self, at: u64, what: &str) {
+        let message = format!("{what} are too much to inspect");
+        self.find(Code::TablesTooLarge, at, message);
     }
 
     fn broken_directory(&mut self, header: &Header, how: &str) -> Result<(), Unread> {
@@ -113,8 +135,8 @@ impl Examination<'_> {
         header: &Header,
         entry: &DirectoryEntry<'_>,
     ) -> Result<bool, Unread> {
-        let length = u64::from(entry.table_entries) * 8;
-        let table = self.read(entry.table_offset, length, "the table of a bitmap ends")?;
+        let what = "the table of a bitmap ends";
+        let table = self.read(entry.table_offset, entry.table_bytes(), what)?;
         Ok(table.unwrap_or_default().chunks_exact(8).all(|entry| {
             let entry = Fields(entry).u64(0);
             let offset = entry & !BITMAP_ENTRY_RESERVED & !1;
@@ -178,6 +200,14 @@ impl<'a> DirectoryEntry<'a> {
 
     fn in_use(&self) -> bool {
         self.flags & 1 != 0
+    }
+
+    /// The length of its table. One that is in use is not read.
+    fn table_bytes(&self) -> u64 {
+        match self.in_use() {
+            true => 0,
+            false => u64::from(self.table_entries) * 8,
+        }
     }
 
     fn is_sound(&self, header: &Header) -> bool {

@@ -77,6 +77,7 @@ fn each_fault_is_found_by_its_code_and_place() {
         0x0537_BE77,
         &[0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 2, 80],
     );
+    let many = extension(0x1234_5678, b"").repeat(129);
     let long_format = extension(0xE279_2ACA, &[b'x'; 16]);
     let bitmap_fields = [
         0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0, 0, 0, 0, 2, 0, 0,
@@ -121,6 +122,7 @@ fn each_fault_is_found_by_its_code_and_place() {
             &[(EXTENSIONS, &[1, 2, 3, 4, 0, 0, 0xff, 0x91])],
         ),
         (Code::HeaderExtension, 104, &[(EXTENSIONS, &long_format)]),
+        (Code::TooManyExtensions, 1128, &[(EXTENSIONS, &many)]),
         (Code::RefcountTable, 56, &[(59, &[0])]),
         (Code::RefcountTable, 48, &[(55, &[1])]),
         (Code::RefcountTable, 48, &[(58, &[1])]),

@@ -10,6 +10,8 @@
 #![cfg(feature = "fs")]
 
 mod corpus;
+mod effort;
+mod image;
 mod incremental;
 mod mutants;
 mod oslo;

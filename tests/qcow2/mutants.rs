@@ -249,7 +249,7 @@ fn no_mutant_makes_the_inspection_panic_or_go_on_for_ever() {
 
 /// What the default policy rejects though `qemu-img info` opens it: what reaches for other files,
 /// what the format forbids, and what QEMU reads as zeros since the file has ended.
-const STRICTER: [Code; 8] = [
+const STRICTER: [Code; 10] = [
     Code::BackingFile,
     Code::DataFile,
     Code::Truncated,
@@ -257,6 +257,10 @@ const STRICTER: [Code; 8] = [
     Code::HeaderLength,
     // A LUKS header longer than the file.
     Code::EncryptionHeader,
+    // The external data file's, which QEMU takes at any length.
+    Code::NameOutOfBounds,
+    // A feature name table with more names than features.
+    Code::TooManyExtensions,
     // On top of the header.
     Code::L1Table,
     Code::RefcountTable,
