@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::fixed::{self, LENGTH_V3};
-use super::format::{DETECTABLE, FOOTER};
+use super::format::{DETECTABLE, FOOTER, VDI_MAGIC};
 use super::header::{self, Features, RAW_DATA};
 use super::known::{Fields, Gap, Known, text};
 use super::{
@@ -88,6 +88,7 @@ impl<'a> Examination<'a> {
         let fixed = self.first(FIXED)?;
         self.report.format = Format::detect(fixed);
         if self.report.format == Format::Qcow2 {
+            self.ambiguous(fixed);
             return self.qcow2(Fields(fixed));
         }
         if self.report.format.is_doubtful() {
@@ -95,6 +96,16 @@ impl<'a> Examination<'a> {
         }
         self.not_qcow2(self.report.format);
         Ok(())
+    }
+
+    fn ambiguous(&mut self, fixed: &[u8]) {
+        if let Some(other) = Format::hidden(fixed) {
+            let message = format!(
+                "QEMU, unless told the format, takes it for {}",
+                other.described()
+            );
+            self.find(Code::AmbiguousFormat, VDI_MAGIC as u64, message);
+        }
     }
 
     fn not_qcow2(&mut self, format: Format) {

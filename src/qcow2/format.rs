@@ -10,6 +10,10 @@ pub(super) const DETECTABLE: u64 = 0x8006;
 /// What VHD puts at the end of a file.
 pub(super) const FOOTER: u64 = 512;
 
+/// Where VDI has its magic, behind a text that is free to say anything.
+pub(super) const VDI_MAGIC: usize = 0x40;
+const VDI: &[u8] = b"\x7f\x10\xda\xbe";
+
 /// What kind of file it is, told by its bytes and never by its name.
 ///
 /// ```
@@ -76,7 +80,7 @@ const MAGICS: &[(usize, &[u8], Format)] = &[
     (0, b"# Disk DescriptorFile", Format::Vmdk),
     (0, b"conectix", Format::Vhd),
     (0, b"vhdxfile", Format::Vhdx),
-    (0x40, b"\x7f\x10\xda\xbe", Format::Vdi),
+    (VDI_MAGIC, VDI, Format::Vdi),
     (0, b"WithoutFreeSpace", Format::Parallels),
     (0, b"WithouFreSpacExt", Format::Parallels),
     (0, b"\x1f\x8b", Format::Gzip),
@@ -108,6 +112,13 @@ impl Format {
                     .is_some_and(|rest| rest.starts_with(magic))
             })
             .map_or(Self::Unknown, |&(.., format)| format)
+    }
+
+    /// What QEMU takes a QCOW2 image for if it has to guess. Of its drivers that are as sure as
+    /// that of QCOW2, only VDI's goes by bytes that are not the first; it is asked before.
+    pub(super) fn hidden(prefix: &[u8]) -> Option<Self> {
+        let vdi = prefix.get(VDI_MAGIC..)?.starts_with(VDI);
+        vdi.then_some(Self::Vdi)
     }
 
     /// What a file is whose last 512 bytes these are: a VHD of fixed size has its only magic

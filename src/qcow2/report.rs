@@ -94,6 +94,8 @@ macro_rules! codes {
 codes! {
     /// The file is something else; [`Report::format`] says what.
     NotQcow2 = "not_qcow2", Reject;
+    /// QEMU takes the image for another format when it has to guess.
+    AmbiguousFormat = "ambiguous_format", Reject;
     /// The file ends before something that its header promises.
     Truncated = "truncated", Reject;
     /// A version other than 2 and 3.

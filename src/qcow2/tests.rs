@@ -86,6 +86,7 @@ fn each_fault_is_found_by_its_code_and_place() {
     let snapshot: (usize, &[u8]) = (60, &[0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0]);
     let cases: &[(Code, u64, Patches<'_>)] = &[
         (Code::NotQcow2, 0, &[(0, b"KDMV")]),
+        (Code::AmbiguousFormat, 64, &[(64, b"\x7f\x10\xda\xbe")]),
         (Code::UnsupportedVersion, 4, &[(4, &[0, 0, 0, 4])]),
         (Code::ClusterBits, 20, &[(23, &[22])]),
         (Code::ClusterBits, 20, &[(23, &[8])]),

@@ -194,6 +194,77 @@ fn what_is_not_qcow2_is_named_as_qemu_img_names_it() {
     }
 }
 
+/// The format that `qemu-img info` guesses, if it opens the image as that.
+fn guessed(path: &Path) -> Option<Value> {
+    let mut info = Command::new("qemu-img");
+    let output = info.args(["info", "--output=json"]).arg(path).output();
+    let info: Value = serde_json::from_slice(&output.unwrap().stdout).ok()?;
+    Some(info["format"].clone())
+}
+
+#[test]
+fn what_has_the_magic_of_another_format_too_is_accepted_only_if_qemu_takes_it_for_qcow2() {
+    let Some(plain) = corpus::path("plain.qcow2") else {
+        return;
+    };
+    let plain = std::fs::read(plain).unwrap();
+    let end = plain.len();
+    let cases: [(&str, usize, &[u8], bool); 14] = [
+        ("vdi", 0x40, b"\x7f\x10\xda\xbe", true),
+        ("tar", 257, b"ustar", false),
+        ("mbr", 510, b"\x55\xaa", false),
+        ("gpt", 512, b"EFI PART", false),
+        ("luks", 4096, b"LUKS\xba\xbe\0\x01", false),
+        ("iso", 0x8001, b"CD001", false),
+        ("vhdx", 0x8000, b"vhdxfile", false),
+        ("vmdk", 512, b"# Disk DescriptorFile\nversion=1\n", false),
+        ("vmdk", 512, b"KDMV\0\0\0\x01", false),
+        ("bochs", 512, b"Bochs Virtual HD Image", false),
+        ("hdd", 512, b"WithoutFreeSpace", false),
+        ("vhd", 512, b"conectix", false),
+        ("vhd", end, b"conectix\0\0\0\x02\0\x01\0\0", false),
+        ("dmg", end, b"koly\0\0\0\x04\0\0\x02\0\0\0\0\x01", false),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    for (extension, at, magic, other) in cases {
+        let mut image = plain.clone();
+        image.resize(end.max(at + 512), 0);
+        image[at..at + magic.len()].copy_from_slice(magic);
+        // QEMU's dmg driver goes by the name.
+        let path = directory.path().join(format!("image.{extension}"));
+        std::fs::write(&path, image).unwrap();
+
+        let report = inspected(&path);
+
+        assert!(opens(&path), "{extension} at {at} is no QCOW2 image");
+        assert_eq!(guessed(&path) != Some(json!("qcow2")), other, "{extension}");
+        assert_eq!(report.has(Code::AmbiguousFormat), other, "{extension}");
+        assert_eq!(report.verdict() == Verdict::Reject, other, "{extension}");
+        assert_eq!(report.format, Format::Qcow2);
+    }
+}
+
+#[test]
+fn a_vdi_image_with_the_first_bytes_of_a_qcow2_image_is_named_as_what_it_is() {
+    let (Some(plain), Some(vdi)) = (corpus::path("plain.qcow2"), corpus::path("disk.vdi")) else {
+        return;
+    };
+    let mut image = std::fs::read(vdi).unwrap();
+    image[..0x40].copy_from_slice(&std::fs::read(plain).unwrap()[..0x40]);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("image");
+    std::fs::write(&path, image).unwrap();
+
+    assert_eq!(guessed(&path), Some(json!("vdi")));
+    let report = inspected(&path);
+    let finding = &report.findings[0];
+    assert_eq!(
+        (finding.code, finding.offset),
+        (Code::AmbiguousFormat, 0x40)
+    );
+    assert!(finding.message.contains("VDI"), "{finding}");
+}
+
 #[test]
 fn the_default_policy_rejects_just_what_reaches_for_other_files() {
     let Some(images) = corpus::qcow2() else {
