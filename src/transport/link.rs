@@ -19,11 +19,10 @@ impl Links {
             while !rest.is_empty() {
                 let Some((target, relations, after)) = link(rest) else {
                     links.unreadable = true;
-                    // Up to what may be the next link.
-                    rest = rest
-                        .get(1..)
-                        .and_then(|rest| rest.find('<').map(|at| &rest[at..]))
-                        .unwrap_or_default();
+                    // What may be the next link, unless this was one without its `>`: no other
+                    // has one then.
+                    let next = rest.find('<').filter(|&at| at > 0);
+                    rest = next.map_or("", |at| &rest[at..]);
                     continue;
                 };
                 for relation in relations.split_ascii_whitespace() {
@@ -140,6 +139,14 @@ mod tests {
     }
 
     #[test]
+    fn a_link_is_found_behind_any_text() {
+        for before in ["x", "é", "😀 é, ", ">", "\""] {
+            let line = format!("{before}<b>; rel=next");
+            assert_eq!(parsed(&[&line]).1.as_deref(), Some("b"), "{line}");
+        }
+    }
+
+    #[test]
     fn links_without_a_relation_are_passed_over() {
         for line in [
             "",
@@ -164,6 +171,40 @@ mod tests {
             "<a> x",
         ] {
             assert!(Links::parse([line]).unreadable, "{line}");
+        }
+    }
+
+    /// Milliseconds each. What is quadratic takes minutes.
+    #[test]
+    fn a_long_line_takes_no_longer_than_its_length_does() {
+        for piece in [
+            "<",
+            "<a",
+            "<,",
+            "<a>",
+            "<a> ",
+            "<a>;",
+            "<a>,",
+            "<a>x",
+            "<a>;rel",
+            "<a>;rel=next",
+            "<a>;rel=\"",
+            "<a>;rel=\"\\\"",
+            ";",
+            ",",
+            "\"",
+            "=",
+            " ",
+            "> <",
+            "<>;=\"<",
+        ] {
+            let line = piece.repeat((1 << 20) / piece.len());
+            for line in [format!("<a>;rel=\"next{line}"), format!("<a>;{line}"), line] {
+                let began = std::time::Instant::now();
+                Links::parse([&line]);
+                let took = began.elapsed();
+                assert!(took.as_secs() < 5, "{piece:?} takes {took:?}");
+            }
         }
     }
 
