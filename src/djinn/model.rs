@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
@@ -248,8 +249,8 @@ pub struct Namespace {
     /// Whose it is.
     #[serde(default)]
     pub user: Option<User>,
-    /// The namespace above this one.
-    #[serde(default)]
+    /// The namespace above this one. One that has more than 24 above it is not read.
+    #[serde(default, deserialize_with = "parent")]
     pub parent: Option<Box<Namespace>>,
     /// The namespace's last build; null wherever it was seen, so of unknown shape.
     #[serde(default)]
@@ -278,6 +279,30 @@ pub struct Namespace {
     /// Fields that this version of the crate does not know.
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+/// More than the 20 levels that a server allows.
+const PARENTS_MAX: usize = 24;
+
+/// Reads a parent with all above it, from the top down so that each takes the same stack.
+fn parent<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Box<Namespace>>, D::Error> {
+    let mut path = Vec::new();
+    let mut next = Option::<Value>::deserialize(json)?;
+    while let Some(mut namespace) = next {
+        if path.len() == PARENTS_MAX {
+            return Err(D::Error::custom("namespaces are nested too deep"));
+        }
+        next = namespace.get_mut("parent").map(Value::take);
+        next = next.filter(|parent| !parent.is_null());
+        path.push(namespace);
+    }
+    let read = |parent, namespace| {
+        let mut namespace: Box<Namespace> = serde_json::from_value(namespace)?;
+        namespace.parent = parent;
+        Ok(Some(namespace))
+    };
+    let path = path.into_iter().rev().try_fold(None, read);
+    path.map_err(|error: serde_json::Error| D::Error::custom(error))
 }
 
 macro_rules! words {

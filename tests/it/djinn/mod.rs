@@ -7,6 +7,7 @@ mod files;
 mod json;
 mod links;
 mod list;
+mod nesting;
 mod ranges;
 mod redirects;
 mod retries;
