@@ -9,6 +9,8 @@ use machine_images::qcow2::{self, Inspection, Inspector, Policy, Report};
 
 /// The first cluster and the tables: what an inspection reads at most.
 const MOST: u64 = (2 << 20) + (4 << 20);
+/// As many reads as there is room for tables of bitmaps, and the others.
+const READS: u32 = 300;
 
 fuzz_target!(|input: (u64, u16, &[u8])| {
     let (more, step, bytes) = input;
@@ -44,7 +46,7 @@ fuzz_target!(|input: (u64, u16, &[u8])| {
 /// Inspects an image by reads of at most `step` bytes.
 fn in_pieces(total: u64, step: u64, read: impl Fn(Range<u64>) -> Vec<u8>) -> Report {
     let mut inspector = Inspector::new(Policy::default()).total(total);
-    let mut held = 0;
+    let (mut held, mut reads) = (0, 0);
     loop {
         match inspector.step() {
             Inspection::Done(report) => return report,
@@ -53,6 +55,8 @@ fn in_pieces(total: u64, step: u64, read: impl Fn(Range<u64>) -> Vec<u8>) -> Rep
                 let end = range.end.min(range.start.saturating_add(step));
                 held += end - range.start;
                 assert!(held <= MOST, "{held} bytes are held");
+                reads += 1;
+                assert!(step < u64::MAX || reads <= READS, "{reads} reads");
                 inspector.feed(range.start, &read(range.start..end));
             }
         }
