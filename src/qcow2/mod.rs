@@ -20,6 +20,12 @@
 //! refused within 64 KiB always. Where the snapshot table, the bitmap directory or the LUKS
 //! header is elsewhere it leaves a note, [`Code::TableUnread`]; [`Inspector`] reads those too.
 //!
+//! # Limits
+//!
+//! No image takes long, whatever is in it: one with more than 128 header extensions or 192 names
+//! of features is [`Code::TooManyExtensions`], one with more than 1024 bitmaps or 4 MiB of tables
+//! [`Code::TablesTooLarge`]. QEMU opens such images; no known program writes them.
+//!
 //! # What is not looked at
 //!
 //! The contents of the L1, L2 and refcount tables (`qemu-img check` does that), the LUKS
