@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -57,6 +58,7 @@ pub struct ClientBuilder<C> {
     retry: RetryPolicy,
     listener: Option<Listener>,
     max_pages: u64,
+    max_answer: usize,
     client: PhantomData<fn() -> C>,
 }
 
@@ -80,6 +82,7 @@ impl<C> ClientBuilder<C> {
             retry: RetryPolicy::default(),
             listener: None,
             max_pages: 100_000,
+            max_answer: 4 << 20,
             client: PhantomData,
         }
     }
@@ -186,6 +189,16 @@ impl<C> ClientBuilder<C> {
         self
     }
 
+    /// Sets the maximum length of a JSON answer in bytes. Defaults to 4 MiB; a page of 25 images
+    /// takes about 20 KiB.
+    ///
+    /// A longer one fails with [`Limit`](crate::ErrorKind::Limit). What is decoded of it can take
+    /// ten times as much memory.
+    pub fn max_answer(mut self, bytes: usize) -> Self {
+        self.max_answer = bytes;
+        self
+    }
+
     /// Trusts the certificates in this PEM text besides those of the system.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.http.certificates.push(pem.into());
@@ -237,7 +250,14 @@ impl<C> ClientBuilder<C> {
         let progress = self.timeouts.min_rate.map_or(0, MinRate::least);
         let settings = self.http;
         let http = settings.client()?;
-        let (authorization, secrets) = self.credentials.header(http.get(base.clone()))?;
+        let any = || http.get(base.clone());
+        let (authorization, mut secrets) = self.credentials.header(any())?;
+        secrets.extend(
+            settings
+                .proxy
+                .iter()
+                .flat_map(|proxy| proxy_login(proxy, any())),
+        );
         let inner = Inner {
             http: Box::new(move || settings.client()),
             #[cfg(feature = "fs")]
@@ -247,6 +267,7 @@ impl<C> ClientBuilder<C> {
             secrets,
             timeouts: self.timeouts,
             max_pages: self.max_pages,
+            max_answer: self.max_answer,
             listener: self.listener,
             service,
         };
@@ -299,6 +320,22 @@ impl Credentials {
         secrets.retain(|secret| !secret.expose_secret().is_empty());
         Ok((Some(value), secrets))
     }
+}
+
+/// A proxy's password, as it is written, meant and sent.
+fn proxy_login(proxy: &SecretString, any: reqwest::RequestBuilder) -> Vec<SecretString> {
+    let url = Url::parse(proxy.expose_secret()).ok();
+    let Some((url, password)) = url.as_ref().and_then(|url| Some((url, url.password()?))) else {
+        return Vec::new();
+    };
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let plain = decoded(password);
+    let login = Credentials::Basic(decoded(url.username()), plain.clone().into());
+    let sent = login.header(any).map_or(Vec::new(), |(_, secrets)| secrets);
+    [password.into(), plain.into()]
+        .into_iter()
+        .chain(sent)
+        .collect()
 }
 
 pub(crate) fn invalid(message: impl Into<String>) -> Error {

@@ -239,11 +239,12 @@ impl std::error::Error for Error {
     }
 }
 
-/// A time as people say it: `0.3 s`, `12 s`, `2 min`.
+/// A time as people say it: `3 ms`, `1.5 s`, `12 s`, `2 min`.
 fn rounded(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match time.as_secs() {
-        0..10 if time.subsec_millis() > 0 => format!("{seconds:.1} s"),
+        0 => format!("{} ms", time.as_millis()),
+        1..10 if time.subsec_millis() > 0 => format!("{seconds:.1} s"),
         0..120 => format!("{seconds:.0} s"),
         _ => format!("{:.0} min", seconds / 60.0),
     }

@@ -47,6 +47,11 @@ impl Settings {
         .connect_timeout(self.connect_timeout)
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never())
+        // Another crate in the program may have turned these features on.
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
+        .no_zstd()
         .referer(false);
         for pem in &self.certificates {
             http = add_certificates(http, pem)?;

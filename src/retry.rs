@@ -228,6 +228,11 @@ impl Retries {
         self.failed + 1
     }
 
+    /// Whether so many bytes are more than a transfer in trouble moves.
+    pub(crate) fn is_progress(&self, bytes: u64) -> bool {
+        bytes >= self.policy.progress
+    }
+
     /// Forgets the failures so far once the transfer has moved on since the last of them.
     pub(crate) fn moved(&mut self, bytes: usize) {
         self.moved = self.moved.saturating_add(bytes as u64);

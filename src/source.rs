@@ -43,6 +43,8 @@ enum Kind {
     Bytes(Bytes),
     #[cfg(feature = "fs")]
     File(PathBuf),
+    #[cfg(feature = "fs")]
+    OpenFile(file::OpenFile),
     Reader(Pin<Box<dyn AsyncRead + Send>>, u64),
     Stream(Chunks, Option<u64>),
 }
@@ -54,7 +56,10 @@ pub(crate) struct Opened {
 }
 
 impl Source {
-    /// A regular file, read from its start.
+    /// Sends a regular file from its start.
+    ///
+    /// It is opened once, so that another file that takes its name meanwhile is never sent in its
+    /// place.
     #[cfg(feature = "fs")]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Kind::File(path.into()))
@@ -85,6 +90,8 @@ impl Source {
             Kind::Bytes(bytes) => Some(Self(Kind::Bytes(bytes.clone()))),
             #[cfg(feature = "fs")]
             Kind::File(path) => Some(Self(Kind::File(path.clone()))),
+            #[cfg(feature = "fs")]
+            Kind::OpenFile(file) => Some(Self(Kind::OpenFile(file.clone()))),
             Kind::Reader(..) | Kind::Stream(..) => None,
         }
     }
@@ -99,8 +106,14 @@ impl Source {
             }
             #[cfg(feature = "fs")]
             Kind::File(path) => {
-                let (length, chunks) = file::open(path.clone()).await?;
-                (Some(length), chunks, Some(Self(Kind::File(path))))
+                let file = file::OpenFile::open(path).await?;
+                return Box::pin(Self(Kind::OpenFile(file)).open()).await;
+            }
+            #[cfg(feature = "fs")]
+            Kind::OpenFile(file) => {
+                let again = Some(Self(Kind::OpenFile(file.clone())));
+                let (length, chunks) = file.read().await?;
+                (Some(length), chunks, again)
             }
             Kind::Reader(reader, length) => (Some(length), read_chunks(reader), None),
             Kind::Stream(chunks, length) => (length, chunks, None),
@@ -115,6 +128,8 @@ impl fmt::Debug for Source {
             Kind::Bytes(bytes) => write!(f, "Source({} bytes)", bytes.len()),
             #[cfg(feature = "fs")]
             Kind::File(path) => write!(f, "Source({})", path.display()),
+            #[cfg(feature = "fs")]
+            Kind::OpenFile(file) => write!(f, "Source({})", file.path().display()),
             Kind::Reader(_, length) => write!(f, "Source(reader of {length} bytes)"),
             Kind::Stream(_, Some(length)) => write!(f, "Source(stream of {length} bytes)"),
             Kind::Stream(_, None) => f.write_str("Source(stream)"),

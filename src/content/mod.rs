@@ -128,6 +128,10 @@ impl Location {
                 "the answer does not say which part it is",
             ));
         };
+        if total.is_none() && span.end != Some(end) {
+            let message = "a part came, and no word of how long the whole is";
+            return Err(wrong_range(&response, message));
+        }
         if start != span.start || span.end.is_some_and(|asked| end > asked) {
             let message = format!("bytes {start} to {end} came, asked for was {range}");
             return Err(wrong_range(&response, &message));

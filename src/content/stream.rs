@@ -104,10 +104,9 @@ impl Content {
                     self.end = Some(self.position);
                     continue;
                 }
-                // A server may answer with less than it was asked for.
-                Ok(None) if self.part.end == Some(self.position) => None,
-                Ok(None) => Some(self.ended_early()),
-                Err(error) => Some(error),
+                // Also if the answer has all that it announced: less than was asked for.
+                Ok(None) => self.ended_early(),
+                Err(error) => error,
             };
             let span = self.span.clone();
             // Boxed, as it is rarely wanted and would make the future several times as large.
@@ -151,26 +150,26 @@ impl Content {
 
     /// Asks for what is missing, of the same version. A caller that gives up waiting for it finds
     /// the broken answer again, and with it the way back here.
-    async fn resume(&mut self, broken: Option<Error>) -> Result<()> {
+    async fn resume(&mut self, broken: Error) -> Result<()> {
         let validator = self.part.validator.clone().filter(|_| self.end.is_some());
-        if let Some(error) = broken {
-            self.retries.wait(error, validator.is_some()).await?;
+        // Some servers answer with parts of what is asked for. Tiny ones are no progress.
+        let is_part = self.part.end == Some(self.position);
+        let came = self.position - self.part.start;
+        if validator.is_none() || !is_part || !self.retries.is_progress(came) {
+            self.retries.wait(broken, validator.is_some()).await?;
         }
         let span = Span {
             start: self.position,
             end: self.end,
         };
-        self.part = match validator {
-            Some(validator) => {
-                let total = self.part.total;
-                {
-                    let retries = &mut self.retries;
-                    let rest = self.location.open_rest(span, &validator, total, retries);
-                    rest.await?
-                }
-            }
-            None => return Err(self.ended_early()),
+        let Some(validator) = validator else {
+            return Err(self.ended_early());
         };
+        let (total, retries) = (self.part.total, &mut self.retries);
+        let rest = self.location.open_rest(span, &validator, total, retries);
+        let rest = rest.await?;
+        let before = std::mem::replace(&mut self.part, rest);
+        self.part.response.go_on_from(before.response);
         Ok(())
     }
 

@@ -91,13 +91,25 @@ impl CreateDownload {
             download_url: self.url.as_str(),
         };
         let mut request = Request::new(Method::POST).path(["images"])?.json(&body)?;
-        if let Some(password) = self.url.password() {
-            let plain = percent_decode_str(password).decode_utf8_lossy();
-            request = request.secret(password).secret(&plain);
+        for secret in secrets(&self.url) {
+            // The server repeats URLs in lower case.
+            request = request.secret(&secret).secret(&secret.to_lowercase());
         }
         let answer = self.transport.fetch(request).await;
         answer.map_err(|error| taken(error, &self.name))?.json()
     }
+}
+
+/// What of a URL is not to be shown: its password, what stands in for one, and long values of the
+/// query, such as signatures; as they are sent, and decoded.
+fn secrets(url: &Url) -> Vec<String> {
+    let pairs = url.query().unwrap_or_default().split('&');
+    let values = pairs.filter_map(|pair| pair.split_once('=').map(|(_, value)| value));
+    let login = url.password().unwrap_or(url.username());
+    let sent = values.filter(|value| value.len() >= 8).chain([login]);
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    sent.flat_map(|text| [text.to_owned(), decoded(text)])
+        .collect()
 }
 
 /// Refuses what the server would refuse.

@@ -6,7 +6,7 @@ use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 use reqwest::Method;
 
-use super::{Download, DownloadState, Image};
+use super::{Download, DownloadState, Image, SourceUrl};
 use crate::content::Location;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{Request, Transport};
@@ -69,7 +69,15 @@ fn since(time: Option<Timestamp>) -> String {
 
 /// The server gave up downloading an image.
 pub(super) fn failed(transport: &Transport, download: Option<Download>) -> Error {
-    let text = download.and_then(|download| download.error);
-    let text = transport.redact(text.unwrap_or_default());
+    let Some(download) = download else {
+        return Error::plain(ErrorKind::DownloadFailed, "");
+    };
+    let mut text = transport.redact(download.error.unwrap_or_default());
+    // The server's text repeats the URL.
+    if let SourceUrl::Url(url) = &download.source {
+        if let Some(query) = url.query().filter(|query| !query.is_empty()) {
+            text = text.replace(query, "[redacted]");
+        }
+    }
     Error::plain(ErrorKind::DownloadFailed, text)
 }

@@ -14,6 +14,9 @@ use crate::progress::{Meter, Phase, Progress};
 use crate::qcow2::Policy;
 use crate::transport::Transport;
 
+/// What a look that has begun may take beyond the time of the whole.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// The first and the longest time between two looks; each is half as long again as the one before.
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(15);
@@ -108,7 +111,7 @@ impl WaitDownloaded {
         let mut seen = None;
         self.meter.start(None, 0);
         loop {
-            let look = tokio::time::timeout_at(deadline + FIRST, self.look(seen.is_some()));
+            let look = tokio::time::timeout_at(deadline + GRACE, self.look(seen.is_some()));
             let Ok(image) = look.await else {
                 return Err(self.out_of_time(seen));
             };
@@ -116,8 +119,11 @@ impl WaitDownloaded {
             match image.download.as_ref().map(super::Download::state) {
                 None | Some(DownloadState::Finished) => {
                     // Boxed, as it comes once and would make the future half as large again.
-                    Box::pin(self.check(operation)).await?;
-                    return Ok(image);
+                    let check = Box::pin(self.check(operation));
+                    return match tokio::time::timeout_at(deadline + GRACE, check).await {
+                        Ok(checked) => checked.map(|()| image),
+                        Err(_) => Err(self.out_of_time(Some(DownloadState::Finished))),
+                    };
                 }
                 Some(DownloadState::Failed) => {
                     return Err(failed(&self.transport, image.download));
@@ -155,6 +161,13 @@ impl WaitDownloaded {
 
     fn out_of_time(&self, seen: Option<DownloadState>) -> Error {
         let state = match seen {
+            Some(DownloadState::Finished) => {
+                let message = format!(
+                    "the server has the image, and it could not be inspected within {:?}",
+                    self.timeout
+                );
+                return Error::plain(ErrorKind::Timeout, message);
+            }
             Some(DownloadState::Running) => "running",
             Some(_) => "queued",
             None => "of unknown state",

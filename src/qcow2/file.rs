@@ -28,7 +28,11 @@ use super::{Inspection, Inspector, Policy, Report};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn inspect_file(path: impl AsRef<Path>, policy: &Policy) -> io::Result<Report> {
-    let mut file = File::open(path)?;
+    inspect_open_file(&File::open(path)?, policy)
+}
+
+/// Inspects a file that is open already.
+pub(crate) fn inspect_open_file(mut file: &File, policy: &Policy) -> io::Result<Report> {
     // Not the metadata's length, which is zero for a block device.
     let total = file.seek(SeekFrom::End(0))?;
     let mut inspector = Inspector::new(policy.clone()).total(total);

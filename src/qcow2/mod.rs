@@ -61,6 +61,8 @@ mod tests;
 
 #[cfg(feature = "fs")]
 pub use file::inspect_file;
+#[cfg(feature = "fs")]
+pub(crate) use file::inspect_open_file;
 pub use format::Format;
 pub use header::{
     Bitmap, Compression, DataFile, Encryption, Feature, FeatureKind, Features, Header, Snapshot,

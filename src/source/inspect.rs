@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use futures::stream::{self, StreamExt};
 
 #[cfg(feature = "fs")]
-use super::file::named;
+use super::file::OpenFile;
 use super::{Chunks, Kind, Source, read_chunks};
 use crate::error::{Cause, Error, Result};
 use crate::inspect::{accept, inspect_passing};
@@ -27,8 +27,14 @@ impl Source {
             }
             #[cfg(feature = "fs")]
             Kind::File(path) => {
-                let report = inspect_file(path.clone(), policy.clone()).await;
-                (report.map_err(failed)?, Kind::File(path))
+                let file = OpenFile::open(path).await.map_err(failed)?;
+                return Box::pin(Self(Kind::OpenFile(file)).checked(policy, patience)).await;
+            }
+            #[cfg(feature = "fs")]
+            Kind::OpenFile(file) => {
+                let policy = policy.clone();
+                let report = file.with(move |file| qcow2::inspect_open_file(file, &policy));
+                (report.await.map_err(failed)?, Kind::OpenFile(file))
             }
             Kind::Reader(reader, length) => {
                 let chunks = read_chunks(reader);
@@ -47,21 +53,6 @@ fn inspect_bytes(bytes: &[u8], policy: &Policy) -> io::Result<Report> {
         Inspection::Done(report) => Ok(report),
         Inspection::NeedMore(_) => Err(io::ErrorKind::UnexpectedEof.into()),
     }
-}
-
-#[cfg(feature = "fs")]
-async fn inspect_file(path: std::path::PathBuf, policy: Policy) -> io::Result<Report> {
-    let inspected = tokio::task::spawn_blocking(move || {
-        let inspect = || {
-            // Others may have no end, or no length.
-            if !std::fs::metadata(&path)?.is_file() {
-                return Err(io::Error::other("not a regular file"));
-            }
-            qcow2::inspect_file(&path, &policy)
-        };
-        inspect().map_err(|error| named(&path, &error))
-    });
-    inspected.await.map_err(io::Error::other)?
 }
 
 async fn inspect_chunks(

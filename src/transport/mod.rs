@@ -76,6 +76,8 @@ pub(crate) struct Inner {
     pub(crate) secrets: Vec<SecretString>,
     pub(crate) timeouts: Timeouts,
     pub(crate) max_pages: u64,
+    /// The most that is read of a JSON answer.
+    pub(crate) max_answer: usize,
     /// Hears of every attempt.
     pub(crate) listener: Option<Listener>,
     pub(crate) service: &'static Service,

@@ -17,8 +17,6 @@ use super::{Meaning, Refused, Request, Timeouts, Transport, failure};
 use crate::attempt::Observed;
 use crate::error::{Cause, Error, ErrorKind, FieldErrors, Refusal, Result};
 
-/// The most that is read of a JSON answer. A page of 25 images is 20 KiB.
-const MAX_JSON: usize = 32 * 1024 * 1024;
 /// The most that is read of an error's body, and how long that may take.
 const MAX_ERROR: usize = 64 * 1024;
 const ERROR_TIME: Duration = Duration::from_secs(10);
@@ -121,12 +119,19 @@ impl Response {
         Err(error)
     }
 
+    /// Counts the time of an earlier answer to the same transfer, too: the least rate is that of
+    /// all of them.
+    pub(crate) fn go_on_from(&mut self, before: Self) {
+        self.pace = before.pace;
+    }
+
     /// Reads the body whole.
     pub(crate) async fn read(mut self) -> Result<Self> {
         let mut body = Bytes::new();
         while let Some(chunk) = self.chunk().await? {
-            if body.len() + chunk.len() > MAX_JSON {
-                let message = format!("the answer is larger than {MAX_JSON} bytes");
+            let most = self.transport.inner.max_answer;
+            if body.len() + chunk.len() > most {
+                let message = format!("the answer is larger than {most} bytes");
                 return Err(self.error(Cause::Plain(ErrorKind::Limit, message)));
             }
             // Most answers come in one piece, which need not be copied.

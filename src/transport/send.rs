@@ -1,7 +1,9 @@
 //! One request and the head of its answer.
 
 use std::io;
+use std::time::Duration;
 
+use futures::TryStreamExt;
 use futures::future::{Either, select};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue};
 use tracing::Span;
@@ -12,6 +14,7 @@ use super::request::Payload;
 use super::{MinRate, Request, Response, Timeouts, Transport, failure};
 use crate::attempt::Observed;
 use crate::error::{Cause, Error, ErrorKind, Result};
+use crate::source::Chunks;
 
 /// Why no answer came.
 enum Interrupted {
@@ -32,8 +35,10 @@ impl Transport {
         if let Some(authorization) = &self.inner.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        let min_rate = self.inner.timeouts.min_rate;
-        let sending = attach(request, &mut outgoing, min_rate).await?;
+        let Timeouts {
+            stall, min_rate, ..
+        } = self.inner.timeouts;
+        let sending = attach(request, &mut outgoing, min_rate, stall).await?;
         let answer = self.watch(self.http.execute(outgoing), &sending).await;
         observed.attempt.sent = sending.sent();
         let span = Span::current();
@@ -114,11 +119,23 @@ impl Transport {
     }
 }
 
+/// Makes sure that a source which says that it is empty is.
+async fn is_empty(chunks: &mut Chunks) -> io::Result<()> {
+    while let Some(chunk) = chunks.try_next().await? {
+        if !chunk.is_empty() {
+            let message = "it has more than its 0 bytes";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+    }
+    Ok(())
+}
+
 /// Gives the request its body.
 async fn attach(
     request: &mut Request,
     outgoing: &mut reqwest::Request,
     min_rate: Option<MinRate>,
+    stall: Duration,
 ) -> Result<Sending> {
     match &mut request.body {
         Payload::None => Ok(Sending::of_bytes(0)),
@@ -131,7 +148,13 @@ async fn attach(
                 Some(source) => source.open().await,
                 None => Err(std::io::Error::other("the source can be read only once")),
             };
-            let (opened, again) = opened.map_err(|error| Error::new(Cause::Source(error)))?;
+            let failed = |error| Error::new(Cause::Source(error));
+            let (mut opened, again) = opened.map_err(failed)?;
+            if opened.length == Some(0) {
+                // A body without bytes is never asked for one.
+                let empty = tokio::time::timeout(stall, is_empty(&mut opened.chunks));
+                empty.await.unwrap_or(Ok(())).map_err(failed)?;
+            }
             *source = again;
             if let Some(length) = opened.length {
                 let headers = outgoing.headers_mut();

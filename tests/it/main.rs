@@ -8,6 +8,8 @@
 // A client without a crypto provider cannot be built.
 #![cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
 
+#[cfg(feature = "testing")]
+mod attacked;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod chaos;
 mod devops;

@@ -87,15 +87,20 @@ impl Worker {
     async fn segment(&self, place: usize, mut open: Option<Part>) -> Result<()> {
         let _recorded = Recorded(self, place);
         let mut retries = self.location.transport.retry().start();
+        let mut before: Option<Part> = None;
         while let Some(span) = self.left(place) {
-            let part = match open.take() {
+            let mut part = match open.take() {
                 Some(part) => part,
                 None => self.open(span, &mut retries).await?,
             };
-            if let Err(error) = self.drain(place, part, &mut retries).await {
+            if let Some(before) = before.take() {
+                part.response.go_on_from(before.response);
+            }
+            if let Err(error) = self.drain(place, &mut part, &mut retries).await {
                 let again = self.validator.is_some() && is_transient(&error);
                 retries.wait(error, again).await?;
             }
+            before = Some(part);
         }
         Ok(())
     }
@@ -116,16 +121,21 @@ impl Worker {
     }
 
     /// Writes what comes until the answer, or what is left of the segment, is done.
-    async fn drain(&self, place: usize, mut part: Part, retries: &mut Retries) -> Result<()> {
+    async fn drain(&self, place: usize, part: &mut Part, retries: &mut Retries) -> Result<()> {
         while let Some((position, end)) = self.left(place) {
-            if part.end.is_some_and(|answered| position >= answered) {
+            let is_read = part.end.is_some_and(|answered| position >= answered);
+            // Some servers answer with parts of what is asked for. Tiny ones are no progress.
+            if is_read && retries.is_progress(position.saturating_sub(part.start)) {
                 break;
             }
-            let Some(chunk) = part.response.chunk().await? else {
+            let chunk = match is_read {
+                true => None,
+                false => part.response.chunk().await?,
+            };
+            let Some(chunk) = chunk else {
                 let message = format!("the answer ended at byte {position} of {end}");
-                return Err(part
-                    .response
-                    .error(Cause::Plain(ErrorKind::Length, message)));
+                let cause = Cause::Plain(ErrorKind::Length, message);
+                return Err(part.response.error(cause));
             };
             let count = chunk.len();
             self.write(place, chunk, part.end)?;

@@ -108,11 +108,15 @@ async fn another_range_than_the_one_asked_for_is_refused() {
 }
 
 #[tokio::test]
-async fn a_range_of_which_less_comes_is_what_it_says() {
+async fn less_than_a_range_is_refused_where_nobody_says_that_the_image_ends_there() {
     let server = serve(part(10, 14, "*")).await;
+    let error = fetch(&images(&server), 10..20).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Range);
+
+    let server = serve(part(10, 19, "*")).await;
     let content = fetch(&images(&server), 10..20).await.unwrap();
-    assert_eq!((content.length(), content.total()), (Some(5), None));
-    assert_eq!(content.bytes().await.unwrap(), &disk()[10..15]);
+    assert_eq!((content.length(), content.total()), (Some(10), None));
+    assert_eq!(content.bytes().await.unwrap(), &disk()[10..20]);
 }
 
 #[tokio::test]

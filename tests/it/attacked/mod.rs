@@ -1,0 +1,7 @@
+//! Holes that were proven by reading the source as an attacker would. Each test failed before its
+//! hole was closed.
+
+mod answers;
+#[cfg(feature = "fs")]
+mod sources;
+mod wait;
