@@ -10,6 +10,7 @@ mod content;
 mod create_download;
 mod create_upload;
 mod delete;
+mod find;
 mod get;
 mod list;
 mod missing;
@@ -24,6 +25,7 @@ pub use content::ContentRequest;
 pub use create_download::CreateDownload;
 pub use create_upload::CreateUpload;
 pub use delete::Delete;
+pub use find::Find;
 pub use get::Get;
 pub use list::List;
 pub use model::{

@@ -44,6 +44,7 @@ async fn public_futures_are_small_and_send() {
     let mut sizes = vec![
         check("list.send", images.list().send()),
         check("get.send", images.get(1).send()),
+        check("find.send", images.find("x").send()),
         check("content.send", images.content(1).send()),
         check(
             "create_upload.send",

@@ -2,6 +2,7 @@
 //! `DJINN_API_SERVER` and `DJINN_TOKEN` name it.
 
 mod djinn;
+mod find;
 mod list;
 mod qemu;
 mod reconcile;
