@@ -6,6 +6,8 @@
 mod args;
 #[path = "images/bar.rs"]
 mod bar;
+#[path = "images/demo.rs"]
+mod demo;
 #[path = "images/devops.rs"]
 mod devops;
 #[path = "images/djinn.rs"]

@@ -1,6 +1,7 @@
 //! The command line, as `clap` reads it.
 
-use clap::{Args as _, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgGroup, CommandFactory, Parser, Subcommand};
 use machine_images::Digest;
 use machine_images::djinn::NamespacePath;
 use url::Url;
@@ -9,7 +10,7 @@ use url::Url;
 #[derive(Parser)]
 #[command(name = "images", version)]
 pub(crate) struct Args {
-    /// One JSON object a line instead of tables and bars.
+    /// Print one JSON object a line instead of tables and bars, and errors as JSON, too.
     #[arg(long)]
     pub(crate) json: bool,
     #[command(subcommand)]
@@ -18,56 +19,64 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 pub(crate) enum Service {
-    /// Images of a Djinn CI server; without a server, of an embedded one.
+    /// Images of a Djinn CI server.
     Djinn(Djinn),
-    /// Images of a DevOps Service; without a server, of an embedded one.
+    /// Images of a DevOps Service.
     Devops(Devops),
-    /// What a local file is, and whether it can be trusted.
-    Inspect { file: String },
+    /// Show what a local file is, and whether it can be trusted.
+    Inspect {
+        /// File to inspect.
+        file: String,
+    },
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Djinn {
-    /// The base URL of the API.
-    #[arg(long, env = "DJINN_API_SERVER", hide_env_values = true)]
+    /// Base URL of the API, such as https://api.djinn-ci.com.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "DJINN_API_SERVER",
+        hide_env_values = true
+    )]
     pub(crate) server: Option<String>,
+    /// Token of the user.
     #[arg(long, env = "DJINN_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
+    /// Run the command on an embedded server with a few images, gone when the command ends.
+    #[arg(long)]
+    pub(crate) demo: bool,
     #[command(subcommand)]
     pub(crate) command: DjinnCommand,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum DjinnCommand {
-    /// Every image, over all pages.
-    List {
-        #[arg(long)]
-        search: Option<String>,
-        /// At most this many images.
-        #[arg(long)]
-        limit: Option<u64>,
-        /// Ask for this many pages ahead.
-        #[arg(long, value_name = "PAGES", default_value_t = 0)]
-        prefetch: usize,
+    /// List every image, over all pages.
+    List(List),
+    /// Show one image.
+    Get {
+        /// Id of the image.
+        id: i64,
     },
-    /// One image.
-    Get { id: i64 },
-    /// Create by upload.
-    Upload {
+    /// Find an image by its exact name.
+    Find {
+        /// Name of the image.
         name: String,
-        /// A file, or - for standard input.
-        file: String,
-        #[arg(long)]
+        /// Namespace it is in, as PATH or PATH@OWNER; without, it is in none.
+        #[arg(long, value_name = "NS")]
         namespace: Option<NamespacePath>,
-        /// Send it whatever it is.
-        #[arg(long)]
-        no_inspect: bool,
     },
-    /// Create by a download that the server makes.
+    /// Create an image by upload.
+    Upload(Upload),
+    /// Create an image by a download that the server makes.
     Download {
+        /// Name of the new image.
         name: String,
+        /// Where the server downloads it from.
         url: Url,
-        #[arg(long)]
+        /// Namespace to put it in, as PATH or PATH@OWNER.
+        #[arg(long, value_name = "NS")]
         namespace: Option<NamespacePath>,
         /// Wait until the server has it, at most this long.
         #[arg(long, value_name = "SECONDS")]
@@ -75,87 +84,181 @@ pub(crate) enum DjinnCommand {
     },
     /// Wait until the server has downloaded an image.
     Wait {
+        /// Id of the image.
         id: i64,
+        /// Wait at most this long.
         #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
         timeout: u64,
     },
-    /// Fetch the contents.
+    /// Fetch the contents of an image.
     Content(Content),
-    /// The QCOW2 header of a remote image, without fetching the image.
-    Inspect { id: i64 },
-    /// Delete.
-    Delete { id: i64 },
+    /// Show the QCOW2 header of a remote image, without fetching the image.
+    Inspect {
+        /// Id of the image.
+        id: i64,
+    },
+    /// Delete an image.
+    Delete {
+        /// Id of the image.
+        id: i64,
+    },
+}
+
+#[derive(clap::Args)]
+pub(crate) struct List {
+    /// List images whose name contains this text, and without --namespace all of the user's own.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
+    /// List at most this many images.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Ask for this many pages ahead.
+    #[arg(long, value_name = "PAGES", default_value_t = 0)]
+    pub(crate) prefetch: usize,
+    /// List the images of this namespace only.
+    #[arg(long, value_name = "USER/PATH", value_parser = user_and_path)]
+    pub(crate) namespace: Option<UserAndPath>,
+}
+
+/// A namespace, as the address of its list has it.
+#[derive(Clone)]
+pub(crate) struct UserAndPath {
+    pub(crate) user: String,
+    pub(crate) path: String,
+}
+
+fn user_and_path(text: &str) -> Result<UserAndPath, String> {
+    let (user, path) = text
+        .split_once('/')
+        .ok_or("it is not a user and a path, as in gordon/lab")?;
+    // Both are held to what they are held to in the other form.
+    let namespace: Result<NamespacePath, _> = format!("{path}@{user}").parse();
+    namespace.map_err(|error| error.to_string())?;
+    Ok(UserAndPath {
+        user: user.to_owned(),
+        path: path.to_owned(),
+    })
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Upload {
+    /// Name of the new image.
+    pub(crate) name: String,
+    /// File to send, or - for standard input.
+    pub(crate) file: String,
+    /// Namespace to put it in, as PATH or PATH@OWNER.
+    #[arg(long, value_name = "NS")]
+    pub(crate) namespace: Option<NamespacePath>,
+    /// Send the file whatever it is.
+    #[arg(long)]
+    pub(crate) no_inspect: bool,
+    /// If the answer is lost, find out what came of the upload, and send it again if nothing did.
+    #[arg(long)]
+    pub(crate) reconcile: bool,
+    /// SHA-256 of the bytes sent, which an image found by --reconcile must have.
+    #[arg(long, value_name = "HEX", requires = "reconcile")]
+    pub(crate) sha256: Option<Digest>,
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Content {
+    /// Id of the image.
     pub(crate) id: i64,
-    /// A file, or - for standard output.
+    /// File to save to, or - for standard output.
     pub(crate) file: String,
     /// Fetch with up to this many connections.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) connections: usize,
     /// Begin anew, and leave nothing behind that could be resumed.
     #[arg(long)]
     pub(crate) no_resume: bool,
-    /// The digest that the contents must have.
+    /// SHA-256 that the contents must have.
     #[arg(long, value_name = "HEX")]
     pub(crate) sha256: Option<Digest>,
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Devops {
-    /// The base URL of the service.
-    #[arg(long, env = "DEVOPS_SERVER", hide_env_values = true)]
+    /// Base URL of the service.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "DEVOPS_SERVER",
+        hide_env_values = true
+    )]
     pub(crate) server: Option<String>,
+    /// User to log in as.
     #[arg(long, env = "DEVOPS_USER", hide_env_values = true)]
     pub(crate) user: Option<String>,
+    /// Password of the user; it may be empty.
     #[arg(long, env = "DEVOPS_PASSWORD", hide_env_values = true)]
     pub(crate) password: Option<String>,
-    /// Instead of a user and a password.
+    /// Token to log in with, instead of a user and a password.
     #[arg(long, env = "DEVOPS_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
+    /// Run the command on an embedded service with a few images, gone when the command ends.
+    #[arg(long)]
+    pub(crate) demo: bool,
     #[command(subcommand)]
     pub(crate) command: DevopsCommand,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum DevopsCommand {
-    /// Every image.
+    /// List every image.
     List {
+        /// List the images of this provider only.
         #[arg(long)]
         provider: Option<String>,
     },
-    /// One image.
-    Get { id: String },
-    /// Create.
-    Create {
+    /// Show one image.
+    Get {
+        /// Id of the image.
         id: String,
+    },
+    /// Register a provider's existing image.
+    Create {
+        /// Id that the provider has given the image.
+        id: String,
+        /// Provider that has the image, such as ec2.
         #[arg(long)]
         provider: String,
+        /// User to log in to its instances as.
         #[arg(long)]
         remote_user: String,
+        /// Name of the image.
         #[arg(long)]
         name: String,
     },
     /// Change the remote user, the name or both.
-    #[command(arg_required_else_help = true)]
+    #[command(group(ArgGroup::new("change").required(true).multiple(true)))]
     Update {
+        /// Id of the image.
         id: String,
-        #[arg(long)]
+        /// User to log in to its instances as, from now on.
+        #[arg(long, group = "change")]
         remote_user: Option<String>,
-        #[arg(long)]
+        /// New name of the image.
+        #[arg(long, group = "change")]
         name: Option<String>,
     },
-    /// Delete.
-    Delete { id: String },
+    /// Delete an image.
+    Delete {
+        /// Id of the image.
+        id: String,
+    },
 }
 
 /// Ends the program as clap does for wrong usage, with status 2.
-pub(crate) fn wrong_usage(message: &str) -> ! {
-    let command = Djinn::augment_args(clap::Command::new("images"));
-    command
-        .clone()
-        .error(clap::error::ErrorKind::ValueValidation, message)
+pub(crate) fn wrong_usage(message: impl std::fmt::Display) -> ! {
+    Args::command()
+        .error(ErrorKind::ValueValidation, message)
         .exit()
+}
+
+/// Ends the program because there is no server to talk to.
+pub(crate) fn no_server(variable: &str) -> ! {
+    wrong_usage(format!(
+        "no server: set --server or {variable}, or add --demo to try the command on an embedded one"
+    ))
 }

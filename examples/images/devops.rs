@@ -2,16 +2,36 @@
 
 use futures::TryStreamExt;
 use machine_images::devops::{Client, Image, Images, NewImage};
-use machine_images::testing::DevopsServer;
 use serde_json::json;
 
-use super::args::{Devops, DevopsCommand};
-use super::output::{Failure, Output, Result, given, note_embedded};
+use super::args::{Devops, DevopsCommand, no_server};
+use super::demo;
+use super::output::{Output, Result, given};
 
 pub(crate) async fn run(args: Devops, output: &Output) -> Result {
-    let (client, _embedded) = client(&args)?;
-    let images = client.images();
-    match args.command {
+    if args.demo {
+        let (client, _server) = demo::devops()?;
+        return command(client.images(), args.command, output).await;
+    }
+    command(client(&args)?.images(), args.command, output).await
+}
+
+/// A client for the server that was named.
+fn client(args: &Devops) -> Result<Client> {
+    let Some(server) = given(&args.server) else {
+        no_server("DEVOPS_SERVER");
+    };
+    let mut builder = Client::builder(server);
+    if let Some(token) = given(&args.token) {
+        builder = builder.token(token);
+    } else if let Some(user) = given(&args.user) {
+        builder = builder.basic(user, args.password.clone().unwrap_or_default());
+    }
+    Ok(builder.build()?)
+}
+
+async fn command(images: Images, command: DevopsCommand, output: &Output) -> Result {
+    match command {
         DevopsCommand::List { provider } => list(&images, provider, output).await,
         DevopsCommand::Get { id } => show(output, &images.get(id).send().await?),
         DevopsCommand::Create {
@@ -53,25 +73,6 @@ pub(crate) async fn run(args: Devops, output: &Output) -> Result {
             output.deleted(&id)
         }
     }
-}
-
-/// A client for the server that was named, or else for an embedded one.
-fn client(args: &Devops) -> Result<(Client, Option<DevopsServer>)> {
-    let Some(server) = given(&args.server) else {
-        note_embedded("DEVOPS_SERVER");
-        let embedded = DevopsServer::start()
-            .map_err(|error| Failure::Io("cannot start a server".into(), error))?;
-        let (user, password) = embedded.login();
-        let client = Client::builder(embedded.url()).basic(user, password);
-        return Ok((client.build()?, Some(embedded)));
-    };
-    let mut builder = Client::builder(server);
-    if let Some(token) = given(&args.token) {
-        builder = builder.token(token);
-    } else if let Some(user) = given(&args.user) {
-        builder = builder.basic(user, args.password.clone().unwrap_or_default());
-    }
-    Ok((builder.build()?, None))
 }
 
 async fn list(images: &Images, provider: Option<String>, output: &Output) -> Result {

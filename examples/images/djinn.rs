@@ -6,55 +6,54 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures::{StreamExt, TryStreamExt, stream};
 use machine_images::Saved;
-use machine_images::djinn::{Client, DownloadState, Image, Images, List, Source};
-use machine_images::testing::DjinnServer;
+use machine_images::djinn::{Client, DownloadState, Image, Images, Source};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
-use super::args::{Content, Djinn, DjinnCommand, wrong_usage};
+use super::args::{Content, Djinn, DjinnCommand, List, Upload, no_server, wrong_usage};
 use super::bar::Bar;
-use super::inspect;
-use super::output::{Failure, Output, Result, closed, given, note_embedded};
+use super::output::{Failure, Output, Result, closed, given};
+use super::{demo, inspect};
 
 pub(crate) async fn run(args: Djinn, output: &Output) -> Result {
-    let (client, _embedded) = client(&args)?;
-    let images = client.images();
-    match args.command {
-        DjinnCommand::List {
-            search,
-            limit,
-            prefetch,
-        } => {
-            let mut list = images.list().prefetch(prefetch);
-            if let Some(text) = search {
-                list = list.search(text);
-            }
-            if let Some(limit) = limit {
-                list = list.limit(limit);
-            }
-            print_all(list, output).await
-        }
+    if args.demo {
+        let (client, _server) = demo::djinn()?;
+        return command(client.images(), args.command, output).await;
+    }
+    command(client(&args)?.images(), args.command, output).await
+}
+
+/// A client for the server that was named.
+fn client(args: &Djinn) -> Result<Client> {
+    let Some(server) = given(&args.server) else {
+        no_server("DJINN_API_SERVER");
+    };
+    let mut builder = Client::builder(server);
+    if let Some(token) = given(&args.token) {
+        builder = builder.token(token);
+    }
+    Ok(builder.build()?)
+}
+
+async fn command(images: Images, command: DjinnCommand, output: &Output) -> Result {
+    match command {
+        DjinnCommand::List(args) => list(&images, args, output).await,
         DjinnCommand::Get { id } => show(output, &images.get(id).send().await?),
-        DjinnCommand::Upload {
-            name,
-            file,
-            namespace,
-            no_inspect,
-        } => {
-            let source = match file.as_str() {
-                "-" => Source::stream(standard_input(), None),
-                path => Source::file(path),
-            };
-            let bar = Bar::new(output, &name);
-            let mut upload = images.create_upload(name, source).progress(bar);
+        DjinnCommand::Find { name, namespace } => {
+            let mut find = images.find(&name);
+            let mut place = String::new();
             if let Some(namespace) = namespace {
-                upload = upload.namespace(namespace);
+                place = format!(" in namespace {namespace}");
+                find = find.namespace(namespace);
             }
-            if no_inspect {
-                upload = upload.unchecked();
+            match find.send().await? {
+                Some(image) => show(output, &image),
+                None => Err(Failure::NotFound(format!(
+                    "find image {name:?}: there is none of that name{place}"
+                ))),
             }
-            show(output, &upload.send().await?)
         }
+        DjinnCommand::Upload(args) => upload(&images, args, output).await,
         DjinnCommand::Download {
             name,
             url,
@@ -84,25 +83,17 @@ pub(crate) async fn run(args: Djinn, output: &Output) -> Result {
     }
 }
 
-/// A client for the server that was named, or else for an embedded one.
-fn client(args: &Djinn) -> Result<(Client, Option<DjinnServer>)> {
-    let Some(server) = given(&args.server) else {
-        note_embedded("DJINN_API_SERVER");
-        let embedded = DjinnServer::start()
-            .map_err(|error| Failure::Io("cannot start a server".into(), error))?;
-        let client = Client::builder(embedded.url())
-            .token(embedded.token())
-            .build()?;
-        return Ok((client, Some(embedded)));
-    };
-    let mut builder = Client::builder(server);
-    if let Some(token) = given(&args.token) {
-        builder = builder.token(token);
+async fn list(images: &Images, args: List, output: &Output) -> Result {
+    let mut list = images.list().prefetch(args.prefetch);
+    if let Some(namespace) = &args.namespace {
+        list = list.namespace(&namespace.user, &namespace.path);
     }
-    Ok((builder.build()?, None))
-}
-
-async fn print_all(list: List, output: &Output) -> Result {
+    if let Some(text) = args.search {
+        list = list.search(text);
+    }
+    if let Some(limit) = args.limit {
+        list = list.limit(limit);
+    }
     let mut all = list.stream();
     if output.json {
         while let Some(image) = all.try_next().await? {
@@ -110,25 +101,53 @@ async fn print_all(list: List, output: &Output) -> Result {
         }
         return Ok(());
     }
-    let mut rows = vec![
-        ["ID", "NAME", "NAMESPACE", "CREATED", "STATE"]
-            .map(String::from)
-            .to_vec(),
-    ];
+    let mut head = vec!["ID", "NAME", "CREATED", "NAMESPACE", "STATE"];
+    if args.namespace.is_some() {
+        // The list of a namespace does not have the rest.
+        head.truncate(3);
+    }
+    let columns = head.len();
+    let mut rows = vec![head.into_iter().map(String::from).collect()];
     while let Some(image) = all.try_next().await? {
-        let namespace = image
-            .namespace
-            .as_ref()
-            .map(|namespace| namespace.path.clone());
-        rows.push(vec![
+        let mut row = vec![
             image.id.to_string(),
             image.name.clone(),
-            namespace.unwrap_or_default(),
             image.created_at.strftime("%Y-%m-%d %H:%M").to_string(),
+            namespace(&image),
             state(&image).to_owned(),
-        ]);
+        ];
+        row.truncate(columns);
+        rows.push(row);
     }
     output.table(&rows)
+}
+
+async fn upload(images: &Images, args: Upload, output: &Output) -> Result {
+    let source = match args.file.as_str() {
+        "-" => Source::stream(standard_input(), None),
+        path => Source::file(path),
+    };
+    let bar = Bar::new(output, &args.name);
+    let mut upload = images
+        .create_upload(args.name, source)
+        .reconcile(args.reconcile)
+        .progress(bar);
+    if let Some(digest) = args.sha256 {
+        upload = upload.reconcile_sha256(digest);
+    }
+    if let Some(namespace) = args.namespace {
+        upload = upload.namespace(namespace);
+    }
+    if args.no_inspect {
+        upload = upload.unchecked();
+    }
+    show(output, &upload.send().await?)
+}
+
+/// The path of the namespace that an image is in, if the server tells.
+fn namespace(image: &Image) -> String {
+    let namespace = image.namespace.as_ref();
+    namespace.map_or_else(String::new, |namespace| namespace.path.clone())
 }
 
 fn state(image: &Image) -> &'static str {
@@ -148,15 +167,7 @@ fn show(output: &Output, image: &Image) -> Result {
         &[
             ("id", image.id.to_string()),
             ("name", image.name.clone()),
-            (
-                "namespace",
-                text(
-                    image
-                        .namespace
-                        .as_ref()
-                        .map(|namespace| namespace.path.clone()),
-                ),
-            ),
+            ("namespace", namespace(image)),
             (
                 "driver",
                 text(image.driver.as_ref().map(ToString::to_string)),

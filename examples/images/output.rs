@@ -14,6 +14,8 @@ pub(crate) struct Output {
 pub(crate) enum Failure {
     Client(Error),
     Io(String, io::Error),
+    /// There is no image of the name that was asked for.
+    NotFound(String),
     /// An image that was inspected, and why it must not be used.
     Rejected(String),
     /// Whoever read standard output has had enough.
@@ -27,14 +29,6 @@ impl From<Error> for Failure {
 }
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
-
-/// Tells that no server was named, before an embedded one is used.
-pub(crate) fn note_embedded(variable: &str) {
-    let _ = writeln!(
-        io::stderr(),
-        "note: no --server and no {variable}: this is an embedded server, gone when the program ends"
-    );
-}
 
 /// What was set to something.
 pub(crate) fn given(argument: &Option<String>) -> Option<&str> {
@@ -100,6 +94,7 @@ impl Output {
         let (text, kind, error) = match failure {
             Failure::Client(error) => (with_causes(error), error.kind().as_str(), Some(error)),
             Failure::Io(what, error) => (format!("{what}: {error}"), "io", None),
+            Failure::NotFound(text) => (text.clone(), "not_found", None),
             Failure::Rejected(why) => (
                 format!("the image is rejected: {why}"),
                 "image_rejected",
