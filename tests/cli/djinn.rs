@@ -1,0 +1,203 @@
+use machine_images::testing::{Close, DjinnServer, Fault, Visibility};
+use reqwest::Method;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{DISK, on, run};
+
+fn posts(server: &DjinnServer) -> usize {
+    let requests = server.requests();
+    let posts = requests.iter().filter(|request| request.method == "POST");
+    posts.count()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn find_shows_the_image_of_that_name() {
+    let server = DjinnServer::start().unwrap();
+    server.add_image("web-1", "").unwrap();
+    let id = server.add_image("web", "").unwrap();
+    let lab = server.new_image("web").namespace("lab").add().unwrap();
+
+    for (args, id) in [
+        ("--json djinn find web", id),
+        ("--json djinn find web --namespace lab", lab),
+        ("--json djinn find web --namespace lab@tester", lab),
+    ] {
+        let [image] = &run(on(&server), args).ok().json()[..] else {
+            panic!("{args}: not one line");
+        };
+        assert_eq!(image["id"], id, "{args}");
+        assert_eq!(image["user"]["username"], "tester", "{args}");
+    }
+    let people = run(on(&server), "djinn find web").ok();
+    let words: Vec<_> = people.out.split_whitespace().take(4).collect();
+    assert_eq!(words, ["id", &id.to_string(), "name", "web"]);
+}
+
+#[test]
+fn find_fails_if_there_is_no_such_image() {
+    let server = DjinnServer::start().unwrap();
+    server.add_image("a-b", "").unwrap();
+
+    let ran = run(on(&server), "--json djinn find a_b");
+    assert_eq!(
+        ran.failure(),
+        json!({
+            "error": "not_found",
+            "message": "find image \"a_b\": there is none of that name",
+            "status": null,
+            "retryable": false,
+            "fields": null,
+        })
+    );
+    assert_eq!(ran.out, "");
+
+    let ran = run(on(&server), "djinn find a-b --namespace lab");
+    assert_eq!(ran.status, Some(1));
+    let expected = "error: find image \"a-b\": there is none of that name in namespace lab\n";
+    assert_eq!(ran.err, expected);
+}
+
+#[test]
+fn list_shows_one_namespace() {
+    let server = DjinnServer::builder().user("eli", "t0k3n").start().unwrap();
+    server.add_namespace("lab@eli", Visibility::Public).unwrap();
+    server.add_image("mine", "").unwrap();
+    for name in ["web", "kernel"] {
+        let image = server.new_image(name).author("eli").namespace("lab");
+        image.add().unwrap();
+    }
+
+    let ran = run(on(&server), "--json djinn list --namespace eli/lab").ok();
+    let names: Vec<_> = ran
+        .json()
+        .iter()
+        .map(|image| image["name"].clone())
+        .collect();
+    assert_eq!(names, ["kernel", "web"]);
+
+    let narrowed = "--json djinn list --namespace eli/lab --search we";
+    assert_eq!(run(on(&server), narrowed).ok().json().len(), 1);
+
+    let people = run(on(&server), "djinn list --namespace eli/lab").ok();
+    let heads: Vec<_> = people.out.split_whitespace().take(3).collect();
+    // Whether they are ready is not in this list.
+    assert_eq!(heads, ["ID", "NAME", "CREATED"]);
+    assert!(!people.out.contains("ready"), "{people:?}");
+
+    let ran = run(on(&server), "--json djinn list --namespace eli/nowhere");
+    assert_eq!(ran.failure()["error"], "not_found_or_unauthorized");
+}
+
+#[test]
+fn an_upload_whose_answer_is_lost_is_found_if_that_is_wanted() {
+    let disk = std::fs::read(DISK).unwrap();
+    let digest = sha256(&disk);
+    let reconcile = "--reconcile".to_owned();
+    let with_digest = format!("--reconcile --sha256 {digest}");
+    for options in [reconcile, with_digest] {
+        let server = DjinnServer::start().unwrap();
+        let close = Close::Clean;
+        server.inject(Fault::DropAnswer { close }.on(Method::POST, "/images"));
+
+        let args = format!("--json djinn upload web {DISK} --namespace lab {options}");
+        let ran = run(on(&server), &args).ok();
+
+        let [image] = &ran.json()[..] else {
+            panic!("not one line: {ran:?}");
+        };
+        assert_eq!(
+            server.content(image["id"].as_i64().unwrap()),
+            Some(disk.clone())
+        );
+        assert_eq!(image["namespace"]["path"], "lab");
+        assert_eq!((posts(&server), server.image_count()), (1, 1));
+    }
+
+    let server = DjinnServer::start().unwrap();
+    let close = Close::Clean;
+    server.inject(Fault::DropAnswer { close }.on(Method::POST, "/images"));
+    let ran = run(on(&server), &format!("--json djinn upload web {DISK}"));
+    assert_eq!(ran.failure()["error"], "outcome_unknown");
+}
+
+#[test]
+fn an_upload_with_reconcile_sends_nothing_for_a_name_that_is_taken() {
+    let server = DjinnServer::start().unwrap();
+    server.add_image("web", "").unwrap();
+
+    let args = format!("--json djinn upload web {DISK} --reconcile");
+    let failure = run(on(&server), &args).failure();
+
+    assert_eq!(failure["error"], "name_taken");
+    assert_eq!(posts(&server), 0);
+}
+
+#[test]
+fn standard_input_is_uploaded() {
+    let server = DjinnServer::start().unwrap();
+    let mut program = on(&server);
+    program.stdin(std::fs::File::open(DISK).unwrap());
+
+    let ran = run(program, "--json djinn upload web - --reconcile").ok();
+
+    let id = ran.json()[0]["id"].as_i64().unwrap();
+    assert_eq!(server.content(id), Some(std::fs::read(DISK).unwrap()));
+}
+
+#[test]
+fn a_failure_is_one_json_object_with_what_a_program_can_act_on() {
+    let server = DjinnServer::start().unwrap();
+    server.add_image("web", "").unwrap();
+
+    let rejected = run(on(&server), &format!("--json djinn upload web {DISK}")).failure();
+    let keys = |value: &Value| -> Vec<String> {
+        let object = value.as_object().unwrap();
+        let mut keys: Vec<_> = object.keys().cloned().collect();
+        keys.sort();
+        keys
+    };
+    let expected = ["error", "fields", "message", "retryable", "status"];
+    assert_eq!(keys(&rejected), expected);
+    assert_eq!(rejected["error"], "name_taken");
+    assert_eq!(rejected["status"], 400);
+    assert_eq!(rejected["retryable"], false);
+    assert_eq!(
+        rejected["fields"],
+        json!({ "name": ["Name already exists"] })
+    );
+
+    server.inject(Fault::status(503).always());
+    let mut program = on(&server);
+    program.args(["--json", "djinn", "upload", "other", DISK]);
+    let away = super::Ran::new(program.output().unwrap()).failure();
+    assert_eq!(away["error"], "server");
+    assert_eq!(away["status"], 503);
+    assert_eq!(away["retryable"], true);
+    assert_eq!(away["fields"], Value::Null);
+
+    let nowhere = "--json djinn --server ftp://example.org list";
+    let invalid = run(on(&server), nowhere).failure();
+    assert_eq!(invalid["error"], "invalid_input");
+    assert_eq!(invalid["status"], Value::Null);
+}
+
+#[test]
+fn a_failure_is_one_line_for_people_with_its_causes() {
+    let server = DjinnServer::start().unwrap();
+
+    let ran = run(on(&server), "djinn upload web /nowhere/at.qcow2");
+
+    assert_eq!((ran.status, ran.out.as_str()), (Some(1), ""));
+    assert!(
+        ran.err.starts_with("error: create image \"web\": "),
+        "{ran:?}"
+    );
+    assert!(ran.err.contains("No such file or directory"), "{ran:?}");
+    assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+}

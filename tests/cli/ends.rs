@@ -1,0 +1,125 @@
+//! How the program ends when it is not let to its own end.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use machine_images::testing::DjinnServer;
+
+use super::on;
+
+#[test]
+fn a_closed_standard_output_ends_it_quietly() {
+    let server = DjinnServer::start().unwrap();
+    server.add_images(2_000).unwrap();
+    for args in [
+        &["djinn", "list"][..],
+        &["--json", "djinn", "list"],
+        &["--json", "djinn", "list", "--prefetch", "4"],
+    ] {
+        let mut program = on(&server);
+        program.args(args);
+        let mut child = program
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        // The pipe is closed with most of it unread.
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut first).unwrap();
+        drop(out);
+
+        let output = child.wait_with_output().unwrap();
+
+        assert!(!first.is_empty());
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{args:?}");
+    }
+}
+
+#[cfg(unix)]
+mod interrupted {
+    use std::process::{Child, Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use machine_images::testing::{DjinnServer, Fault};
+    use reqwest::Method;
+
+    use crate::{Ran, on, run};
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    fn spawn(server: &DjinnServer, args: &[&str]) -> Child {
+        let mut program = on(server);
+        program
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        program.spawn().unwrap()
+    }
+
+    #[track_caller]
+    fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What Ctrl-C does.
+    fn interrupt(child: Child) -> Ran {
+        let id = child.id().to_string();
+        let killed = Command::new("kill").args(["-INT", &id]).status().unwrap();
+        assert!(killed.success());
+        Ran::new(child.wait_with_output().unwrap())
+    }
+
+    #[test]
+    fn ctrl_c_ends_it_at_once() {
+        let server = DjinnServer::start().unwrap();
+        server.inject(Fault::StallAnswer { wait: LONG }.on(Method::GET, "/images"));
+        let child = spawn(&server, &["--json", "djinn", "list"]);
+        wait_until("no request", || !server.requests().is_empty());
+
+        let ran = interrupt(child);
+
+        assert_eq!(ran.status, Some(130), "{ran:?}");
+        assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
+    }
+
+    #[test]
+    fn ctrl_c_leaves_what_can_be_resumed() {
+        const LENGTH: usize = 32 << 20;
+        let server = DjinnServer::start().unwrap();
+        let mut image = machine_images::testing::empty_qcow2(1 << 30);
+        image.resize_with(LENGTH, || fastrand::u8(..));
+        let id = server.add_image("web", &image).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("web.qcow2");
+        let file = file.to_str().unwrap();
+        let args = ["--json", "djinn", "content", &id.to_string(), file];
+        let after = LENGTH as u64 * 3 / 4;
+        let stall = Fault::StallResponse { after, wait: LONG };
+        let contents = format!("/images/{id}");
+        server.inject(stall.on(Method::GET, contents.as_str()));
+        let child = spawn(&server, &args);
+        let size = || -> u64 {
+            let entries = std::fs::read_dir(directory.path()).unwrap();
+            let sizes = entries.filter_map(|entry| entry.ok()?.metadata().ok());
+            sizes
+                .map(|data| std::os::unix::fs::MetadataExt::blocks(&data) * 512)
+                .sum()
+        };
+        wait_until("nothing is saved", || size() > LENGTH as u64 / 2);
+
+        assert_eq!(interrupt(child).status, Some(130));
+
+        assert!(!std::fs::exists(file).unwrap());
+        server.clear_faults();
+        let saved = &run(on(&server), &args.join(" ")).ok().json()[0];
+        assert!(saved["resumed_from"].as_u64().unwrap() > 0, "{saved}");
+        assert_eq!(saved["bytes"], LENGTH);
+        assert!(std::fs::read(file).unwrap() == image);
+    }
+}
