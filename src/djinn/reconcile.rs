@@ -7,8 +7,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::create_upload::Target;
+use super::find::is_user;
 use super::name::is_taken;
-use super::{Image, ImageId, Images, NamespacePath, Source, User, UserId, get, user};
+use super::{Image, ImageId, Images, NamespacePath, Source, User, get, user};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
@@ -20,9 +21,6 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// How long a server may take to copy what it received: a second for each of so many bytes. The
 /// real one was seen to copy 1 GiB in 6 s.
 const BYTES_A_SECOND: u64 = 50 * 1024 * 1024;
-
-/// How often rows may move while the list is read before the upload.
-const WALKS: u32 = 10;
 
 /// What is looked for, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +157,7 @@ impl<'a> Search<'a> {
         for found in self.named().await? {
             // The list of a namespace leaves most of it out.
             let image = get::fetch(&self.images.transport, found.id).await?;
-            let is_mine = self.is_me(image.author_id, image.author.as_ref());
+            let is_mine = is_user(&self.me, image.author_id, image.author.as_ref());
             if is_mine && image.download.is_none() && self.has_contents(image.id, length).await? {
                 return Ok(Some(image));
             }
@@ -170,31 +168,15 @@ impl<'a> Search<'a> {
     /// The images of that name where the new one is to be, whoever created them.
     async fn named(&self) -> Result<Vec<Image>> {
         let name = &self.target.name;
-        // The search takes `_` for any letter, and finds more.
-        let list = self.images.list().search(name).steady(WALKS);
         let Some(namespace) = &self.target.namespace else {
-            let is_mine = |image: &Image| {
-                image.namespace_id.is_none() && self.is_me(image.user_id, image.user.as_ref())
-            };
-            let named = list
-                .stream()
-                .try_filter(|image| std::future::ready(image.name == *name && is_mine(image)));
+            let named = self.images.named_without_namespace(name, &self.me);
             return named.try_collect().await;
         };
-        let list = list.namespace(&self.owner, namespace.path()).stream();
-        let named = list.try_filter(|image| std::future::ready(image.name == *name));
+        let named = self.images.named_in(name, &self.owner, namespace.path());
         match named.try_collect().await {
             // It is created with its first image.
             Err(error) if error.kind() == ErrorKind::NotFoundOrUnauthorized => Ok(Vec::new()),
             named => named,
-        }
-    }
-
-    /// Whether a user is the token's own: by the id, which not every server tells, or the name.
-    fn is_me(&self, id: UserId, user: Option<&User>) -> bool {
-        match (self.me.id, user) {
-            (Some(me), _) => id == me,
-            (None, user) => user.is_some_and(|user| user.username == self.me.username),
         }
     }
 
