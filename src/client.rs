@@ -130,9 +130,8 @@ impl<C> ClientBuilder<C> {
     ///
     /// A server that sends a byte now and then never stalls, and never ends. With a least rate an
     /// answer's body, or an upload, that moves fewer bytes than that in a whole stretch of `over`
-    /// counts as [`Stalled`](ErrorKind::Stalled): reading is resumed or repeated as the
-    /// [retry policy](Self::retry) has it, an upload ends in
-    /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown).
+    /// counts as [`Stalled`](crate::ErrorKind::Stalled): reading is resumed or repeated as the
+    /// [retry policy](Self::retry) has it, an upload ends in [`NotSent`](crate::ErrorKind::NotSent).
     ///
     /// Only the time counts in which the connection is waited for, not the time that a program
     /// takes for what it got, or a source for what is to be sent. Each connection of a fetch to a

@@ -5,8 +5,6 @@ mod kind;
 
 use std::collections::BTreeMap;
 use std::fmt;
-#[cfg(feature = "fs")]
-use std::io;
 use std::time::Duration;
 
 pub(crate) use cause::{Cause, Refusal};
@@ -71,7 +69,7 @@ impl Error {
     }
 
     #[cfg(feature = "fs")]
-    pub(crate) fn io(what: impl Into<String>, error: io::Error) -> Self {
+    pub(crate) fn io(what: impl Into<String>, error: std::io::Error) -> Self {
         Self::new(Cause::Io(what.into(), error))
     }
 
@@ -244,8 +242,8 @@ fn rounded(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match time.as_secs() {
         0 => format!("{} ms", time.as_millis()),
-        1..10 if time.subsec_millis() > 0 => format!("{seconds:.1} s"),
-        0..120 => format!("{seconds:.0} s"),
+        1..=9 if time.subsec_millis() > 0 => format!("{seconds:.1} s"),
+        1..=119 => format!("{seconds:.0} s"),
         _ => format!("{:.0} min", seconds / 60.0),
     }
 }
@@ -254,6 +252,7 @@ fn rounded(time: Duration) -> String {
 mod tests {
     use super::*;
     use std::error::Error as _;
+    use std::io;
 
     #[test]
     fn an_error_is_one_word_wide() {

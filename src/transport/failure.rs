@@ -59,16 +59,26 @@ fn tls(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<String>
     inner.and_then(tls).or_else(|| library(error))
 }
 
-const NOT_TRUSTED: &str = "the server's certificate is not trusted";
-const NOT_TLS: &str = "the server does not speak TLS here: the base URL may want http";
-const HANDSHAKE: &str = "the TLS handshake failed";
+#[cfg(any(
+    feature = "rustls",
+    feature = "rustls-no-provider",
+    feature = "native-tls"
+))]
+mod words {
+    pub(super) const NOT_TRUSTED: &str = "the server's certificate is not trusted";
+    pub(super) const NOT_TLS: &str =
+        "the server does not speak TLS here: the base URL may want http";
+    pub(super) const HANDSHAKE: &str = "the TLS handshake failed";
+}
 
 #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
 fn rustls(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<String>)> {
     Some(match error.downcast_ref()? {
-        rustls::Error::InvalidCertificate(reason) => (NOT_TRUSTED, Some(format!("{reason:?}"))),
-        rustls::Error::InvalidMessage(_) => (NOT_TLS, None),
-        other => (HANDSHAKE, Some(other.to_string())),
+        rustls::Error::InvalidCertificate(reason) => {
+            (words::NOT_TRUSTED, Some(format!("{reason:?}")))
+        }
+        rustls::Error::InvalidMessage(_) => (words::NOT_TLS, None),
+        other => (words::HANDSHAKE, Some(other.to_string())),
     })
 }
 
@@ -77,11 +87,11 @@ fn native(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<Stri
     let reason = error.downcast_ref::<native_tls::Error>()?.to_string();
     // The libraries of the systems have no other words for it in common.
     let message = if reason.contains("certificate") {
-        NOT_TRUSTED
+        words::NOT_TRUSTED
     } else if reason.contains("wrong version") || reason.contains("packet length") {
-        NOT_TLS
+        words::NOT_TLS
     } else {
-        HANDSHAKE
+        words::HANDSHAKE
     };
     Some((message, Some(reason)))
 }

@@ -200,7 +200,7 @@ async fn a_name_is_taken_only_once_and_a_namespace_is_made() {
     let error = again.send().await.unwrap_err();
     assert_eq!(
         (error.kind(), error.status()),
-        (ErrorKind::Rejected, Some(400))
+        (ErrorKind::NameTaken, Some(400))
     );
     assert_eq!(error.fields().unwrap()["name"], ["Name already exists"]);
 
