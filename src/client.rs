@@ -1,5 +1,6 @@
 //! The builder that both clients share.
 
+use std::env::VarError;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub struct ClientBuilder<C> {
     listener: Option<Listener>,
     max_pages: u64,
     max_answer: usize,
+    /// The path of the API's version below the base URL, if it is set.
+    version: Option<&'static str>,
     client: PhantomData<fn() -> C>,
 }
 
@@ -83,6 +86,7 @@ impl<C> ClientBuilder<C> {
             listener: None,
             max_pages: 100_000,
             max_answer: 4 << 20,
+            version: None,
             client: PhantomData,
         }
     }
@@ -95,6 +99,11 @@ impl<C> ClientBuilder<C> {
 
     pub(crate) fn set_basic(mut self, user: String, password: SecretString) -> Self {
         self.credentials = Credentials::Basic(user, password);
+        self
+    }
+
+    pub(crate) fn set_version(mut self, version: &'static str) -> Self {
+        self.version = Some(version);
         self
     }
 
@@ -234,12 +243,26 @@ impl<C> ClientBuilder<C> {
 
     /// Checks the settings and makes what sends requests to the service.
     pub(crate) fn transport(self, service: &'static Service) -> Result<Transport> {
-        let transport = self.checked(service);
+        self.transport_at(service, |base, _| Ok(base))
+    }
+
+    /// The same for a service whose API is not at the base URL itself: `locate` gets that, and the
+    /// version that is set.
+    pub(crate) fn transport_at(
+        self,
+        service: &'static Service,
+        locate: impl FnOnce(Url, Option<&'static str>) -> Result<Url>,
+    ) -> Result<Transport> {
+        let transport = self.checked(service, locate);
         transport.map_err(|error| error.during(&OPERATION))
     }
 
-    fn checked(self, service: &'static Service) -> Result<Transport> {
-        let base = base_url(&self.base)?;
+    fn checked(
+        self,
+        service: &'static Service,
+        locate: impl FnOnce(Url, Option<&'static str>) -> Result<Url>,
+    ) -> Result<Transport> {
+        let base = locate(base_url(&self.base)?, self.version)?;
         #[cfg(all(feature = "rustls-no-provider", not(feature = "rustls")))]
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err(invalid(
@@ -370,7 +393,19 @@ pub(crate) fn from_env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A variable of the environment that must be set.
+/// A variable of the environment that must be set to something.
 pub(crate) fn required_env(name: &str) -> Result<String> {
-    from_env(name).ok_or_else(|| invalid(format!("{name} is not set")))
+    from_env(name).ok_or_else(|| not_set(name))
+}
+
+/// A variable of the environment that must be set, if only to nothing.
+pub(crate) fn set_env(name: &str) -> Result<String> {
+    std::env::var(name).map_err(|error| match error {
+        VarError::NotPresent => not_set(name),
+        VarError::NotUnicode(_) => invalid(format!("{name} is not UTF-8")),
+    })
+}
+
+fn not_set(name: &str) -> Error {
+    invalid(format!("{name} is not set"))
 }

@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 
-use super::{ImageId, Images};
-use crate::error::Result;
+use super::{ApiVersion, ImageId, Images};
+use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Operation;
 use crate::transport::{Request, Transport};
 
@@ -26,6 +26,27 @@ impl Images {
             if_gone: None,
         }
     }
+
+    /// A request to `image/:image_id`.
+    pub(super) fn on_image(&self, method: Method, id: &ImageId) -> Result<Request> {
+        if self.version == ApiVersion::V2 && is_navigation(id.as_str()) {
+            let message = "version 2 takes the slashes and dots of this id for a path to another";
+            return Err(Error::invalid(message));
+        }
+        Request::new(method).path(["image", id.as_str()])
+    }
+}
+
+/// Whether a server of version 2, which resolves a path after decoding it, would get to another
+/// image or route by this id: `x/../y` is `y` there.
+fn is_navigation(id: &str) -> bool {
+    let mut parts = id.split(['/', '\\']);
+    id.contains(['/', '\\']) && parts.any(|part| matches!(part, "" | "." | ".."))
+}
+
+/// Names an operation on one image.
+pub(super) fn operation(name: &'static str, id: &ImageId) -> Operation {
+    Operation::new(name).on(format!("{:?}", id.as_str()))
 }
 
 impl<T: DeserializeOwned> Call<T> {
@@ -40,10 +61,13 @@ impl<T: DeserializeOwned> Call<T> {
     /// # Errors
     ///
     /// Those of the operation, and those of every call:
-    /// [`Unauthorized`](crate::ErrorKind::Unauthorized) for a bad login or a missing privilege,
-    /// which the service does not tell apart; [`Decode`](crate::ErrorKind::Decode) or
+    /// [`Unauthorized`](crate::ErrorKind::Unauthorized) for a bad login;
+    /// [`Forbidden`](crate::ErrorKind::Forbidden) for a login that lacks the privilege;
+    /// [`UnknownRoute`](crate::ErrorKind::UnknownRoute) if the base URL or the
+    /// [version](crate::ClientBuilder::api_version) is wrong;
+    /// [`Decode`](crate::ErrorKind::Decode) or
     /// [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) for an answer that is not the
-    /// service's; and what a network does.
+    /// service's; and failures of the network.
     pub async fn send(self) -> Result<T> {
         let operation = self.operation.clone();
         operation.run(self.perform()).await
@@ -51,18 +75,13 @@ impl<T: DeserializeOwned> Call<T> {
 
     async fn perform(self) -> Result<T> {
         match (self.transport.fetch(self.request?).await, self.if_gone) {
-            // An unknown route is 404, too, but not in the form of the API.
+            // An unknown route is 404, too, and of another kind.
             (Err(error), Some(gone))
-                if error.status() == Some(404) && error.is_from_api() && error.attempts() > 1 =>
+                if error.kind() == ErrorKind::NotFound && error.attempts() > 1 =>
             {
                 Ok(gone)
             }
             (answer, _) => answer?.json(),
         }
     }
-}
-
-/// A request to `/v3/image/:image_id`.
-pub(super) fn on_image(method: Method, id: &ImageId) -> Result<Request> {
-    Request::new(method).path(["v3", "image", id.as_str()])
 }

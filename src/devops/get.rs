@@ -2,12 +2,11 @@
 
 use reqwest::Method;
 
-use super::call::on_image;
+use super::call::operation;
 use super::{Call, Image, ImageId, Images};
-use crate::operation::Operation;
 
 impl Images {
-    /// Shows one image.
+    /// Fetches one image.
     ///
     /// `Endpoint: GET /v3/image/:image_id`
     ///
@@ -24,11 +23,12 @@ impl Images {
     /// # Errors
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such image;
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an id that a URL cannot carry; and
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an id that a URL cannot carry;
+    /// [`UnknownRoute`](crate::ErrorKind::UnknownRoute) for an id with a slash on version 2; and
     /// those of [`Call::send`].
     pub fn get(&self, id: impl Into<ImageId>) -> Call<Image> {
         let id = id.into();
-        let operation = Operation::new("get image").on(format!("{:?}", id.as_str()));
-        self.call(operation, on_image(Method::GET, &id))
+        let request = self.on_image(Method::GET, &id);
+        self.call(operation("get image", &id), request)
     }
 }

@@ -9,7 +9,7 @@ use crate::operation::Operation;
 use crate::transport::Request;
 
 impl Images {
-    /// Lists the images that the service knows.
+    /// Lists the images that the service has a record of.
     ///
     /// `Endpoint: GET /v3/images`
     ///
@@ -42,14 +42,14 @@ pub struct List {
 impl List {
     /// Lists only the images of this provider.
     ///
-    /// It is a parameter of version 2, which version 3 does not document: a server that does not
-    /// know it lists everything.
+    /// A parameter of version 2, not documented for version 3: a server that does not know it
+    /// lists everything.
     pub fn provider(mut self, provider: impl Into<String>) -> Self {
         self.provider = Some(provider.into());
         self
     }
 
-    /// Asks for the list.
+    /// Fetches the list.
     ///
     /// # Errors
     ///
@@ -62,8 +62,8 @@ impl List {
             .await
     }
 
-    /// The images one by one, for code that takes a stream. They are asked for, all at once, when
-    /// the stream is first polled.
+    /// Returns the images one by one, for code that takes a stream. The list is fetched, all at
+    /// once, when the stream is first polled.
     ///
     /// ```
     /// use futures::TryStreamExt;
@@ -90,7 +90,7 @@ impl List {
     }
 
     fn request(&self) -> Result<Request> {
-        let request = Request::new(Method::GET).path(["v3", "images"])?;
+        let request = Request::new(Method::GET).path(["images"])?;
         Ok(match &self.provider {
             Some(provider) => request.query("provider", provider),
             None => request,

@@ -97,7 +97,7 @@ pub struct Image {
     pub extra: Extra,
 }
 
-/// An image that the service is to know: see [`Images::create`](super::Images::create).
+/// An image to register: see [`Images::create`](super::Images::create).
 ///
 /// ```
 /// use machine_images::devops::NewImage;
@@ -121,13 +121,14 @@ pub struct NewImage {
     /// one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bootstrap_template: Option<String>,
-    /// Fields that this version of the crate does not know, to be sent as they are.
+    /// Fields that this version of the crate does not know, sent as they are. Version 2 drops
+    /// them.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
 impl NewImage {
-    /// An image with all that the service asks for, in the order of its own documentation.
+    /// Makes an image with the required fields, in the order of the service's documentation.
     pub fn new(
         id: impl Into<ImageId>,
         provider: impl Into<String>,
@@ -144,7 +145,7 @@ impl NewImage {
         }
     }
 
-    /// Names the template that machines made of the image are bootstrapped with.
+    /// Sets the template that machines made of the image are bootstrapped with.
     #[must_use]
     pub fn bootstrap_template(mut self, template: impl Into<String>) -> Self {
         self.bootstrap_template = Some(template.into());
@@ -173,18 +174,18 @@ macro_rules! answer {
 answer! {
     /// The answer to a creation.
     Created,
-    /// The id of the image; version 2 does not say.
+    /// The id of the image; `None` on version 2.
     id: ImageId
 }
 answer! {
     /// The answer to an update.
     Updated,
-    /// The image as it is now; version 2 does not say.
+    /// The image as it is now; `None` on version 2.
     image: Image
 }
 answer! {
     /// The answer to a deletion.
     Deleted,
-    /// The id of the image; version 2 does not say.
+    /// The id of the image; `None` on version 2.
     id: ImageId
 }

@@ -1,10 +1,93 @@
 //! What a DevOps Service means by its answers.
 
-use crate::transport::{Meaning, Refused, Service};
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use url::form_urlencoded;
+
+use crate::error::ErrorKind;
+use crate::transport::{JSON, Meaning, Refused, Service};
 
 pub(super) static SERVICE: Service = Service { meaning };
 
 fn meaning(refused: &Refused<'_>) -> Option<Meaning> {
-    let _ = refused;
-    None
+    match refused.status {
+        401 => unauthorized(refused),
+        400 if refused.empty && refused.login == Some("Bearer") => {
+            let text = "the server takes no token, only a user and a password (HTTP Basic)";
+            Meaning::new(ErrorKind::Unauthorized, text)
+        }
+        400 | 409 | 422 if is_duplicate(refused) => {
+            let text = "an id must be unique, and this one exists already";
+            Meaning::new(ErrorKind::NameTaken, text)
+        }
+        404 => not_found(refused),
+        _ => None,
+    }
+}
+
+/// Both a bad login and a missing privilege are 401, in different forms.
+fn unauthorized(refused: &Refused<'_>) -> Option<Meaning> {
+    let challenge = refused.headers.get(WWW_AUTHENTICATE);
+    if challenge.is_some() || refused.empty {
+        let is_basic = challenge.is_some_and(|value| value.as_bytes().starts_with(b"Basic"));
+        let text = match refused.login {
+            Some("Basic") => "the user or the password is wrong",
+            Some(_) if is_basic => {
+                "the token is refused; the server asks for a user and a password (HTTP Basic)"
+            }
+            Some(_) => "the token is refused",
+            None => "the server wants a login, and none is set",
+        };
+        return Meaning::new(ErrorKind::Unauthorized, text);
+    }
+    if !refused.from_api {
+        return None;
+    }
+    let text = match *refused.method {
+        Method::GET => "the login lacks read_images",
+        Method::DELETE => "the login lacks delete_image",
+        _ => "the login lacks create_image",
+    };
+    Meaning::new(ErrorKind::Forbidden, text)
+}
+
+fn is_duplicate(refused: &Refused<'_>) -> bool {
+    let message = refused.message.unwrap_or_default();
+    *refused.method == Method::POST && message.starts_with("Duplicate key error")
+}
+
+fn not_found(refused: &Refused<'_>) -> Option<Meaning> {
+    let is_told = refused.from_api && refused.message.is_some();
+    let about_provider = is_told || is_overwritten(refused);
+    if let Some(provider) = provider(refused).filter(|_| about_provider) {
+        let text = format!("no such provider: {provider:?}");
+        return Meaning::new(ErrorKind::NotFound, text);
+    }
+    if is_told {
+        return None;
+    }
+    if ["%2F", "%5C"]
+        .iter()
+        .any(|slash| refused.path.contains(slash))
+    {
+        let text = "no such route: version 2 cannot address an id with a slash or backslash; \
+                    is the base URL right?";
+        return Meaning::new(ErrorKind::UnknownRoute, text);
+    }
+    Meaning::unknown_route()
+}
+
+/// The provider whose images were asked for.
+fn provider(refused: &Refused<'_>) -> Option<String> {
+    let query = refused.query.unwrap_or_default().as_bytes();
+    let mut pairs = form_urlencoded::parse(query);
+    let found = pairs.find(|(name, _)| name == "provider");
+    found.map(|(_, provider)| provider.into_owned())
+}
+
+/// Version 2 has a handler for unknown routes that replaces the body of a 404 and leaves its type.
+fn is_overwritten(refused: &Refused<'_>) -> bool {
+    let media_type = refused.headers.get(CONTENT_TYPE);
+    let is_json = media_type.is_some_and(|value| value.as_bytes().starts_with(JSON.as_bytes()));
+    is_json && refused.message == Some("Not found")
 }

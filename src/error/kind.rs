@@ -29,9 +29,9 @@ pub enum ErrorKind {
     NotSent,
     /// The server sent the request elsewhere, and following would be wrong.
     Redirect,
-    /// The credentials were refused (401); a DevOps Service says so of a missing privilege, too.
+    /// The credentials were refused (401).
     Unauthorized,
-    /// The credentials do not allow it (403).
+    /// The credentials do not allow it (403; 401 with a message on a DevOps Service).
     Forbidden,
     /// There is no such image (404).
     NotFound,

@@ -197,12 +197,12 @@ impl Response {
 
     /// The answer as an error, with a message of this client's own.
     pub(super) fn refused(&self, message: String) -> Error {
-        let message = self.redact(message);
-        self.error(Cause::Refused(Box::new(self.refusal(
-            Some(message),
-            None,
-            true,
-        ))))
+        let words = Words {
+            message: Some(self.redact(message)),
+            from_api: true,
+            ..Words::default()
+        };
+        self.error(Cause::Refused(Box::new(self.refusal(words))))
     }
 
     /// Passes a success on, and makes an error of everything else.
@@ -231,9 +231,18 @@ impl Response {
                 .and_then(Value::as_str)
                 .map(str::to_owned),
             None if self.media_type() == "text/plain" => plain_text(&body),
+            // A handler may replace the body and leave the type.
+            None if self.media_type() == super::JSON && whole && !looks_like_json(&body) => {
+                plain_text(&body)
+            }
             None => None,
         };
-        let refusal = self.refusal(message.map(redact), fields, json.is_some());
+        let refusal = self.refusal(Words {
+            message: message.map(redact),
+            fields,
+            from_api: json.is_some(),
+            empty: whole && body.is_empty(),
+        });
         Err(self.error(Cause::Refused(Box::new(refusal))))
     }
 
@@ -255,14 +264,8 @@ impl Response {
         (body, whole)
     }
 
-    fn refusal(
-        &self,
-        message: Option<String>,
-        fields: Option<FieldErrors>,
-        from_api: bool,
-    ) -> Refusal {
-        let meaning = self.meaning(message.as_deref(), fields.as_ref(), from_api);
-        let (kind, meaning) = match meaning {
+    fn refusal(&self, words: Words) -> Refusal {
+        let (kind, meaning) = match self.meaning(&words) {
             Some(meaning) => (Some(meaning.kind), Some(meaning.text)),
             None => (None, None),
         };
@@ -270,24 +273,17 @@ impl Response {
             kind,
             meaning,
             status: self.status.as_u16(),
-            message,
-            fields,
+            message: words.message,
+            fields: words.fields,
             retry_after: self
                 .header(&RETRY_AFTER)
                 .and_then(|text| retry_after(text, Timestamp::now())),
-            from_gateway: !from_api,
+            from_gateway: !words.from_api,
         }
     }
-}
 
-impl Response {
     /// What the refusal means beyond its status.
-    fn meaning(
-        &self,
-        message: Option<&str>,
-        fields: Option<&FieldErrors>,
-        from_api: bool,
-    ) -> Option<Meaning> {
+    fn meaning(&self, words: &Words) -> Option<Meaning> {
         let inner = &self.transport.inner;
         let status = self.status.as_u16();
         // A proxy that waited in vain says nothing of what the server does.
@@ -300,14 +296,25 @@ impl Response {
         (inner.service.meaning)(&Refused {
             method: &self.method,
             path: self.url.path(),
+            query: self.url.query(),
             login: login.and_then(|value| value.split(' ').next()),
             status,
             headers: &self.headers,
-            from_api,
-            message,
-            fields,
+            empty: words.empty,
+            from_api: words.from_api,
+            message: words.message.as_deref(),
+            fields: words.fields.as_ref(),
         })
     }
+}
+
+/// What the body of a refusal says.
+#[derive(Default)]
+struct Words {
+    message: Option<String>,
+    fields: Option<FieldErrors>,
+    from_api: bool,
+    empty: bool,
 }
 
 /// `{"field": ["text", ...], ...}`
@@ -320,6 +327,12 @@ fn field_errors(json: &Value) -> Option<FieldErrors> {
 fn wants_tls(body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(body);
     text.contains("HTTP request to an HTTPS server") || text.contains("sent to HTTPS port")
+}
+
+/// Whether a text was meant to be JSON, or HTML, and is broken.
+fn looks_like_json(body: &[u8]) -> bool {
+    let start = body.trim_ascii_start().first();
+    start.is_some_and(|start| b"{[\"<".contains(start))
 }
 
 fn plain_text(body: &[u8]) -> Option<String> {

@@ -18,10 +18,13 @@ pub(crate) struct Refused<'a> {
     pub(crate) method: &'a Method,
     /// Path of the request, as it was sent.
     pub(crate) path: &'a str,
+    pub(crate) query: Option<&'a str>,
     /// The scheme of the `Authorization` that was sent: `Basic`, `Bearer`.
     pub(crate) login: Option<&'a str>,
     pub(crate) status: u16,
     pub(crate) headers: &'a HeaderMap,
+    /// Whether there is no body.
+    pub(crate) empty: bool,
     /// Whether the body is of the API's form.
     pub(crate) from_api: bool,
     pub(crate) message: Option<&'a str>,

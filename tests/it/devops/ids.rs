@@ -119,7 +119,7 @@ fn an_id_stays_the_same_id_in_its_own_segment() {
             prop_assert!(segment.bytes().all(plain), "{}", segment);
             count += 1;
         }
-        prop_assert_eq!((requests.len(), count), (5, 3));
+        prop_assert_eq!((requests.len(), count), (6, 4));
         Ok(())
     };
     runner.run(&id(), check).unwrap();

@@ -49,10 +49,11 @@ async fn a_list_and_an_image_are_asked_for_again() {
 #[tokio::test]
 async fn an_update_is_sent_again_as_it_was() {
     let server = failing_once("PUT", json(200, r#"{"message":"Updated"}"#)).await;
-    let updated = patient(&server).update("a").name("n").send().await.unwrap();
+    let update = patient(&server).update("a").name("n").remote_user("u");
+    let updated = update.send().await.unwrap();
     assert_eq!(updated.message.as_deref(), Some("Updated"));
     for request in server.received_requests().await.unwrap() {
-        assert_eq!(request.body, br#"{"name":"n"}"#);
+        assert_eq!(request.body, br#"{"remote_user":"u","name":"n"}"#);
         assert_eq!(request.headers["content-type"], "application/json");
     }
 }
@@ -84,7 +85,7 @@ async fn a_repeated_deletion_that_finds_no_route_is_not() {
     let unknown = ResponseTemplate::new(404).set_body_raw("Not found", "text/plain");
     let server = failing_once("DELETE", unknown).await;
     let error = patient(&server).delete("a").send().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(error.kind(), ErrorKind::UnknownRoute);
     assert_eq!(error.attempts(), 2);
 }
 

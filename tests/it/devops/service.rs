@@ -123,8 +123,15 @@ async fn an_id_may_be_a_path_in_version_3() {
 async fn version_2_creates_an_id_with_a_slash_and_does_not_find_it() {
     let (server, images) = embedded(true);
     images.create(new("a/b")).send().await.unwrap();
-    let error = images.get("a/b").send().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
+    for answer in [
+        images.get("a/b").send().await.map(drop),
+        images.update("a/b").name("x").send().await.map(drop),
+        images.delete("a/b").send().await.map(drop),
+    ] {
+        let error = answer.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnknownRoute);
+        assert!(error.to_string().contains("an id with a slash"), "{error}");
+    }
     assert_eq!(server.images().len(), 1);
 }
 
@@ -155,7 +162,7 @@ async fn what_the_service_does_not_take_is_rejected() {
         assert_eq!(error.kind(), ErrorKind::Rejected);
         images.create(new(&id)).send().await.unwrap();
         let error = images.create(new(&id)).send().await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Rejected);
+        assert_eq!(error.kind(), ErrorKind::NameTaken);
         images.delete(&*id).send().await.unwrap();
     }
 }
@@ -182,11 +189,12 @@ async fn a_login_does_what_its_policies_allow() {
     ] {
         server.add_image("ami-1", "ec2", "ec2-user", "debian");
         let images = of(&server, user, "pw");
+        let whole = images.update("ami-1").name("x").remote_user("y");
         let answers = [
             images.list().send().await.map(drop),
             images.get("ami-1").send().await.map(drop),
             images.create(new(&fresh(""))).send().await.map(drop),
-            images.update("ami-1").name("x").send().await.map(drop),
+            whole.send().await.map(drop),
             images.delete("ami-1").send().await.map(drop),
         ];
         for (answer, may) in answers.into_iter().zip(may) {
@@ -194,7 +202,7 @@ async fn a_login_does_what_its_policies_allow() {
                 Ok(()) => assert!(may, "{user}"),
                 Err(error) => {
                     assert!(!may, "{user}: {error}");
-                    assert_eq!(error.kind(), ErrorKind::Unauthorized);
+                    assert_eq!(error.kind(), ErrorKind::Forbidden);
                 }
             }
         }
@@ -231,12 +239,11 @@ async fn a_creation_whose_answer_is_lost_is_unknown_and_not_repeated() {
 async fn an_update_whose_answer_is_lost_is_sent_again() {
     let (server, images) = embedded(false);
     server.add_image("ami-1", "ec2", "ec2-user", "debian");
-    server.inject(Fault::DropAnswer {
-        close: Close::Reset,
-    });
+    let close = Close::Reset;
+    server.inject(Fault::DropAnswer { close }.on(Method::PUT, "/v3/image/ami-1"));
     let updated = images.update("ami-1").name("x").send().await.unwrap();
     assert_eq!(updated.image.unwrap().name, "x");
-    assert_eq!(server.requests().len(), 2);
+    assert_eq!(server.requests().len(), 3);
 }
 
 #[tokio::test]

@@ -148,35 +148,13 @@ async fn update_as_documented() {
 }
 
 #[tokio::test]
-async fn update_in_the_manner_of_version_2() {
-    let answer = r#"{"message":"Image 'ami-63071b0a' has been updated"}"#;
-    let server = answering_json(200, answer).await;
-    let update = images(&server).update(ID).remote_user("admin");
-    let updated = update.send().await.unwrap();
-    let body = r#"{"remote_user":"admin"}"#;
-    assert_sent(&server, "PUT /v3/image/ami-63071b0a", Some(body)).await;
-    assert_eq!(updated.image, None);
-    let words = "Image 'ami-63071b0a' has been updated";
-    assert_eq!(updated.message.as_deref(), Some(words));
-}
-
-#[tokio::test]
-async fn an_empty_name_is_a_change() {
-    let server = answering_json(200, r#"{"message":"Updated"}"#).await;
-    let update = images(&server).update(ID).name("");
-    assert_eq!(update.send().await.unwrap().image, None);
-    let call = "PUT /v3/image/ami-63071b0a";
-    assert_sent(&server, call, Some(r#"{"name":""}"#)).await;
-}
-
-#[tokio::test]
 async fn an_update_of_nothing_is_not_sent() {
     let server = wiremock::MockServer::start().await;
     let error = images(&server).update(ID).send().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert_eq!(
         error.to_string(),
-        "update image: neither a remote user nor a name is set"
+        "update image \"ami-63071b0a\": neither a remote user nor a name is set"
     );
     assert_eq!(server.received_requests().await.unwrap().len(), 0);
 }
