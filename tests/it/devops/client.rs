@@ -38,13 +38,17 @@ async fn a_login_a_token_or_nothing() {
 }
 
 #[tokio::test]
-async fn a_password_may_have_any_characters() {
-    let client = |server: &MockServer| {
-        let builder = Client::builder(server.uri()).basic("gordon", "a:b c\u{e9}");
-        builder.build().unwrap()
-    };
-    let sent = authorization(client).await;
-    assert_eq!(sent.as_deref(), Some("Basic Z29yZG9uOmE6YiBjw6k="));
+async fn a_password_may_have_any_characters_or_none() {
+    for (password, expected) in [
+        ("a:b c\u{e9}", "Basic Z29yZG9uOmE6YiBjw6k="),
+        ("", "Basic Z29yZG9uOg=="),
+    ] {
+        let client = |server: &MockServer| {
+            let builder = Client::builder(server.uri()).basic("gordon", password);
+            builder.build().unwrap()
+        };
+        assert_eq!(authorization(client).await.as_deref(), Some(expected));
+    }
 }
 
 #[test]
@@ -121,6 +125,11 @@ async fn the_environment_names_server_and_login() {
         (vec![server, token], "Bearer t0k3n"),
         (vec![server, user, password, token], "Bearer t0k3n"),
         (vec![server, user, password, ("DEVOPS_TOKEN", "")], BASIC),
+        // An empty password is a password: `gordon:`
+        (
+            vec![server, user, ("DEVOPS_PASSWORD", "")],
+            "Basic Z29yZG9uOg==",
+        ),
     ] {
         let sent = from_env(&variables).await.unwrap();
         assert_eq!(sent.call, "GET /v3/images");

@@ -5,10 +5,15 @@ mod errors;
 #[cfg(feature = "testing")]
 mod ids;
 mod model;
+#[cfg(feature = "testing")]
+mod reconcile;
 mod retries;
 #[cfg(feature = "testing")]
 mod service;
 mod table;
+mod update;
+#[cfg(feature = "testing")]
+mod versions;
 
 use machine_images::RetryPolicy;
 use machine_images::devops::{Client, ClientBuilder, Images};
