@@ -7,6 +7,7 @@ mod ids;
 mod model;
 #[cfg(feature = "testing")]
 mod reconcile;
+mod replay;
 mod retries;
 #[cfg(feature = "testing")]
 mod service;

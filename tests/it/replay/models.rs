@@ -3,7 +3,7 @@
 use machine_images::djinn::Image;
 use serde_json::Value;
 
-use super::capture::exchanges;
+use super::bodies::exchanges;
 
 /// Whether an image is written as the JSON it was read from.
 pub(super) fn written(image: &Image, json: &Value) -> bool {
@@ -55,7 +55,9 @@ fn is_image(json: &Value) -> bool {
 #[test]
 fn every_captured_image_is_read_into_typed_fields_and_written_as_it_was() {
     let exchanges = exchanges();
-    let captured = exchanges.iter().filter_map(|exchange| exchange.json());
+    let captured = exchanges
+        .iter()
+        .filter_map(|exchange| exchange.response.json.as_ref());
     let mut all: Vec<Value> = captured.cloned().collect();
     all.extend(
         full_pages()

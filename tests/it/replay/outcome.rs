@@ -7,18 +7,13 @@ use machine_images::djinn::{Client, DownloadState, Image, Images, List};
 use machine_images::{ClientBuilder, Content, Error, RetryPolicy};
 use url::form_urlencoded;
 
+use super::bodies::disk;
 use super::call::Call;
 use super::capture::{self, Exchange};
 use super::models::written;
+use super::table::Outcome;
 use crate::support::raw::{Answer, RawServer, Received, Then};
 use crate::support::{QEMU_DISK, TOKEN, quick};
-
-pub(super) struct Outcome {
-    pub(super) text: String,
-    pub(super) sent: bool,
-    /// Whether the first request is the captured one.
-    pub(super) is_captured_request: bool,
-}
 
 /// Calls the client with a server that gives the captured answer.
 pub(super) async fn of(exchanges: &[Exchange], exchange: &Exchange, call: &Call) -> Outcome {
@@ -42,7 +37,7 @@ pub(super) async fn of(exchanges: &[Exchange], exchange: &Exchange, call: &Call)
     assert!(
         !sent || received.len() == expected,
         "{}: {} requests",
-        exchange.name(),
+        exchange.name,
         received.len()
     );
     let captured = |request: &Received| {
@@ -131,11 +126,11 @@ async fn result(exchange: &Exchange, call: &Call, server: &RawServer) -> Result<
         }
         other => panic!("no call {other}"),
     };
-    let json = match exchange.json() {
+    let json = match &exchange.response.json {
         Some(json) => written(&image, json),
         None => true,
     };
-    assert!(json, "{}: not written as it was read", exchange.name());
+    assert!(json, "{}: not written as it was read", exchange.name);
     Ok(as_text(&image))
 }
 
@@ -178,14 +173,14 @@ fn query(mut list: List, call: &Call) -> List {
 /// One page, and a walk from it to the end.
 async fn list(exchange: &Exchange, list: List, call: &Call) -> Result<String, Error> {
     let page = list.send().await?;
-    if let Some(json) = exchange.json() {
+    if let Some(json) = &exchange.response.json {
         let items = json.as_array().unwrap();
         assert_eq!(page.items.len(), items.len());
         let mut pairs = page.items.iter().zip(items);
         assert!(
             pairs.all(|(image, json)| written(image, json)),
             "{}",
-            exchange.name()
+            exchange.name
         );
     }
     let mut text = format!("page {} of {} images", page.number, page.items.len());
@@ -197,14 +192,14 @@ async fn list(exchange: &Exchange, list: List, call: &Call) -> Result<String, Er
     let server = RawServer::start(answers).await;
     let walk = query(images(exchange, &server).list(), call).stream();
     let walked: Vec<_> = walk.try_collect().await?;
-    assert_eq!(walked, page.items, "{}", exchange.name());
+    assert_eq!(walked, page.items, "{}", exchange.name);
     let received = server.received();
     match (page.next, &received[1..]) {
         (None, []) => text += ", the last",
         (Some(next), [second]) => {
             text += &format!(", before {next}: {}", second.target);
         }
-        other => panic!("{}: {other:?}", exchange.name()),
+        other => panic!("{}: {other:?}", exchange.name),
     }
     Ok(text)
 }
@@ -217,10 +212,7 @@ async fn bytes(content: Content, call: &Call) -> Result<String, Error> {
         .option("bytes=")
         .map_or("0", |range| range.split('-').next().unwrap());
     let start: usize = start.parse().unwrap();
-    assert!(
-        bytes == capture::disk()[start..start + bytes.len()],
-        "other bytes"
-    );
+    assert!(bytes == disk()[start..start + bytes.len()], "other bytes");
     assert_eq!(length, Some(bytes.len() as u64));
     Ok(format!("{} of {} bytes", bytes.len(), total.unwrap()))
 }
@@ -230,7 +222,7 @@ fn broken_off(exchange: &Exchange) -> Answer {
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: {QEMU_DISK}\r\nContent-Length: 196616\r\n\
          Last-Modified: {}\r\n\r\nQFI",
-        exchange.last_modified().unwrap()
+        exchange.response.header("last-modified").unwrap()
     );
     let mut bytes = head.into_bytes();
     bytes.push(0xfb);
