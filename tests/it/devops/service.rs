@@ -12,8 +12,14 @@ use machine_images::{ErrorKind, RetryPolicy};
 use reqwest::Method;
 
 fn of(server: &DevopsServer, user: &str, password: &str) -> Images {
+    below(server, "", user, password)
+}
+
+/// A client of a base URL with this end.
+fn below(server: &DevopsServer, end: &str, user: &str, password: &str) -> Images {
     let policy = RetryPolicy::default().first_delay(Duration::from_millis(1));
-    let client = Client::builder(server.url()).basic(user, password);
+    let base = format!("{}{end}", server.url());
+    let client = Client::builder(base).basic(user, password);
     client.retry(policy).build().unwrap().images()
 }
 
@@ -30,10 +36,17 @@ fn services() -> Vec<(Option<DevopsServer>, Images)> {
     if std::env::var_os("DEVOPS_SERVER").is_some() {
         return vec![(None, Client::from_env().unwrap().images())];
     }
-    [false, true]
-        .map(embedded)
-        .map(|(server, images)| (Some(server), images))
-        .into()
+    let (v2, _) = embedded(true);
+    let (user, password) = v2.login();
+    let of_v2 = below(&v2, "v2.0", user, password);
+    let (v3, of_v3) = embedded(false);
+    // A server of version 2 on the paths of version 3.
+    let (between, of_between) = embedded(true);
+    vec![
+        (Some(v3), of_v3),
+        (Some(v2), of_v2),
+        (Some(between), of_between),
+    ]
 }
 
 fn provider() -> String {
@@ -97,6 +110,27 @@ async fn the_life_of_an_image() {
         assert_eq!(error.kind(), ErrorKind::NotFound);
         let listed = images.list().send().await.unwrap();
         assert_eq!(find(listed, &id), None);
+    }
+}
+
+#[tokio::test]
+async fn an_update_erases_nothing() {
+    for (v2_manner, end) in [(false, ""), (true, ""), (true, "v2.0")] {
+        let server = DevopsServer::builder().v2_manner(v2_manner);
+        let server = server.template("omnibus").start().unwrap();
+        let (user, password) = server.login();
+        let images = below(&server, end, user, password);
+        let image = new("ami-1").bootstrap_template("omnibus");
+        images.create(image).send().await.unwrap();
+
+        images.update("ami-1").name("sarge").send().await.unwrap();
+        let update = images.update("ami-1").remote_user("admin");
+        update.send().await.unwrap();
+
+        let image = images.get("ami-1").send().await.unwrap();
+        assert_eq!((&*image.provider, &*image.remote_user), ("ec2", "admin"));
+        assert_eq!(image.name, "sarge");
+        assert_eq!(image.bootstrap_template.as_deref(), Some("omnibus"));
     }
 }
 
@@ -172,6 +206,63 @@ async fn a_wrong_login_is_unauthorized() {
     let (server, _) = embedded(false);
     let error = of(&server, "root", "wrong").list().send().await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Unauthorized);
+}
+
+#[tokio::test]
+async fn a_password_may_be_empty_or_have_any_letters() {
+    for v2_manner in [false, true] {
+        let server = DevopsServer::builder()
+            .v2_manner(v2_manner)
+            .user("nopass", "", &Policy::ALL)
+            .user("müller", "geheim-ß", &Policy::ALL)
+            .start()
+            .unwrap();
+        for (user, password) in [("nopass", ""), ("müller", "geheim-ß")] {
+            let list = of(&server, user, password).list();
+            assert!(list.send().await.unwrap().is_empty());
+        }
+        let error = of(&server, "root", "").list().send().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_taken_by_version_3_alone() {
+    for v2_manner in [false, true] {
+        let server = DevopsServer::builder()
+            .v2_manner(v2_manner)
+            .token("t0k3n", &Policy::ALL)
+            .start()
+            .unwrap();
+        let client = Client::builder(server.url()).token("t0k3n");
+        let answer = client.build().unwrap().images().list().send().await;
+        if let Err(error) = &answer {
+            assert_eq!(error.kind(), ErrorKind::Unauthorized);
+            let why = "the server takes no token, only a user and a password (HTTP Basic)";
+            assert!(error.to_string().contains(why), "{error}");
+        }
+        assert_eq!(answer.is_ok(), !v2_manner);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_base_url_is_an_unknown_route() {
+    for v2_manner in [false, true] {
+        let (server, _) = embedded(v2_manner);
+        let (user, password) = server.login();
+        let images = below(&server, "elsewhere", user, password);
+        for answer in [
+            images.list().send().await.map(drop),
+            images.list().provider("ec2").send().await.map(drop),
+            images.get("ami-1").send().await.map(drop),
+            images.create(new("ami-1")).send().await.map(drop),
+            images.delete("ami-1").send().await.map(drop),
+        ] {
+            let error = answer.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnknownRoute);
+            assert!(error.to_string().contains("is the base URL right?"));
+        }
+    }
 }
 
 #[tokio::test]
