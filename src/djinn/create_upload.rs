@@ -110,21 +110,16 @@ impl CreateUpload {
     /// given. If the server has no such image, and if the upload was not sent to its end, it is sent
     /// again, provided that the source can be read again.
     ///
-    /// | what happens | if the name is free | if the name is taken |
-    /// |---|---|---|
-    /// | the request is cut or dropped | sent again: the new image | `NameTaken`, nothing sent |
-    /// | the answer is lost, stalls, or is a 502 or 504 | the new image | `NameTaken`, nothing sent |
-    /// | the server goes on copying without a client | the new image | `NameTaken`, nothing sent |
-    /// | the server is away for less than the deadline | the new image | `NameTaken`, nothing sent |
-    /// | the server is away for longer | `OutcomeUnknown` or `Connect` | `NameTaken`, nothing sent |
-    ///
-    /// Whose image takes the name makes no difference, nor does its length.
+    /// Where several users upload into one namespace, the name may be taken by another of them, and
+    /// an image of the same name and length there is not mistaken for the upload.
     ///
     /// Guesses: that a server which answers, and has no image 15 s (and a second for each 50 MiB)
     /// after the upload, will not have it later. A slower one may create the image after the upload
     /// was sent again, and refuses the second as a rule, since names are unique. And that the same
     /// user does not upload another image of the same name and length at the same moment, unless a
     /// digest tells them apart.
+    ///
+    #[doc = include_str!("reconcile.md")]
     #[doc(alias = "idempotent")]
     pub fn reconcile(mut self, reconcile: bool) -> Self {
         self.reconcile = reconcile.then(|| self.reconcile.unwrap_or_default());

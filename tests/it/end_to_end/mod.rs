@@ -46,3 +46,15 @@ impl Site {
         format!("test-{what}-{}-{count}", std::process::id())
     }
 }
+
+/// Reading the system's certificates takes longer than most calls.
+pub(crate) fn without_certificates() -> reqwest::ClientBuilder {
+    let http = reqwest::Client::builder();
+    #[cfg(any(
+        feature = "rustls",
+        feature = "rustls-no-provider",
+        feature = "native-tls"
+    ))]
+    let http = http.tls_certs_only([]);
+    http
+}
