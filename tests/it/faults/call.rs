@@ -70,13 +70,18 @@ impl Scene {
             server.add_images(COUNT - 1).unwrap();
             let disk = std::fs::read(DISK).unwrap();
             Self {
-                images: super::client(&server),
+                images: super::client(&server, super::DELAY),
                 image: server.add_image("disk", &disk).unwrap(),
                 server,
                 disk,
                 directory: tempfile::tempdir().unwrap(),
             }
         })
+    }
+
+    /// For a server that is away for a moment. This scene is not given back.
+    pub(super) fn wait_longer(&mut self) {
+        self.images = super::client(&self.server, super::LONGER_DELAY);
     }
 
     pub(super) async fn give_back(mut self) {

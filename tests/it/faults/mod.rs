@@ -13,11 +13,16 @@ use machine_images::djinn::{Client, Images};
 use machine_images::testing::{Close, DjinnServer, Fault};
 use reqwest::Method;
 
+use crate::end_to_end::without_certificates;
 use call::{Call, Scene};
 use table::{Table, tables};
 
 /// Longer than the machine ever takes, and shorter than the stalls among the rows.
 const TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// The first delay between requests, and that for a server which is away for a moment.
+const DELAY: Duration = Duration::from_millis(1);
+const LONGER_DELAY: Duration = Duration::from_millis(200);
 
 /// Cells under way at a time: most of them wait.
 const AT_ONCE: usize = 8;
@@ -31,13 +36,13 @@ enum Mode {
     Resuming,
 }
 
-fn client(server: &DjinnServer) -> Images {
+fn client(server: &DjinnServer, first_delay: Duration) -> Images {
     let policy = RetryPolicy::default()
         .retries(2)
-        .first_delay(Duration::from_millis(1))
+        .first_delay(first_delay)
         .max_retry_after(Duration::from_secs(2));
     // A connection of an earlier cell may be one that its fault has broken.
-    let http = || reqwest::Client::builder().pool_max_idle_per_host(0);
+    let http = || without_certificates().pool_max_idle_per_host(0);
     let client = Client::builder(server.url())
         .http(http)
         .token(server.token())
@@ -49,7 +54,10 @@ fn client(server: &DjinnServer) -> Images {
 
 /// What comes of one call, as the tables write it.
 async fn cell(mode: Mode, fault: Fault, call: Call) -> String {
-    let scene = Scene::take();
+    let mut scene = Scene::take();
+    if matches!(fault, Fault::Away { .. }) {
+        scene.wait_longer();
+    }
     let (server, image) = (&scene.server, format!("/images/{}", scene.image));
     if mode == Mode::Resuming {
         let cut = Fault::CutResponse {

@@ -15,7 +15,9 @@ pub(super) fn is_over_at_once(fault: &Fault) -> bool {
     match fault {
         Fault::StallRequest { wait, .. }
         | Fault::StallAnswer { wait }
-        | Fault::StallResponse { wait, .. } => *wait < LONG,
+        | Fault::StallResponse { wait, .. }
+        | Fault::SlowCopy { wait, .. } => *wait < LONG,
+        Fault::Away { .. } => false,
         _ => true,
     }
 }
@@ -27,10 +29,17 @@ pub(super) fn faults(mode: Mode) -> Vec<Fault> {
         Mode::Once | Mode::Always => others.collect(),
         // What is sent in place of contents, or is wrong about them.
         Mode::Resuming => others
-            .filter(|fault| !matches!(fault, Fault::CutRequest { .. } | Fault::StallRequest { .. }))
+            .filter(|fault| !is_about_uploads(fault))
             .filter(|fault| !format!("{fault:?}").contains("Link"))
             .collect(),
     }
+}
+
+fn is_about_uploads(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::CutRequest { .. } | Fault::StallRequest { .. } | Fault::SlowCopy { .. }
+    )
 }
 
 fn connections() -> Vec<Fault> {
@@ -46,6 +55,15 @@ fn connections() -> Vec<Fault> {
     faults.extend(waits.map(|wait| Fault::StallRequest { after: 1000, wait }));
     faults.extend(waits.map(|wait| Fault::StallAnswer { wait }));
     faults.extend(waits.map(|wait| Fault::StallResponse { after: 100, wait }));
+    for wait in waits {
+        faults.extend([false, true].map(|done| Fault::Away { done, wait }));
+    }
+    for (wait, outlives_client) in [(SHORT, false), (LONG, false), (LONG, true)] {
+        faults.push(Fault::SlowCopy {
+            wait,
+            outlives_client,
+        });
+    }
     faults.push(Fault::Trickle {
         bytes: 5000,
         every: Duration::from_millis(2),
