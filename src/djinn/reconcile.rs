@@ -61,10 +61,15 @@ pub(super) async fn upload(
         if is_unclear(kind) {
             whole = Some(error.sent());
         }
+        // The one before may have taken the name after all. Of the refusal the body may be lost.
+        let may_be_taken = match kind {
+            ErrorKind::NameTaken => true,
+            ErrorKind::Rejected => error.fields().is_none(),
+            _ => false,
+        };
         match (kind, whole) {
             (ErrorKind::NotSent, _) => {}
-            // The one before may have taken the name after all.
-            (kind, Some(length)) if is_unclear(kind) || kind == ErrorKind::NameTaken => {
+            (kind, Some(length)) if is_unclear(kind) || may_be_taken => {
                 match search.find(length).await {
                     Ok(Some(image)) => return Ok(image),
                     Ok(None) if kind == ErrorKind::OutcomeUnknown => {}

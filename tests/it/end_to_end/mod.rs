@@ -56,5 +56,8 @@ pub(crate) fn without_certificates() -> reqwest::ClientBuilder {
         feature = "native-tls"
     ))]
     let http = http.tls_certs_only([]);
+    // The platform's library reads its own all the same.
+    #[cfg(feature = "rustls")]
+    let http = http.tls_backend_rustls();
     http
 }

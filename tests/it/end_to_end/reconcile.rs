@@ -209,6 +209,41 @@ async fn with_a_digest_an_image_of_other_contents_is_not_taken_for_the_upload() 
 }
 
 #[tokio::test]
+async fn an_upload_that_is_made_late_is_found_when_the_next_is_refused() {
+    for cut in [None, Some(10)] {
+        let server = DjinnServer::start().unwrap();
+        let copying = Fault::SlowCopy {
+            wait: Duration::from_secs(1),
+            outlives_client: true,
+        };
+        server.inject(copying.on(Method::POST, "/images"));
+        if let Some(after) = cut {
+            let close = Close::Clean;
+            let cut = Fault::CutResponse { after, close };
+            server.inject(cut.on(Method::POST, "/images"));
+        }
+        // It gives up, is told that there is nothing, and sends it again when the copy is made.
+        let retry = RetryPolicy::default().first_delay(Duration::from_secs(4));
+        let client = Client::builder(server.url())
+            .token(server.token())
+            .response_timeout(Duration::from_millis(300))
+            .retry(retry);
+        let upload = client
+            .build()
+            .unwrap()
+            .images()
+            .create_upload("late", Source::file(DISK))
+            .reconcile(true)
+            .reconcile_within(QUICK);
+
+        let image = upload.send().await.unwrap();
+
+        assert_eq!(server.content(image.id.0).unwrap(), disk());
+        assert_eq!((posts(&server), server.image_count()), (2, 1));
+    }
+}
+
+#[tokio::test]
 async fn any_length_of_time_is_a_deadline() {
     for within in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
         let (server, images) = site();

@@ -94,7 +94,7 @@ impl Tale {
         (outcome, is_sent.load(Ordering::Relaxed))
     }
 
-    async fn is_not_believed(self, what: &str) {
+    async fn expect_unknown(self, what: &str) {
         let (outcome, posts) = self.upload().await;
         let kind = outcome.map(|image| image.id).map_err(|error| error.kind());
         assert_eq!(kind, Err(ErrorKind::OutcomeUnknown), "{what}");
@@ -119,26 +119,26 @@ async fn an_image_that_contradicts_itself_is_not_taken_for_the_upload() {
         ..Tale::truth()
     };
     single("author_id", json!(2))
-        .is_not_believed("another author")
+        .expect_unknown("another author")
         .await;
-    single("id", json!(10)).is_not_believed("another id").await;
+    single("id", json!(10)).expect_unknown("another id").await;
     single("name", json!("debiam"))
-        .is_not_believed("another name")
+        .expect_unknown("another name")
         .await;
     single("namespace_id", json!(3))
-        .is_not_believed("another place")
+        .expect_unknown("another place")
         .await;
     let download = json!({"source": "http://h/x", "error": null, "created_at": null,
         "started_at": null, "finished_at": null});
     single("download", download)
-        .is_not_believed("a download")
+        .expect_unknown("a download")
         .await;
     let mut no_id = single(
         "author",
         with(image(9, "")["author"].clone(), "username", "eli"),
     );
     no_id.user = json_answer(200, &image(9, NAME)["author"]);
-    no_id.is_not_believed("another author's name").await;
+    no_id.expect_unknown("another author's name").await;
 }
 
 #[tokio::test]
@@ -149,13 +149,13 @@ async fn an_image_that_was_there_before_is_not_taken_for_the_upload() {
         before: vec![namespaced],
         ..Tale::truth()
     };
-    moved.is_not_believed("moved").await;
+    moved.expect_unknown("moved").await;
     // No server renames images, but one may.
     let renamed = Tale {
         before: vec![image(9, "another")],
         ..Tale::truth()
     };
-    renamed.is_not_believed("renamed").await;
+    renamed.expect_unknown("renamed").await;
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn an_image_of_another_or_an_unknown_length_is_not_taken_for_the_upload() 
             contents,
             ..Tale::truth()
         };
-        tale.is_not_believed(what).await;
+        tale.expect_unknown(what).await;
     }
 }
 

@@ -264,7 +264,8 @@ fn judge(
             let is_explained = match kind {
                 ErrorKind::OutcomeUnknown => true,
                 ErrorKind::NotSent | ErrorKind::Connect => made.is_none(),
-                ErrorKind::NameTaken => made.is_none() && !after.is_empty(),
+                // Without the body of the refusal it is told as the other.
+                ErrorKind::NameTaken | ErrorKind::Rejected => made.is_none() && !after.is_empty(),
                 // Of the looks before the upload.
                 ErrorKind::Timeout
                 | ErrorKind::Stalled
