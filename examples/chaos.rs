@@ -1,5 +1,6 @@
 //! Random faults against random calls, and what must hold whatever happens: no file that is not
-//! whole, no byte that differs, no creation sent twice, no credentials sent elsewhere, no call that
+//! whole, no byte that differs, no second image of an upload, however often the server was away or
+//! slow, none of another user's taken for it, no credentials sent elsewhere, no call that
 //! hangs, no error of a kind that a fault does not explain.
 //!
 //! `cargo run --release --example chaos -- --runs 1000 [--seed N] [--jobs N]`

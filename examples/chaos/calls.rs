@@ -24,6 +24,12 @@ pub(crate) enum Call {
     Upload {
         name: String,
         reconcile: bool,
+        /// Into the namespace that another user shares.
+        shared: bool,
+        /// Whether that one has an image of the name there, of the same length.
+        taken: bool,
+        /// Larger than what sockets hold.
+        large: bool,
     },
     Download {
         name: String,
@@ -51,6 +57,13 @@ pub(crate) enum Outcome {
     Failed(Error),
 }
 
+/// Another user, and a namespace of that one which the caller may use.
+pub(crate) const OTHER: &str = "eli";
+pub(crate) const SHARED: &str = "lab@eli";
+
+/// For how long a lost upload is looked for: its quarter is longer than a copy takes.
+const RECONCILE: Duration = Duration::from_millis(3000);
+
 /// What is in a file that is to be replaced.
 const OLD: &[u8] = b"an older image";
 
@@ -58,10 +71,23 @@ impl Call {
     pub(crate) fn any(rng: &mut Rng, scene: &Scene) -> io::Result<Self> {
         let name = format!("image-{:08x}", rng.u32(..));
         let large = rng.u8(..4) == 0;
-        let kind = rng.u8(..9);
-        if kind == 0 {
-            let reconcile = rng.u8(..4) == 0;
-            return Ok(Self::Upload { name, reconcile });
+        // Uploads have the most to lose.
+        let kind = rng.u8(..12);
+        if matches!(kind, 0 | 9..) {
+            let shared = rng.u8(..3) == 0;
+            let taken = shared && rng.bool();
+            if taken {
+                let other = scene.server.new_image(&name).author(OTHER);
+                let other = other.namespace(SHARED).content(b"QFI\xfb");
+                other.length(scene.bytes(large).len() as u64).add()?;
+            }
+            return Ok(Self::Upload {
+                name,
+                reconcile: rng.bool(),
+                shared,
+                taken,
+                large,
+            });
         }
         if kind == 1 {
             return Ok(Self::Download { name });
@@ -89,9 +115,9 @@ impl Call {
     pub(crate) fn length(&self, scene: &Scene) -> u64 {
         match self {
             Self::List | Self::Get { .. } | Self::Delete { .. } => 10_000,
-            Self::File { large: true, .. } | Self::Stream { large: true, .. } => {
-                scene.world.large.len() as u64
-            }
+            Self::File { large: true, .. }
+            | Self::Stream { large: true, .. }
+            | Self::Upload { large: true, .. } => scene.world.large.len() as u64,
             _ => scene.world.small.len() as u64,
         }
     }
@@ -107,6 +133,16 @@ impl Call {
             Self::Download { name } => String::from_utf8_lossy(&request.body).contains(name),
             _ => false,
         }
+    }
+
+    pub(crate) fn is_reconciled(&self) -> bool {
+        matches!(self, Self::Upload { reconcile, .. } if *reconcile)
+    }
+
+    /// Whether the name is another user's, or a search that faults led astray found nothing of the
+    /// first upload, and the second was refused.
+    pub(crate) fn may_be_taken(&self) -> bool {
+        self.is_reconciled() || matches!(self, Self::Upload { taken: true, .. })
     }
 
     pub(crate) fn has_digest(&self) -> bool {
@@ -135,11 +171,24 @@ impl Call {
                 let image = images.get(*id).send().await?;
                 Ok(check(image.id.0 == *id, "another image"))
             }
-            Self::Upload { name, reconcile } => {
-                let source = Source::from(scene.world.small.clone());
-                let upload = images.create_upload(name, source).reconcile(*reconcile);
+            Self::Upload {
+                name,
+                reconcile,
+                shared,
+                large,
+                ..
+            } => {
+                let bytes = scene.bytes(*large);
+                let source = Source::from(bytes.to_vec());
+                let mut upload = images.create_upload(name, source);
+                if *reconcile {
+                    upload = upload.reconcile(true).reconcile_within(RECONCILE);
+                }
+                if *shared {
+                    upload = upload.namespace(SHARED.parse()?);
+                }
                 let image = upload.send().await?;
-                let same = scene.server.content(image.id.0).as_ref() == Some(&scene.world.small);
+                let same = scene.server.content(image.id.0).as_deref() == Some(bytes);
                 Ok(check(same, "the server has other bytes"))
             }
             Self::Download { name } => {
@@ -206,27 +255,59 @@ impl Call {
                 broken.extend(self.saved(scene, *id, *large).await);
                 broken
             }
-            Self::Upload { name, .. } | Self::Download { name } => {
-                let all = scene.images.list().stream().try_collect::<Vec<_>>().await;
-                let all = match all {
-                    Ok(all) => all,
-                    Err(error) => return vec![format!("no list afterwards: {error:?}")],
-                };
-                let mut broken = Vec::new();
-                let mut named = all.iter().filter(|image| image.name == *name);
-                if let Some(image) = named.next().filter(|image| image.download.is_none()) {
-                    let bytes = scene.server.content(image.id.0);
-                    if bytes.as_ref() != Some(&scene.world.small) {
-                        broken.push("a part of an upload became an image".to_owned());
-                    }
-                }
-                if named.next().is_some() {
-                    broken.push("there is a second image of the name".to_owned());
-                }
-                broken
+            Self::Upload {
+                name,
+                shared,
+                taken,
+                large,
+                ..
+            } => {
+                let foreign = usize::from(*taken);
+                self.made(scene, name, *shared, foreign, scene.bytes(*large))
+                    .await
             }
+            Self::Download { name } => self.made(scene, name, false, 0, &scene.world.small).await,
             _ => Vec::new(),
         }
+    }
+
+    /// Of a creation there is one image or none, and it is whole; another user's stays.
+    async fn made(
+        &self,
+        scene: &Scene,
+        name: &str,
+        shared: bool,
+        foreign: usize,
+        bytes: &[u8],
+    ) -> Vec<String> {
+        let list = scene.images.list().search(name);
+        let all = list.stream().try_collect::<Vec<_>>().await;
+        let all = match all {
+            Ok(all) => all,
+            Err(error) => return vec![format!("no list afterwards: {error:?}")],
+        };
+        let named = all.iter().filter(|image| image.name == name);
+        let (others, mine): (Vec<_>, Vec<_>) = named.partition(|image| {
+            let author = image.author.as_ref();
+            author.is_some_and(|author| author.username == OTHER)
+        });
+        let mut broken = Vec::new();
+        if let [image, ..] = mine[..] {
+            let found = scene.server.content(image.id.0);
+            if image.download.is_none() && found.as_deref() != Some(bytes) {
+                broken.push("a part of an upload became an image".to_owned());
+            }
+            if image.namespace_id.is_some() != shared {
+                broken.push("the image is in another place".to_owned());
+            }
+        }
+        if mine.len() + foreign > 1 {
+            broken.push("there is a second image of the name".to_owned());
+        }
+        if others.len() != foreign {
+            broken.push("another user's image is gone".to_owned());
+        }
+        broken
     }
 
     /// Another fetch makes the file whole, and leaves nothing beside it.

@@ -11,6 +11,11 @@ use super::stranger::Stranger;
 /// Beyond every timeout of the runs.
 const LONG: Duration = Duration::from_millis(900);
 
+/// The longest absence of the server, and the longest copy: beyond the client's patience, and
+/// shorter than a search for an upload takes.
+pub(crate) const AWAY: u64 = 300;
+const COPYING: u64 = 600;
+
 /// A random fault for contents, images or lists of this many bytes.
 pub(crate) fn any(rng: &mut Rng, length: u64, stranger: &Stranger) -> Fault {
     let after = match rng.u8(..4) {
@@ -30,7 +35,7 @@ pub(crate) fn any(rng: &mut Rng, length: u64, stranger: &Stranger) -> Fault {
     };
     let by = rng.i64(1..1000);
     let signed = if rng.bool() { by } else { -by };
-    match rng.u8(..24) {
+    match rng.u8(..27) {
         0 => Fault::DropRequest { close },
         1 => Fault::CutRequest { after, close },
         2 => Fault::DropAnswer { close },
@@ -72,6 +77,14 @@ pub(crate) fn any(rng: &mut Rng, length: u64, stranger: &Stranger) -> Fault {
         20 => Fault::IgnoreRange,
         21 => Fault::RefuseRanges,
         22 => Fault::LastModified { by: signed },
+        23 | 24 => Fault::Away {
+            done: rng.bool(),
+            wait: Duration::from_millis(rng.u64(..AWAY)),
+        },
+        25 => Fault::SlowCopy {
+            wait: Duration::from_millis(rng.u64(..COPYING)),
+            outlives_client: rng.bool(),
+        },
         _ => header(rng, stranger),
     }
 }

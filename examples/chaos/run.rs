@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use futures::{StreamExt, stream};
 use machine_images::djinn::Client;
-use machine_images::testing::{DjinnServer, Fault, FaultRule};
+use machine_images::testing::{DjinnServer, Fault, FaultRule, Visibility};
 use machine_images::{Error, ErrorKind, RetryPolicy};
 use tempfile::TempDir;
 
-use super::calls::{Call, Outcome};
+use super::calls::{Call, OTHER, Outcome, SHARED};
 use super::faults;
 use super::stranger::Stranger;
 use super::tally::Tally;
@@ -90,12 +90,15 @@ async fn one(
 ) -> Result<Tally, Box<dyn std::error::Error + Send + Sync>> {
     let mut rng = Rng::with_seed(seed);
     let server = DjinnServer::builder()
+        .user(OTHER, "e11")
         .download_delay(Duration::from_millis(5))
         .start()?;
+    server.add_namespace(SHARED, Visibility::Private)?;
+    server.add_collaborator(SHARED, "tester")?;
     let policy = RetryPolicy::default()
-        .retries(3)
-        .first_delay(Duration::from_millis(1))
-        .max_delay(Duration::from_millis(5))
+        .retries(5)
+        .first_delay(Duration::from_millis(10))
+        .max_delay(Duration::from_millis(200))
         .max_retry_after(Duration::from_secs(1));
     let client = Client::builder(server.url())
         .token(server.token())
@@ -117,9 +120,11 @@ async fn one(
         let befell = Arc::new(AtomicU64::new(0));
         let doubtful = Arc::new(AtomicBool::new(false));
         let mut injected = Vec::new();
+        let mut may_be_away = false;
         for _ in 0..rng.usize(1..4) {
             let fault = faults::any(&mut rng, call.length(&scene), &scene.world.stranger);
             injected.push(format!("{fault:?}"));
+            may_be_away |= matches!(fault, Fault::Away { .. });
             scene
                 .server
                 .inject(rule(fault, &call, &mut rng, &befell, &doubtful));
@@ -129,6 +134,9 @@ async fn one(
         let outcome = tokio::time::timeout(WATCHDOG, call.make(&scene)).await;
         tally.longest = tally.longest.max(began.elapsed());
         scene.server.clear_faults();
+        if may_be_away {
+            tokio::time::sleep(Duration::from_millis(faults::AWAY)).await;
+        }
         tally.calls += 1;
         tally.faults += befell.load(Ordering::Relaxed);
         tally.requests += scene.server.requests().len() as u64 - before;
@@ -138,13 +146,17 @@ async fn one(
             Err(_) => vec!["it hangs".to_owned()],
             Ok(Outcome::Done) => {
                 tally.succeeded += 1;
+                if call.is_reconciled() {
+                    tally.reconciled += 1;
+                    tally.again += u64::from(uploads(&scene, &call) > 1);
+                }
                 Vec::new()
             }
             Ok(Outcome::Wrong(_)) if doubtful && !call.has_digest() => Vec::new(),
             Ok(Outcome::Wrong(what)) => vec![what],
             Ok(Outcome::Failed(error)) => {
                 *tally.errors.entry(error.kind().as_str()).or_default() += 1;
-                let fits = is_explained(&error, &call);
+                let fits = is_explained(&error, &call, may_be_away);
                 let text = || format!("an error that no fault explains: {error:?}");
                 (!fits).then(text).into_iter().collect()
             }
@@ -166,6 +178,13 @@ async fn one(
     // Its end waits for what is still stalled.
     tokio::task::spawn_blocking(move || drop(scene));
     Ok(tally)
+}
+
+/// How often an image was sent.
+fn uploads(scene: &Scene, call: &Call) -> u64 {
+    count(scene, |request| {
+        request.method == "POST" && call.is_made_by(request)
+    })
 }
 
 fn count(scene: &Scene, is_meant: impl Fn(&machine_images::testing::Received) -> bool) -> u64 {
@@ -200,14 +219,15 @@ fn rule(
 }
 
 /// Whether a fault can lead to such an error of such a call.
-fn is_explained(error: &Error, call: &Call) -> bool {
+fn is_explained(error: &Error, call: &Call, may_be_away: bool) -> bool {
     match error.kind() {
-        ErrorKind::OutcomeUnknown => call.is_creation(),
+        ErrorKind::OutcomeUnknown | ErrorKind::NotSent => call.is_creation(),
+        ErrorKind::NameTaken => call.may_be_taken(),
+        ErrorKind::Connect => may_be_away,
         ErrorKind::Digest => call.has_digest(),
         ErrorKind::Gone => matches!(call, Call::Download { .. }),
-        // Nobody refused a connection, and nothing was wrong on this side.
-        ErrorKind::Connect
-        | ErrorKind::InvalidInput
+        // Nothing was wrong on this side.
+        ErrorKind::InvalidInput
         | ErrorKind::Source
         | ErrorKind::Io
         | ErrorKind::Busy

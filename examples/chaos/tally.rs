@@ -14,6 +14,9 @@ pub(crate) struct Tally {
     pub(crate) faults: u64,
     /// Requests that went on where contents had broken off.
     pub(crate) resumes: u64,
+    /// Uploads with `reconcile` that succeeded, and those among them that were sent again.
+    pub(crate) reconciled: u64,
+    pub(crate) again: u64,
     pub(crate) errors: BTreeMap<&'static str, u64>,
     /// The longest call.
     pub(crate) longest: std::time::Duration,
@@ -29,6 +32,8 @@ impl Tally {
         self.requests += other.requests;
         self.faults += other.faults;
         self.resumes += other.resumes;
+        self.reconciled += other.reconciled;
+        self.again += other.again;
         self.longest = self.longest.max(other.longest);
         for (kind, count) in other.errors {
             *self.errors.entry(kind).or_default() += count;
@@ -51,6 +56,11 @@ impl fmt::Display for Tally {
             self.faults,
             self.resumes,
             self.longest.as_secs_f64()
+        )?;
+        writeln!(
+            f,
+            "{} uploads reconciled, {} of them sent again",
+            self.reconciled, self.again
         )?;
         for (kind, count) in &self.errors {
             writeln!(f, "{count:8} {kind}")?;
