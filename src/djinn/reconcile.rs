@@ -7,8 +7,10 @@ use futures::{Stream, TryStreamExt};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::create_upload::{Target, taken};
-use super::{Image, ImageId, Images, NamespacePath, Source, User, UserId, get, user};
+use super::create_upload::Target;
+use super::find::is_user;
+use super::name::is_taken;
+use super::{Image, ImageId, Images, NamespacePath, Source, User, get, user};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
@@ -134,7 +136,7 @@ impl<'a> Search<'a> {
             search.others = listed.ids;
             return Ok(search);
         }
-        Err(Error::plain(ErrorKind::NameTaken, taken(&target.name)))
+        Err(Error::plain(ErrorKind::NameTaken, is_taken(&target.name)))
     }
 
     /// Looks for the image until it is there, or the server has had the time to make it. An error
@@ -193,7 +195,7 @@ impl<'a> Search<'a> {
             if !is_same(&image) {
                 continue;
             }
-            let is_mine = self.is_me(image.author_id, image.author.as_ref());
+            let is_mine = is_user(&self.me, image.author_id, image.author.as_ref());
             if !is_mine || image.download.is_some() {
                 self.others.insert(image.id);
                 continue;
@@ -233,7 +235,8 @@ impl<'a> Search<'a> {
         let list = || images.list().search(name).steady(WALKS);
         let Some(namespace) = &self.target.namespace else {
             let is_there = |image: &Image| {
-                image.namespace_id.is_none() && self.is_me(image.user_id, image.user.as_ref())
+                image.namespace_id.is_none()
+                    && is_user(&self.me, image.user_id, image.user.as_ref())
             };
             return self.collect(list().stream(), is_there).await;
         };
@@ -267,14 +270,6 @@ impl<'a> Search<'a> {
             }
         }
         Ok(listed)
-    }
-
-    /// Whether a user is the token's own: by the id, which not every server tells, or the name.
-    fn is_me(&self, id: UserId, user: Option<&User>) -> bool {
-        match (self.me.id, user) {
-            (Some(me), _) => id == me,
-            (None, user) => user.is_some_and(|user| user.username == self.me.username),
-        }
     }
 }
 
