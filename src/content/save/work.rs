@@ -16,7 +16,7 @@ use super::{Options, journal};
 use crate::content::{Head, Location, Part, Span, Version};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::thread::{lost, seen_by_caller};
+use crate::thread::{gone, lost, seen_by_caller};
 
 /// What a second connection must have to do before it is made.
 const WORTH_A_CONNECTION: u64 = SEGMENT;
@@ -266,7 +266,10 @@ impl Fetch {
             .map(|thread| {
                 let (worker, tell, stop) = (worker.clone(), tell.clone(), stop.clone());
                 let connections = share(thread);
-                let work = move || worker.drive(connections, &tell, stop);
+                let work = move || {
+                    let _told = TellsOfPanic(tell.clone());
+                    worker.drive(connections, &tell, stop);
+                };
                 tokio::task::spawn_blocking(seen_by_caller(work))
             })
             .collect();
@@ -315,6 +318,17 @@ impl Fetch {
     pub(super) fn failed(&self, what: &str, error: std::io::Error) -> Error {
         let message = format!("cannot {what} {}", self.part.path().display());
         Error::io(message, error)
+    }
+}
+
+/// Tells of a thread that ends by a panic, whom nobody would hear of otherwise.
+struct TellsOfPanic(mpsc::UnboundedSender<Result<()>>);
+
+impl Drop for TellsOfPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.0.send(Err(gone()));
+        }
     }
 }
 

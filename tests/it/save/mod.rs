@@ -1,23 +1,29 @@
 //! Contents fetched, whatever happens on the way.
 
 mod broken;
+mod child;
 mod files;
 mod interrupted;
 mod kill;
 mod raw;
 mod stream;
+mod threads;
 mod version;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use machine_images::djinn::{Client, ContentRequest};
 use machine_images::testing::{DjinnServer, Fault};
-use machine_images::{Report, RetryPolicy};
+use machine_images::{Report, Result, RetryPolicy, Saved};
 use reqwest::Method;
+use tokio::sync::Notify;
 
-const MIB: usize = 1024 * 1024;
+pub(crate) use child::Child;
+
+pub(crate) const MIB: usize = 1024 * 1024;
 
 /// Four connections have something to do from 16 MiB on.
 const LENGTH: usize = 20 * MIB + 12_345;
@@ -26,7 +32,7 @@ const CONNECTIONS: [usize; 2] = [1, 4];
 
 /// Every block of data is unlike all others, so that a misplaced one shows; one of four MiB is
 /// zeros.
-fn image(length: usize) -> Vec<u8> {
+pub(crate) fn image(length: usize) -> Vec<u8> {
     let mut image = vec![0; length];
     for (number, block) in image.chunks_mut(4096).enumerate() {
         if number % 1024 < 768 {
@@ -41,11 +47,11 @@ fn image(length: usize) -> Vec<u8> {
 }
 
 /// A server with an image, and a place to save it.
-struct Setup {
-    server: DjinnServer,
+pub(crate) struct Setup {
+    pub(crate) server: DjinnServer,
     client: Client,
-    image: Vec<u8>,
-    directory: tempfile::TempDir,
+    pub(crate) image: Vec<u8>,
+    pub(crate) directory: tempfile::TempDir,
 }
 
 fn quick() -> RetryPolicy {
@@ -58,7 +64,7 @@ impl Setup {
         Self::of(image(LENGTH))
     }
 
-    fn of(image: Vec<u8>) -> Self {
+    pub(crate) fn of(image: Vec<u8>) -> Self {
         let server = DjinnServer::start().unwrap();
         server.add_image("image", &image).unwrap();
         Self {
@@ -69,26 +75,30 @@ impl Setup {
         }
     }
 
-    fn content(&self, connections: usize) -> ContentRequest {
+    pub(crate) fn content(&self, connections: usize) -> ContentRequest {
         let request = self.client.images().content(1).unchecked();
         // It is the disk that tests would wait for, and no image that they save.
         request.connections(connections).durable(false).unchecked()
     }
 
-    fn target(&self) -> PathBuf {
+    pub(crate) fn images(&self) -> machine_images::djinn::Images {
+        self.client.images()
+    }
+
+    pub(crate) fn target(&self) -> PathBuf {
         self.directory.path().join("disk.qcow2")
     }
 
-    fn part(&self) -> PathBuf {
+    pub(crate) fn part(&self) -> PathBuf {
         self.directory.path().join("disk.qcow2.part")
     }
 
-    fn journal(&self) -> PathBuf {
+    pub(crate) fn journal(&self) -> PathBuf {
         self.directory.path().join("disk.qcow2.part.journal")
     }
 
     /// Names of all files there.
-    fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.directory.path()).unwrap();
         let mut names: Vec<_> = entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -98,22 +108,22 @@ impl Setup {
     }
 
     /// The target, and nothing else, is there and whole.
-    fn assert_saved(&self) {
+    pub(crate) fn assert_saved(&self) {
         assert_eq!(self.files(), ["disk.qcow2"]);
         assert!(std::fs::read(self.target()).unwrap() == self.image);
     }
 
     /// Bytes of bodies that the server handed out.
-    fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.server.requests().iter().map(|r| r.body_sent).sum()
     }
 
-    fn on(&self, fault: Fault) -> machine_images::testing::FaultRule {
+    pub(crate) fn on(&self, fault: Fault) -> machine_images::testing::FaultRule {
         fault.on(Method::GET, "/images/1")
     }
 
     /// Whether nobody holds the file beside the target.
-    fn is_let_go(&self) -> bool {
+    pub(crate) fn is_let_go(&self) -> bool {
         let Ok(part) = std::fs::File::open(self.part()) else {
             return false;
         };
@@ -124,7 +134,7 @@ impl Setup {
     }
 
     /// Fetches until so much was sent, and drops the fetch: what it leaves can be continued.
-    async fn leave_half(&self, connections: usize) {
+    pub(crate) async fn leave_half(&self, connections: usize) {
         let slow = Fault::Trickle {
             bytes: 256 * 1024,
             every: Duration::from_millis(5),
@@ -172,5 +182,58 @@ impl Reports {
         let last = *reports.last().unwrap();
         assert_eq!((last.done, last.total), (total, Some(total)));
         last
+    }
+}
+
+/// Ends within its time, whatever it is.
+pub(crate) async fn ends(fetch: impl Future<Output = Result<Saved>>) -> Result<Saved> {
+    let ended = tokio::time::timeout(Duration::from_secs(20), fetch).await;
+    ended.expect("it hangs")
+}
+
+/// Holds a fetch where its listener is told of so many bytes, until it is opened.
+#[derive(Default)]
+pub(crate) struct Gate(Arc<Held>);
+
+#[derive(Default)]
+struct Held {
+    reached: Notify,
+    is_reached: AtomicBool,
+    is_open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    pub(crate) fn at(&self, done: u64) -> impl Fn(Report) + Send + Sync + 'static {
+        let held = self.0.clone();
+        move |report| {
+            if report.done < done || held.is_reached.swap(true, Ordering::SeqCst) {
+                return;
+            }
+            held.reached.notify_one();
+            let mut is_open = held.is_open.lock().unwrap();
+            while !*is_open {
+                is_open = held.opened.wait(is_open).unwrap();
+            }
+        }
+    }
+
+    /// Waits until the fetch is there; fails after a while, as it may be over.
+    pub(crate) async fn reached(&self) {
+        let reached = self.0.reached.notified();
+        let reached = tokio::time::timeout(Duration::from_secs(60), reached);
+        reached.await.expect("the fetch never came that far");
+    }
+
+    pub(crate) fn open(&self) {
+        *self.0.is_open.lock().unwrap() = true;
+        self.0.opened.notify_all();
+    }
+}
+
+impl Drop for Gate {
+    /// A test that fails is not to wait for ever. The listener has no gate of its own.
+    fn drop(&mut self) {
+        self.open();
     }
 }

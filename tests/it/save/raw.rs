@@ -44,7 +44,10 @@ impl Raw {
     }
 
     pub(super) fn client(&self) -> Client {
-        let url = format!("http://{}", self.0);
-        Client::builder(url).retry(quick()).build().unwrap()
+        Client::builder(self.url()).retry(quick()).build().unwrap()
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.0)
     }
 }
