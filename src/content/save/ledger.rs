@@ -31,7 +31,10 @@ const SYNC: u64 = 64 * 1024 * 1024;
 
 /// The state of a transfer.
 pub(super) struct Ledger {
+    /// What nobody has begun: as many pieces as there are gaps, however long they are.
     todo: VecDeque<Segment>,
+    /// How much a connection takes of it at once.
+    size: u64,
     active: Vec<Segment>,
     /// How much one connection writes between two lines of the journal.
     record: u64,
@@ -94,19 +97,12 @@ impl Ledger {
             1 => u64::MAX,
             _ => share.clamp(SEGMENT, 16 * SEGMENT),
         };
-        let mut todo = VecDeque::new();
-        for (start, end) in done.gaps(length) {
-            let mut position = start;
-            while position < end {
-                let next = position.saturating_add(size).min(end);
-                // A gap before what was written may have been written to.
-                let untouched = start >= done.end();
-                todo.push_back(Segment::new(position, next, untouched));
-                position = next;
-            }
-        }
+        let gaps = done.gaps(length).into_iter();
+        // A gap before what was written may have been written to.
+        let todo = gaps.map(|(start, end)| Segment::new(start, end, start >= done.end()));
         Self {
-            todo,
+            todo: todo.collect(),
+            size,
             active: Vec::new(),
             record: RECORD / connections as u64,
             journal: None,
@@ -139,10 +135,21 @@ impl Ledger {
     /// The next range to fetch: one that nobody has, or else half of the largest that another
     /// still has to do. Gives its place in the ledger.
     pub(super) fn take(&mut self) -> Option<usize> {
-        let mut segment = self.todo.pop_front().or_else(|| self.steal())?;
+        let mut segment = self.next().or_else(|| self.steal())?;
         segment.began = (Instant::now(), segment.position);
         self.active.push(segment);
         Some(self.active.len() - 1)
+    }
+
+    fn next(&mut self) -> Option<Segment> {
+        let first = self.todo.front_mut()?;
+        if first.left() <= self.size {
+            return self.todo.pop_front();
+        }
+        let middle = first.position + self.size;
+        let segment = Segment::new(first.position, middle, first.untouched);
+        *first = Segment::new(middle, first.end, first.untouched);
+        Some(segment)
     }
 
     fn steal(&mut self) -> Option<Segment> {
@@ -221,7 +228,7 @@ mod tests {
 
     fn ranges(ledger: &mut Ledger) -> Vec<(u64, u64)> {
         let mut ranges = Vec::new();
-        while let Some(segment) = ledger.todo.pop_front() {
+        while let Some(segment) = ledger.next() {
             ranges.push((segment.position, segment.end));
         }
         ranges

@@ -106,7 +106,7 @@ impl PartFile {
     ) -> io::Result<Option<Journal>> {
         self.reset()?;
         if let Some(length) = length {
-            self.file.set_len(length)?;
+            self.set_len(length)?;
         }
         let Some(subject) = subject else {
             return Ok(None);
@@ -164,9 +164,12 @@ impl PartFile {
         Ok(())
     }
 
-    /// Gives the file a length that was not known when it was begun.
+    /// Gives the file its length, which may be one that no file can have.
     pub(super) fn set_len(&self, length: u64) -> io::Result<()> {
-        self.file.set_len(length)
+        self.file.set_len(length).map_err(|error| {
+            let message = format!("no file of {length} bytes can be made: {error}");
+            io::Error::new(error.kind(), message)
+        })
     }
 
     pub(super) fn path(&self) -> &Path {

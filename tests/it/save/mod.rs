@@ -5,6 +5,7 @@ mod child;
 mod files;
 mod interrupted;
 mod kill;
+mod long;
 mod raw;
 mod stream;
 mod threads;
