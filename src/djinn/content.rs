@@ -267,7 +267,13 @@ impl ContentRequest {
     /// stays in `PATH.part`, with a journal in `PATH.part.journal`, and the next fetch to the same
     /// path goes on from there, if the server still has the same version. What cannot be continued
     /// does not stay. Runs of zeros become holes. A symbolic link at `path` is replaced, not
-    /// followed.
+    /// followed. A name that would be longer than 255 bytes with `.part.journal` is shortened for
+    /// those two.
+    ///
+    /// On Unix only the user who runs it can read `PATH.part`. The file gets the mode of the one
+    /// that it replaces, or that of a new file. Continues nothing that another user owns or can
+    /// write to, and nothing that has a second name: files in a directory for everyone may be
+    /// planted. A `PATH.part` of someone else, a FIFO or a link is an error that names it.
     ///
     /// It runs on a thread of its own, which writes as it reads.
     ///
@@ -277,7 +283,8 @@ impl ContentRequest {
     /// [`ImageRejected`](crate::ErrorKind::ImageRejected) with what was found as
     /// [`inspection`](Error::inspection);
     /// [`Io`](crate::ErrorKind::Io) if the file cannot be written;
-    /// [`Busy`](crate::ErrorKind::Busy) if it is being fetched already;
+    /// [`Busy`](crate::ErrorKind::Busy) if it is being fetched already, or `PATH.part` was removed
+    /// or replaced meanwhile;
     /// [`Digest`](crate::ErrorKind::Digest) for another digest than the expected;
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) with a [`range`](Self::range).
     pub async fn save_to(self, path: impl Into<PathBuf>) -> Result<Saved> {

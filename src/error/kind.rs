@@ -68,7 +68,7 @@ pub enum ErrorKind {
     Source,
     /// A local file could not be read or written.
     Io,
-    /// Another process or task is writing the same target.
+    /// Another process or task is writing the same target, or removed what was written.
     Busy,
     /// The contents do not have the expected digest.
     Digest,

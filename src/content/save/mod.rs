@@ -4,7 +4,9 @@ mod check;
 mod journal;
 mod ledger;
 mod part;
+mod paths;
 mod spans;
+mod sys;
 mod work;
 mod worker;
 mod zeros;
@@ -19,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
 use crate::qcow2::Policy;
 use crate::thread::{gone, on_own_thread};
-use part::PartFile;
+use part::{PartFile, failed};
 use work::Fetch;
 
 const LETTING_GO: Duration = Duration::from_secs(1);
@@ -71,7 +73,9 @@ pub struct Saved {
 }
 
 /// Saves on a thread of its own. When it stops, what can be resumed stays.
-pub(crate) async fn save(location: Location, target: PathBuf, options: Options) -> Result<Saved> {
+pub(crate) async fn save(location: Location, path: PathBuf, options: Options) -> Result<Saved> {
+    // The working directory may be another one by the time that the thread begins.
+    let target = std::path::absolute(&path).unwrap_or_default();
     let (operation, transport) = (location.operation.clone(), location.transport.clone());
     let transfer = on_own_thread(transport, async move |transport| {
         let location = Location {
@@ -80,7 +84,9 @@ pub(crate) async fn save(location: Location, target: PathBuf, options: Options) 
         };
         run(location, &target, options).await
     });
-    operation.run(transfer).await
+    let mut saved = operation.run(transfer).await?;
+    saved.path = path;
+    Ok(saved)
 }
 
 /// A fetch that was dropped may need a moment to let go.
@@ -97,12 +103,8 @@ async fn hold(target: &Path) -> std::io::Result<Option<PartFile>> {
 
 async fn run(location: Location, target: &Path, options: Options) -> Result<Saved> {
     let began = Instant::now();
-    let failed = |what: &str, error| {
-        let what = format!("cannot {what} {}", target.display());
-        Error::io(what, error)
-    };
     let part = hold(target).await;
-    let Some(part) = part.map_err(|error| failed("write", error))? else {
+    let Some(part) = part.map_err(|error| failed("write", target, error))? else {
         let message = format!("{} is being fetched by someone else", target.display());
         return Err(Error::plain(ErrorKind::Busy, message));
     };
@@ -134,7 +136,7 @@ async fn run(location: Location, target: &Path, options: Options) -> Result<Save
         return Err(gone());
     };
     part.finish(options.durable)
-        .map_err(|error| failed("finish", error))?;
+        .map_err(|error| failed("finish", target, error))?;
     options.meter.finish();
     Ok(Saved {
         path: target.to_owned(),

@@ -1,21 +1,27 @@
 //! The file beside the target, which becomes the target when it is whole.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::journal::{Journal, Subject};
+use super::paths::Paths;
 use super::spans::Spans;
+use super::sys::{self, Access, New, Replaced};
 use super::zeros;
+use crate::error::{Error, ErrorKind};
+
+/// How often a file may be another one by the time it is locked.
+const TRIES: usize = 100;
 
 /// An exclusive hold on the file beside a target, and on the journal beside that.
 pub(super) struct PartFile {
     file: File,
-    path: PathBuf,
-    journal_path: PathBuf,
-    target: PathBuf,
+    paths: Paths,
+    new: New,
+    /// An earlier process may have left something in it.
+    is_old: bool,
     /// There is nothing in it that could be continued.
     litter: AtomicBool,
 }
@@ -30,44 +36,61 @@ pub(super) struct Found {
 impl PartFile {
     /// Takes hold of the file beside `target`, or gives `None` if someone else has it.
     pub(super) fn open(target: &Path) -> io::Result<Option<Self>> {
-        // The rename would replace a device as readily as a file.
-        let is_other = fs::metadata(target).is_ok_and(|found| !found.is_file());
-        if is_other || target.file_name().is_none() {
-            let message = "it cannot be a regular file";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
-        let path = beside(target, ".part");
-        let journal_path = beside(&path, ".journal");
-        loop {
-            let mut options = File::options();
-            options.read(true).write(true).create(true).truncate(false);
-            exclusive(&mut options);
-            no_follow(&mut options);
-            let Some(file) = lock(options.open(&path))? else {
-                return Ok(None);
+        let paths = Paths::new(target)?;
+        check_target(&paths.target)?;
+        // Where files have no lasting identity they are other ones for ever.
+        for _ in 0..TRIES {
+            let old = sys::open_any(&paths.part, Access::Anywhere).transpose();
+            let is_old = old.is_some();
+            let make = || sys::create(&paths.part, Access::Anywhere, sys::PRIVATE);
+            let file = match old.unwrap_or_else(make) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) if sys::is_in_use(&error) => return Ok(None),
+                file => file?,
             };
+            if !sys::lock(&file)? {
+                return Ok(None);
+            }
             // Another process may have renamed it between the opening and the locking.
-            if is_at(&file, &path)? {
-                return Ok(Some(Self {
-                    file,
-                    path,
-                    journal_path,
-                    target: target.to_owned(),
-                    litter: AtomicBool::new(false),
-                }));
+            if !sys::is_at(&file, &paths.part)? {
+                continue;
+            }
+            match Self::own(&file, &paths, is_old) {
+                Ok(None) => fs::remove_file(&paths.part)?,
+                Ok(Some(new)) => {
+                    return Ok(Some(Self {
+                        file,
+                        paths,
+                        new,
+                        is_old,
+                        litter: AtomicBool::new(!is_old),
+                    }));
+                }
+                Err(error) => {
+                    if !is_old {
+                        let _ = fs::remove_file(&paths.part);
+                    }
+                    return Err(error);
+                }
             }
         }
+        let message = format!("{} is another file each time", paths.part.display());
+        Err(io::Error::other(message))
+    }
+
+    /// Looks at whose files they are, and at what new ones are like; `None` if others may still be
+    /// writing to this one.
+    fn own(file: &File, paths: &Paths, is_old: bool) -> io::Result<Option<New>> {
+        let new = sys::try_new(&paths.spare)?;
+        sys::check(&paths.part, &file.metadata()?, Some(new.owner))?;
+        sys::look(&paths.journal, Some(new.owner))?;
+        Ok((!is_old || !sys::is_shared(file)?).then_some(new))
     }
 
     /// What can be continued, if anything; everything else is thrown away.
     pub(super) fn find(&self) -> io::Result<Option<Found>> {
-        let journal = match self.journal_options().open(&self.journal_path) {
-            Ok(file) => Journal::resume(file)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        let length = self.file.metadata()?.len();
-        if let Some((journal, subject, mut done)) = journal {
+        if let Some((journal, subject, mut done)) = self.find_journal()? {
+            let length = self.file.metadata()?.len();
             // Only the answer to a request says that it is still the same version, so that there
             // must be something to ask for.
             done.truncate(subject.length.saturating_sub(1));
@@ -86,10 +109,22 @@ impl PartFile {
         Ok(None)
     }
 
+    fn find_journal(&self) -> io::Result<Option<(Journal, Subject, Spans)>> {
+        // A journal beside a new file is another's.
+        if !self.is_old {
+            return Ok(None);
+        }
+        match sys::open(&self.paths.journal, Access::Append, self.new.owner)? {
+            Some(file) if !sys::is_shared(&file)? => Journal::resume(file),
+            _ => Ok(None),
+        }
+    }
+
     /// Empties the file, and forgets the journal.
     pub(super) fn reset(&self) -> io::Result<()> {
+        self.check()?;
         self.litter.store(true, Ordering::Relaxed);
-        remove_if_there(&self.journal_path)?;
+        sys::remove(&self.paths.journal, self.new.owner)?;
         // Cutting an empty file would do no harm, but that ext4 takes a file that was cut to
         // nothing for one that is replaced, and writes all of it to the disk when it is closed.
         match self.file.metadata()?.len() {
@@ -111,29 +146,28 @@ impl PartFile {
         let Some(subject) = subject else {
             return Ok(None);
         };
-        let file = self
-            .journal_options()
-            .create(true)
-            .open(&self.journal_path)?;
+        let file = sys::create(&self.paths.journal, Access::Append, sys::PRIVATE)?;
         let journal = Journal::begin(file, subject)?;
         self.litter.store(false, Ordering::Relaxed);
         Ok(Some(journal))
     }
 
-    fn journal_options(&self) -> fs::OpenOptions {
-        let mut options = File::options();
-        options.read(true).append(true);
-        no_follow(&mut options);
-        options
+    /// Whether it is still the file at its path, and so the one that others find locked. Nothing
+    /// may be done to a path without.
+    fn check(&self) -> io::Result<()> {
+        match sys::is_at(&self.file, &self.paths.part)? {
+            true => Ok(()),
+            false => Err(Replaced(self.paths.part.clone()).into()),
+        }
     }
 
     /// Writes bytes at a place. Where the file has never been written, zeros become holes.
     pub(super) fn write(&self, bytes: &[u8], at: u64, untouched: bool) -> io::Result<()> {
         if !untouched {
-            return write_at(&self.file, bytes, at);
+            return sys::write_at(&self.file, bytes, at);
         }
         for (start, end) in zeros::written(bytes, at) {
-            write_at(&self.file, &bytes[start..end], at + start as u64)?;
+            sys::write_at(&self.file, &bytes[start..end], at + start as u64)?;
         }
         Ok(())
     }
@@ -173,20 +207,33 @@ impl PartFile {
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        &self.paths.part
     }
 
     /// Makes the file the target, which it replaces at one stroke.
     pub(super) fn finish(self, durable: bool) -> io::Result<()> {
+        let target = &self.paths.target;
         if durable {
             self.file.sync_all()?;
         }
-        fs::rename(&self.path, &self.target)?;
-        // From here on there may be another's file under the old name.
-        self.litter.store(false, Ordering::Relaxed);
-        remove_if_there(&self.journal_path)?;
+        check_target(target)?;
+        sys::set_mode(&self.file, sys::mode_at(target, self.new))?;
         if durable {
-            sync_directory(&self.target)?;
+            self.file.sync_all()?;
+        }
+        self.check()?;
+        fs::rename(&self.paths.part, target)?;
+        // From here on there may be another's file under the old name, and nothing is a failure.
+        self.litter.store(false, Ordering::Relaxed);
+        if fs::symlink_metadata(target).is_ok() && !sys::is_at(&self.file, target)? {
+            return Err(Replaced(target.clone()).into());
+        }
+        if fs::symlink_metadata(&self.paths.part).is_err() {
+            let _ = sys::remove(&self.paths.journal, self.new.owner);
+        }
+        if durable {
+            // A directory may be one that cannot be read.
+            let _ = sys::sync_directory(target);
         }
         Ok(())
     }
@@ -195,102 +242,36 @@ impl PartFile {
 impl Drop for PartFile {
     /// Still under the lock. What cannot be continued is of no use, however the fetch ended.
     fn drop(&mut self) {
-        if *self.litter.get_mut() {
-            let _ = remove_if_there(&self.path);
+        if *self.litter.get_mut() && self.check().is_ok() {
+            let _ = fs::remove_file(&self.paths.part);
         }
     }
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// The rename would replace a device as readily as a file. A link is replaced.
+fn check_target(target: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(target) {
+        Ok(found) if found.is_symlink() => {
+            let is_other = fs::metadata(target).is_ok_and(|found| !found.is_file());
+            if is_other { Err(not_a_file()) } else { Ok(()) }
+        }
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(not_a_file()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
-#[cfg(unix)]
-fn exclusive(_: &mut fs::OpenOptions) {}
-
-/// In a directory that others can write to, a link could have another file overwritten.
-#[cfg(unix)]
-fn no_follow(options: &mut fs::OpenOptions) {
-    use std::os::unix::fs::OpenOptionsExt;
-
-    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+fn not_a_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")
 }
 
-#[cfg(unix)]
-fn lock(opened: io::Result<File>) -> io::Result<Option<File>> {
-    use rustix::fs::{FlockOperation, flock};
-
-    let file = opened?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
-        Err(error) if error == rustix::io::Errno::WOULDBLOCK => Ok(None),
-        Err(error) => Err(error.into()),
+/// What a failed step means to the caller.
+pub(super) fn failed(what: &str, path: &Path, error: io::Error) -> Error {
+    let replaced = error.get_ref().and_then(|inner| inner.downcast_ref());
+    if let Some(replaced) = replaced {
+        let replaced: &Replaced = replaced;
+        return Error::plain(ErrorKind::Busy, replaced.to_string());
     }
-}
-
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-
-    let (held, found) = (file.metadata()?, fs::metadata(path));
-    Ok(found.is_ok_and(|found| (held.dev(), held.ino()) == (found.dev(), found.ino())))
-}
-
-#[cfg(unix)]
-fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
-}
-
-#[cfg(unix)]
-fn sync_directory(target: &Path) -> io::Result<()> {
-    let parent = target.parent().filter(|parent| *parent != Path::new(""));
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-/// Windows keeps others from a file that was opened without sharing; it may still be renamed.
-#[cfg(windows)]
-fn exclusive(options: &mut fs::OpenOptions) {
-    const FILE_SHARE_DELETE: u32 = 4;
-    std::os::windows::fs::OpenOptionsExt::share_mode(options, FILE_SHARE_DELETE);
-}
-
-#[cfg(windows)]
-fn no_follow(_: &mut fs::OpenOptions) {}
-
-#[cfg(windows)]
-fn lock(opened: io::Result<File>) -> io::Result<Option<File>> {
-    const ERROR_SHARING_VIOLATION: i32 = 32;
-    match opened {
-        Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(None),
-        opened => opened.map(Some),
-    }
-}
-
-#[cfg(windows)]
-fn is_at(_: &File, _: &Path) -> io::Result<bool> {
-    Ok(true)
-}
-
-#[cfg(windows)]
-fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let count = std::os::windows::fs::FileExt::seek_write(file, bytes, at)?;
-        bytes = &bytes[count..];
-        at += count as u64;
-    }
-    Ok(())
-}
-
-#[cfg(windows)]
-fn sync_directory(_: &Path) -> io::Result<()> {
-    Ok(())
+    Error::io(format!("cannot {what} {}", path.display()), error)
 }

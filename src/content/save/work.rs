@@ -9,7 +9,7 @@ use sha2::Digest as _;
 use tokio::sync::{mpsc, watch};
 
 use super::ledger::{Ledger, SEGMENT, lock};
-use super::part::{Found, PartFile};
+use super::part::{Found, PartFile, failed};
 use super::spans::Spans;
 use super::worker::{Worker, is_transient};
 use super::{Options, journal};
@@ -316,8 +316,7 @@ impl Fetch {
     }
 
     pub(super) fn failed(&self, what: &str, error: std::io::Error) -> Error {
-        let message = format!("cannot {what} {}", self.part.path().display());
-        Error::io(message, error)
+        failed(what, self.part.path(), error)
     }
 }
 

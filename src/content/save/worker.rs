@@ -12,7 +12,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 
 use super::ledger::{Ledger, lock};
-use super::part::PartFile;
+use super::part::{PartFile, failed};
 use super::work::First;
 use crate::content::{Location, Part, Span};
 use crate::error::{Cause, Error, ErrorKind, Result};
@@ -157,10 +157,7 @@ impl Worker {
         ledger.fetched += chunk.len() as u64;
         written
             .and_then(|()| ledger.wrote(place, bytes, &self.part))
-            .map_err(|error| {
-                let message = format!("cannot write {}", self.part.path().display());
-                Error::io(message, error)
-            })
+            .map_err(|error| failed("write", self.part.path(), error))
     }
 
     /// What is left of a segment, if anything.

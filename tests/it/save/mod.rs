@@ -6,6 +6,8 @@ mod files;
 mod interrupted;
 mod kill;
 mod long;
+mod names;
+mod owned;
 mod raw;
 mod stream;
 mod threads;

@@ -1,0 +1,85 @@
+//! Where the files of a fetch are.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+const PART: &str = ".part";
+const JOURNAL: &str = ".part.journal";
+const SPARE: &str = ".part.new";
+/// The length of a file's name that every usual file system takes, in bytes.
+const MAX_NAME: usize = 255;
+/// How much of a longer name is kept for people to recognize.
+const KEPT: usize = 150;
+
+/// The paths of one fetch, which do not change with the working directory.
+pub(super) struct Paths {
+    pub(super) target: PathBuf,
+    /// What is being written.
+    pub(super) part: PathBuf,
+    pub(super) journal: PathBuf,
+    /// A file that is made and renamed, or removed, within a step.
+    pub(super) spare: PathBuf,
+}
+
+impl Paths {
+    pub(super) fn new(target: &Path) -> io::Result<Self> {
+        let target = std::path::absolute(target)?;
+        let text = target.as_os_str().as_encoded_bytes();
+        let is_directory =
+            text.ends_with(b"/") || text.ends_with(std::path::MAIN_SEPARATOR_STR.as_bytes());
+        let Some(name) = target.file_name().filter(|_| !is_directory) else {
+            let message = "it cannot be a regular file";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        };
+        let stem = match name.len() + JOURNAL.len() {
+            ..=MAX_NAME => name.to_owned(),
+            _ => shortened(name.as_encoded_bytes(), &name.to_string_lossy()),
+        };
+        let beside = |suffix: &str| {
+            let mut name = stem.clone();
+            name.push(suffix);
+            target.with_file_name(name)
+        };
+        Ok(Self {
+            part: beside(PART),
+            journal: beside(JOURNAL),
+            spare: beside(SPARE),
+            target,
+        })
+    }
+}
+
+/// The beginning of a name and a digest of it.
+fn shortened(name: &[u8], text: &str) -> OsString {
+    let mut kept = KEPT.min(text.len());
+    while !text.is_char_boundary(kept) {
+        kept -= 1;
+    }
+    let digest = Sha256::digest(name);
+    let digest: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
+    format!("{}~{digest}", &text[..kept]).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_fits_and_only_long_ones_are_shortened() {
+        let fits = Paths::new(Path::new(&"n".repeat(242))).unwrap();
+        assert!(fits.target.is_absolute());
+        assert_eq!(fits.journal.file_name().unwrap().len(), MAX_NAME);
+        for name in ["n".repeat(243), "é".repeat(127), "€".repeat(85)] {
+            let paths = Paths::new(Path::new(&name)).unwrap();
+            for path in [&paths.part, &paths.journal, &paths.spare] {
+                assert!(path.file_name().unwrap().len() <= 200);
+            }
+        }
+        for none in ["", "/", "..", "name/", "name/.."] {
+            assert!(Paths::new(Path::new(none)).is_err(), "{none}");
+        }
+    }
+}
