@@ -1,7 +1,9 @@
 //! Threads of their own for fetches to files: writing each chunk where the socket is read costs half
 //! of handing it to another thread.
 
+use std::io;
 use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::{Either, select};
 use tokio::runtime::{Builder, Runtime};
@@ -12,11 +14,44 @@ use tracing::{Span, dispatcher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::Transport;
 
+/// The caller of a transfer, who may have left.
+#[derive(Clone, Default)]
+pub(crate) struct Caller(Arc<Mutex<bool>>);
+
+impl Caller {
+    /// Fails when nobody waits any more.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.if_waiting(|| Ok(()))
+    }
+
+    /// Does what must not be done when nobody waits any more. Who leaves meanwhile waits for it.
+    pub(crate) fn if_waiting<T>(&self, step: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let has_left = self.lock();
+        match *has_left {
+            true => Err(io::Error::other("the transfer was stopped")),
+            false => step(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says so when it is dropped.
+struct Leaves(Caller);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        *self.0.lock() = true;
+    }
+}
+
 /// Runs a transfer on a thread with a runtime and connections of its own. Dropping the future stops
-/// the transfer at its next step.
+/// the transfer at its next step; steps that take long ask the caller in between.
 pub(crate) async fn on_own_thread<T, F>(
     transport: Transport,
-    transfer: impl FnOnce(Transport) -> F + Send + 'static,
+    transfer: impl FnOnce(Transport, Caller) -> F + Send + 'static,
 ) -> Result<T>
 where
     T: Send + 'static,
@@ -24,11 +59,15 @@ where
 {
     // Dropped with this future, which ends the transfer.
     let (_alive, dropped) = oneshot::channel::<()>();
+    let caller = Caller::default();
+    let _leaves = Leaves(caller.clone());
     let thread = spawn_blocking(seen_by_caller(move || {
+        // A runtime with much to do may begin late.
+        caller.check().map_err(|_| gone())?;
         let apart = transport.apart()?;
         let result = {
             let runtime = runtime()?;
-            let transfer = std::pin::pin!(transfer(apart.clone()));
+            let transfer = std::pin::pin!(transfer(apart.clone(), caller));
             match runtime.block_on(select(transfer, dropped)) {
                 Either::Left((result, _)) => result?,
                 Either::Right(_) => return Err(gone()),

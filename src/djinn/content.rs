@@ -277,6 +277,11 @@ impl ContentRequest {
     ///
     /// It runs on a thread of its own, which writes as it reads.
     ///
+    /// # Cancel safety
+    ///
+    /// A fetch that is dropped no longer replaces the file at `path`. A drop while it is being
+    /// replaced waits for that one step.
+    ///
     /// # Errors
     ///
     /// Those of [`send`](Self::send) and [`Content::chunk`];

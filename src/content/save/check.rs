@@ -32,7 +32,10 @@ impl Fetch {
             };
             let mut bytes = Vec::new();
             self.part
-                .read(range.start, range.end, |piece| bytes.extend(piece))
+                .read(range.start, range.end, |piece| {
+                    bytes.extend(piece);
+                    Ok(())
+                })
                 .map_err(|error| self.failed("read", error))?;
             inspector.feed(range.start, &bytes);
         }

@@ -20,7 +20,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
 use crate::qcow2::Policy;
-use crate::thread::{gone, on_own_thread};
+use crate::thread::{Caller, gone, on_own_thread};
 use part::{PartFile, failed};
 use work::Fetch;
 
@@ -77,12 +77,12 @@ pub(crate) async fn save(location: Location, path: PathBuf, options: Options) ->
     // The working directory may be another one by the time that the thread begins.
     let target = std::path::absolute(&path).unwrap_or_default();
     let (operation, transport) = (location.operation.clone(), location.transport.clone());
-    let transfer = on_own_thread(transport, async move |transport| {
+    let transfer = on_own_thread(transport, async move |transport, caller| {
         let location = Location {
             transport,
             ..location
         };
-        run(location, &target, options).await
+        run(location, &target, options, &caller).await
     });
     let mut saved = operation.run(transfer).await?;
     saved.path = path;
@@ -101,7 +101,12 @@ async fn hold(target: &Path) -> std::io::Result<Option<PartFile>> {
     }
 }
 
-async fn run(location: Location, target: &Path, options: Options) -> Result<Saved> {
+async fn run(
+    location: Location,
+    target: &Path,
+    options: Options,
+    caller: &Caller,
+) -> Result<Saved> {
     let began = Instant::now();
     let part = hold(target).await;
     let Some(part) = part.map_err(|error| failed("write", target, error))? else {
@@ -119,7 +124,7 @@ async fn run(location: Location, target: &Path, options: Options) -> Result<Save
         fetched => fetched,
     };
     let fetched = fetched
-        .and_then(|()| fetch.verify(options.sha256))
+        .and_then(|()| fetch.verify(options.sha256, caller))
         .and_then(|sha256| fetch.check_file().map(|()| sha256));
     let sha256 = match fetched {
         // Wrong contents leave nothing.
@@ -135,7 +140,7 @@ async fn run(location: Location, target: &Path, options: Options) -> Result<Save
     let Some(part) = Arc::into_inner(part) else {
         return Err(gone());
     };
-    part.finish(options.durable)
+    part.finish(options.durable, caller)
         .map_err(|error| failed("finish", target, error))?;
     options.meter.finish();
     Ok(Saved {

@@ -11,6 +11,7 @@ use super::spans::Spans;
 use super::sys::{self, Access, New, Replaced};
 use super::zeros;
 use crate::error::{Error, ErrorKind};
+use crate::thread::Caller;
 
 /// How often a file may be another one by the time it is locked.
 const TRIES: usize = 100;
@@ -177,8 +178,13 @@ impl PartFile {
         self.file.sync_data()
     }
 
-    /// Reads a range in order.
-    pub(super) fn read(&self, start: u64, end: u64, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    /// Reads a range in order, as long as `each` piece is welcome.
+    pub(super) fn read(
+        &self,
+        start: u64,
+        end: u64,
+        mut each: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut file = &self.file;
         file.seek(SeekFrom::Start(start))?;
         let mut left = end - start;
@@ -188,7 +194,7 @@ impl PartFile {
             match rest.read(&mut buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
-                    each(&buffer[..count]);
+                    each(&buffer[..count])?;
                     left -= count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -210,8 +216,8 @@ impl PartFile {
         &self.paths.part
     }
 
-    /// Makes the file the target, which it replaces at one stroke.
-    pub(super) fn finish(self, durable: bool) -> io::Result<()> {
+    /// Makes the file the target, which it replaces at one stroke, if the caller still waits.
+    pub(super) fn finish(self, durable: bool, caller: &Caller) -> io::Result<()> {
         let target = &self.paths.target;
         if durable {
             self.file.sync_all()?;
@@ -221,8 +227,10 @@ impl PartFile {
         if durable {
             self.file.sync_all()?;
         }
-        self.check()?;
-        fs::rename(&self.paths.part, target)?;
+        caller.if_waiting(|| {
+            self.check()?;
+            fs::rename(&self.paths.part, target)
+        })?;
         // From here on there may be another's file under the old name, and nothing is a failure.
         self.litter.store(false, Ordering::Relaxed);
         if fs::symlink_metadata(target).is_ok() && !sys::is_at(&self.file, target)? {

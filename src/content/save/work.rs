@@ -16,7 +16,7 @@ use super::{Options, journal};
 use crate::content::{Head, Location, Part, Span, Version};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::thread::{gone, lost, seen_by_caller};
+use crate::thread::{Caller, gone, lost, seen_by_caller};
 
 /// What a second connection must have to do before it is made.
 const WORTH_A_CONNECTION: u64 = SEGMENT;
@@ -298,14 +298,19 @@ impl Fetch {
     }
 
     /// Compares the digest of the whole file, if one is expected.
-    pub(super) fn verify(&self, expected: Option<Digest>) -> Result<Option<Digest>> {
+    pub(super) fn verify(
+        &self,
+        expected: Option<Digest>,
+        caller: &Caller,
+    ) -> Result<Option<Digest>> {
         let Some(expected) = expected else {
             return Ok(None);
         };
         let (mut hasher, hashed) = lock(&self.ledger).hashed();
-        let rest = self
-            .part
-            .read(hashed, self.length, |bytes| hasher.update(bytes));
+        let rest = self.part.read(hashed, self.length, |bytes| {
+            hasher.update(bytes);
+            caller.check()
+        });
         rest.map_err(|error| self.failed("read", error))?;
         let found = Digest(hasher.finalize().into());
         if found != expected {

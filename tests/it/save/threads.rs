@@ -2,12 +2,14 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use machine_images::testing::Fault;
+use sha2::Digest as _;
 
-use super::Setup;
+use super::{CONNECTIONS, Gate, MIB, Setup, image};
 
+#[tokio::test]
 async fn a_listener_that_panics_on_any_thread_ends_the_fetch() {
     // On the thread that is told first, on the next one, or on all of them.
     for (connections, first, others) in [
@@ -51,6 +53,8 @@ async fn a_listener_that_panics_on_any_thread_ends_the_fetch() {
     }
 }
 
+/// Threads that a runtime has no room for are never begun, and not waited for.
+#[test]
 fn a_runtime_of_few_threads_is_enough() {
     let setup = Setup::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -64,4 +68,113 @@ fn a_runtime_of_few_threads_is_enough() {
     runtime.shutdown_background();
     ended.expect("it hangs").unwrap();
     setup.assert_saved();
+}
+
+/// The last byte is written when the fetch is dropped.
+#[tokio::test]
+async fn a_fetch_that_is_dropped_right_before_its_end_changes_nothing() {
+    for durable in [false, true] {
+        let setup = Setup::of(image(MIB));
+        std::fs::write(setup.target(), "before").unwrap();
+        // Slow enough for each piece to be reported.
+        let slow = Fault::Trickle {
+            bytes: MIB / 4,
+            every: Duration::from_millis(80),
+        };
+        setup.server.inject(setup.on(slow).always());
+        let gate = Gate::default();
+        let request = setup.content(1).durable(durable);
+        let request = request.progress(gate.at(MIB as u64));
+        let fetch = tokio::spawn(request.save_to(setup.target()));
+        gate.reached().await;
+        fetch.abort();
+        assert!(fetch.await.unwrap_err().is_cancelled());
+        gate.open();
+        until_let_go(&setup).await;
+        assert_eq!(std::fs::read(setup.target()).unwrap(), b"before");
+        setup.server.clear_faults();
+        let saved = setup.content(1).save_to(setup.target()).await.unwrap();
+        assert!(saved.resumed_from > 0);
+        setup.assert_saved();
+    }
+}
+
+#[tokio::test]
+async fn a_fetch_that_is_dropped_while_its_digest_is_computed_changes_nothing() {
+    let length = 128 * MIB as u64;
+    let setup = Setup::of(Vec::new());
+    setup
+        .server
+        .add_sparse_image("long", b"QFI\xfb", length)
+        .unwrap();
+    std::fs::write(setup.target(), "before").unwrap();
+    let request = setup.images().content(2).unchecked().connections(4);
+    let mut hasher = sha2::Sha256::new();
+    hasher.update(b"QFI\xfb");
+    let zeros = vec![0; MIB];
+    hasher.update(&zeros[4..]);
+    (1..length / MIB as u64).for_each(|_| hasher.update(&zeros));
+    let digest = machine_images::Digest(hasher.finalize().into());
+    let fetch = tokio::spawn(request.sha256(digest).save_to(setup.target()));
+    while setup.sent() < length {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // All of it is there, so that only the digest is still to come.
+    let is_there = || std::fs::metadata(setup.part()).is_ok_and(|part| part.len() == length);
+    assert!(is_there() && !fetch.is_finished());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    fetch.abort();
+    assert!(fetch.await.unwrap_err().is_cancelled());
+    let began = Instant::now();
+    until_let_go(&setup).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(std::fs::read(setup.target()).unwrap(), b"before");
+}
+
+/// A runtime may begin it when nobody waits for it any more.
+#[test]
+fn a_fetch_that_is_dropped_before_its_thread_begins_touches_nothing() {
+    let setup = Setup::of(image(MIB));
+    for connections in CONNECTIONS {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let (open, opened) = std::sync::mpsc::channel::<()>();
+        runtime.block_on(async {
+            let busy = tokio::task::spawn_blocking(move || opened.recv());
+            let missing = setup.directory.path().join("missing");
+            for target in [missing.join("disk"), setup.target()] {
+                let fetch = setup.content(connections).save_to(target);
+                let dropped = tokio::time::timeout(Duration::from_millis(20), fetch).await;
+                assert!(dropped.is_err());
+            }
+            let changed = || {
+                std::fs::metadata(setup.directory.path())
+                    .unwrap()
+                    .modified()
+                    .unwrap()
+            };
+            let before = changed();
+            std::thread::sleep(Duration::from_millis(20));
+            drop(open);
+            let _ = busy.await.unwrap();
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+            assert_eq!(changed(), before);
+        });
+    }
+    assert!(setup.files().is_empty() && setup.server.requests().is_empty());
+}
+
+async fn until_let_go(setup: &Setup) {
+    let began = Instant::now();
+    while setup.part().exists() && !setup.is_let_go() {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
