@@ -6,14 +6,19 @@
 //! written. After a crash of the process every `w` counts, as the system still has the bytes; after
 //! one of the machine only those before the last `s` do. Every line ends with a check of itself and
 //! all lines before. One that was cut or damaged is passed over with all that follows.
+//!
+//! When it has become long, it is written anew beside, with no more than what it comes to, and
+//! renamed.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::spans::Spans;
+use super::sys;
 
 /// No journal of a transfer that makes sense is larger.
 const MAX_JOURNAL: u64 = 64 * 1024 * 1024;
@@ -35,9 +40,20 @@ struct Head {
 
 const VERSION: u32 = 1;
 
+/// How much is appended before it is written anew, or as much as it had then if that is more.
+const LONG: u64 = 256 * 1024;
+
 pub(super) struct Journal {
     file: File,
     check: Check,
+    head: String,
+    boot: String,
+    /// What its lines come to.
+    written: Spans,
+    synced: Spans,
+    length: u64,
+    /// The length from which on it is worth writing anew.
+    long: u64,
 }
 
 impl Journal {
@@ -47,10 +63,18 @@ impl Journal {
             journal: VERSION,
             subject: subject.clone(),
         };
-        let check = Check::default();
-        let mut journal = Self { file, check };
-        journal.line(&serde_json::to_string(&head)?)?;
-        journal.line(&format!("b {}", boot()))?;
+        let mut journal = Self {
+            file,
+            check: Check::default(),
+            head: serde_json::to_string(&head)?,
+            boot: boot(),
+            written: Spans::default(),
+            synced: Spans::default(),
+            length: 0,
+            long: LONG,
+        };
+        let first = journal.beginning();
+        journal.put(&first)?;
         Ok(journal)
     }
 
@@ -66,27 +90,80 @@ impl Journal {
         };
         // What comes after a cut line must not be joined to it.
         file.set_len(found.valid as u64)?;
-        let check = found.check;
-        let mut journal = Self { file, check };
-        journal.line(&format!("b {boot}"))?;
+        let mut journal = Self {
+            file,
+            check: found.check,
+            head: found.head,
+            boot,
+            written: found.done.clone(),
+            synced: found.synced,
+            length: found.valid as u64,
+            long: LONG,
+        };
+        let running = format!("b {}", journal.boot);
+        journal.line(&running)?;
         Ok(Some((journal, found.subject, found.done)))
     }
 
     /// Says that these bytes were given to the system.
     pub(super) fn wrote(&mut self, start: u64, end: u64) -> io::Result<()> {
+        self.written.add(start, end);
         self.line(&format!("w {start} {end}"))
     }
 
     /// Says that all bytes said so far are on the disk.
     pub(super) fn synced(&mut self) -> io::Result<()> {
         self.line("s")?;
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.synced = self.written.clone();
+        Ok(())
+    }
+
+    pub(super) fn is_long(&self) -> bool {
+        self.length > self.long
+    }
+
+    /// Whether it is this journal that is at the path.
+    pub(super) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        sys::is_at(&self.file, path)
+    }
+
+    /// Writes all that counts to an empty file, whole before it is renamed.
+    pub(super) fn write_anew(&mut self, mut file: File, durable: bool) -> io::Result<()> {
+        self.check = Check::default();
+        let mut text = self.beginning();
+        let mut say = |line: &str| text += &self.check.sealed(line);
+        for (start, end) in self.synced.iter() {
+            say(&format!("w {start} {end}"));
+        }
+        say("s");
+        for (start, end) in self.written.iter() {
+            say(&format!("w {start} {end}"));
+        }
+        file.write_all(text.as_bytes())?;
+        if durable {
+            file.sync_data()?;
+        }
+        self.file = file;
+        self.length = text.len() as u64;
+        self.long = LONG.max(2 * self.length);
+        Ok(())
+    }
+
+    fn beginning(&mut self) -> String {
+        let running = format!("b {}", self.boot);
+        self.check.sealed(&self.head) + &self.check.sealed(&running)
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {
-        let check = self.check.add(line.as_bytes());
+        let line = self.check.sealed(line);
+        self.put(&line)
+    }
+
+    fn put(&mut self, text: &str) -> io::Result<()> {
+        self.length += text.len() as u64;
         // One write, so that a signal cannot cut it.
-        self.file.write_all(format!("{line} {check}\n").as_bytes())
+        self.file.write_all(text.as_bytes())
     }
 }
 
@@ -102,6 +179,12 @@ impl Check {
         digest.iter().take(4).map(|b| format!("{b:02x}")).collect()
     }
 
+    /// A line with its check.
+    fn sealed(&mut self, line: &str) -> String {
+        let check = self.add(line.as_bytes());
+        format!("{line} {check}\n")
+    }
+
     /// Takes the check off a line, if it holds.
     fn strip<'a>(&mut self, line: &'a [u8]) -> Option<&'a str> {
         let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
@@ -112,8 +195,11 @@ impl Check {
 
 /// What a journal says.
 struct Reading {
+    head: String,
     subject: Subject,
     done: Spans,
+    /// What of it is on the disk.
+    synced: Spans,
     /// How much of the text could be read, and its check.
     valid: usize,
     check: Check,
@@ -123,7 +209,8 @@ fn read(text: &[u8], boot: &str) -> Option<Reading> {
     let mut check = Check::default();
     let mut lines = text.split_inclusive(|&byte| byte == b'\n');
     let first = lines.next()?;
-    let head: Head = serde_json::from_str(check.strip(first)?).ok()?;
+    let text = check.strip(first)?;
+    let head: Head = serde_json::from_str(text).ok()?;
     if head.journal != VERSION {
         return None;
     }
@@ -149,8 +236,10 @@ fn read(text: &[u8], boot: &str) -> Option<Reading> {
     }
     let same = running == boot && boot != UNKNOWN;
     Some(Reading {
+        head: text.to_owned(),
         subject: head.subject,
-        done: if same { written } else { synced },
+        done: if same { written } else { synced.clone() },
+        synced,
         valid,
         check,
     })

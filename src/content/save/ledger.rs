@@ -187,6 +187,9 @@ impl Ledger {
         self.meter.at(self.done);
         if finished || segment.position - segment.recorded >= self.record {
             self.record(place)?;
+            if let Some(journal) = self.journal.as_mut().filter(|journal| journal.is_long()) {
+                part.renew(journal, self.durable)?;
+            }
         }
         if self.durable && self.unsynced >= SYNC {
             if let Some(journal) = &mut self.journal {

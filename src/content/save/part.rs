@@ -153,6 +153,19 @@ impl PartFile {
         Ok(Some(journal))
     }
 
+    /// Replaces a journal that has become long by a short one.
+    pub(super) fn renew(&self, journal: &mut Journal, durable: bool) -> io::Result<()> {
+        let path = &self.paths.journal;
+        self.check()?;
+        if fs::symlink_metadata(path).is_ok() && !journal.is_at(path)? {
+            return Err(Replaced(path.clone()).into());
+        }
+        sys::remove(&self.paths.spare, self.new.owner)?;
+        let file = sys::create(&self.paths.spare, Access::Append, sys::PRIVATE)?;
+        journal.write_anew(file, durable)?;
+        fs::rename(&self.paths.spare, path)
+    }
+
     /// Whether it is still the file at its path, and so the one that others find locked. Nothing
     /// may be done to a path without.
     fn check(&self) -> io::Result<()> {

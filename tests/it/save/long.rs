@@ -12,6 +12,7 @@ use reqwest::Method;
 use super::raw::{KIND, Raw};
 use super::{CONNECTIONS, Child, MIB, client, quick};
 
+/// A file system that takes files of any length, if there is one.
 fn roomy() -> tempfile::TempDir {
     let memory = PathBuf::from("/dev/shm");
     match memory.is_dir() {
@@ -20,6 +21,8 @@ fn roomy() -> tempfile::TempDir {
     }
 }
 
+/// The first bytes of an image that is said to be so long, and no more.
+#[cfg(unix)]
 fn answer(length: u64, head: &str, number: usize) -> Vec<u8> {
     const FIRST: usize = 65_536;
     let head = match (number, head.contains("range: ")) {
@@ -34,6 +37,8 @@ fn answer(length: u64, head: &str, number: usize) -> Vec<u8> {
     [head.as_bytes(), &[7; FIRST]].concat()
 }
 
+#[cfg(unix)]
+#[tokio::test]
 async fn a_length_of_the_servers_choice_takes_no_memory_and_ends_in_an_error() {
     let lengths = [1 << 62, (1 << 63) - 1, 1 << 63, u64::MAX - 1, u64::MAX];
     for length in lengths {
@@ -52,4 +57,60 @@ async fn a_length_of_the_servers_choice_takes_no_memory_and_ends_in_an_error() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_a_long_fetch_is_bounded_and_all_of_it_counts() {
+    const SEVERAL: usize = 256;
+    const LENGTH: u64 = (SEVERAL * 4 * MIB) as u64;
+    const FETCHED: u64 = 48 * MIB as u64;
+    const BOUND: u64 = MIB as u64 / 2;
+    let server = DjinnServer::start().unwrap();
+    server.add_sparse_image("long", b"QFI\xfb", LENGTH).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("disk");
+    let images = client(&server, quick()).images();
+    let fetch = |report: fn(Report)| {
+        let request = images.content(1).unchecked().connections(SEVERAL);
+        request
+            .durable(false)
+            .progress(report)
+            .save_to(target.clone())
+    };
+    // In small pieces, as on a slow line.
+    let small = Fault::Trickle {
+        bytes: 512,
+        every: Duration::from_millis(20),
+    };
+    server.inject(small.on(Method::GET, "/images/1").always());
+    let sent = || -> u64 { server.requests().iter().map(|r| r.body_sent).sum() };
+    let first = tokio::spawn(fetch(|_| ()));
+    let mut largest = 0;
+    while sent() < FETCHED {
+        assert!(!first.is_finished());
+        for entry in std::fs::read_dir(directory.path()).unwrap().flatten() {
+            // Whatever it is that is kept besides the bytes.
+            if entry.file_name() != "disk.part" {
+                largest = largest.max(entry.metadata().map_or(0, |found| found.len()));
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let before = sent();
+    static RESUMED: AtomicU64 = AtomicU64::new(0);
+    let second = tokio::spawn(fetch(|report| {
+        RESUMED.store(report.resumed, Ordering::SeqCst)
+    }));
+    while RESUMED.load(Ordering::SeqCst) == 0 {
+        assert!(!second.is_finished());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    second.abort();
+    let lost = before.saturating_sub(RESUMED.load(Ordering::SeqCst));
+    println!("{largest} bytes at most, {lost} bytes of {before} lost");
+    assert!(largest < BOUND, "{largest}");
+    // What is on the line counts as sent.
+    assert!(lost < 32 * MIB as u64, "{lost}");
 }
