@@ -64,6 +64,18 @@ pub(crate) struct Part {
     pub(crate) validator: Option<String>,
 }
 
+impl Part {
+    /// Returns `true` if this is no part of the image, but all of it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.response.status() != StatusCode::PARTIAL_CONTENT
+    }
+
+    fn not_asked_for(&self) -> Error {
+        let message = "the whole came where a part was asked for";
+        wrong_range(&self.response, message)
+    }
+}
+
 impl Location {
     /// Where the contents are.
     #[cfg(feature = "fs")]
@@ -90,6 +102,21 @@ impl Location {
         validator: Option<&str>,
         retries: &mut Retries,
     ) -> Result<Part> {
+        let part = self.open_span_or_whole(span, validator, retries).await?;
+        match part.is_whole() {
+            true => Err(part.not_asked_for()),
+            false => Ok(part),
+        }
+    }
+
+    /// Asks for a part, and without a validator takes the whole as well, which a server without
+    /// ranges sends.
+    pub(crate) async fn open_span_or_whole(
+        &self,
+        span: Span,
+        validator: Option<&str>,
+        retries: &mut Retries,
+    ) -> Result<Part> {
         let last = span.end.map(|end| (end - 1).to_string());
         let range = format!("bytes={}-{}", span.start, last.unwrap_or_default());
         let mut request = self.request()?;
@@ -106,14 +133,14 @@ impl Location {
         };
         if response.status() != StatusCode::PARTIAL_CONTENT {
             // Rather JSON for what it is than a range that was ignored.
-            self.check_type(&response)?;
-            return Err(match validator {
-                Some(_) => response.error(Cause::Plain(
+            let whole = self.check(response, 0, None)?;
+            return match validator {
+                Some(_) => Err(whole.response.error(Cause::Plain(
                     ErrorKind::Changed,
                     "the image is another than when the fetch began".into(),
-                )),
-                None => wrong_range(&response, "the whole came where a part was asked for"),
-            });
+                ))),
+                None => Ok(whole),
+            };
         }
         self.check_type(&response)?;
         let Some(ContentRange {
@@ -172,18 +199,11 @@ impl Location {
         total: Option<u64>,
         retries: &mut Retries,
     ) -> Result<Part> {
-        let mut part = self.open_span(span, Some(validator), retries).await?;
-        if part
-            .total
-            .is_some_and(|now| total.is_some_and(|then| now != then))
-        {
-            return Err(part.response.error(Cause::Plain(
-                ErrorKind::Changed,
-                "the image has another length than when the fetch began".into(),
-            )));
-        }
-        part.total = part.total.or(total);
-        Ok(part)
+        let part = self.open_span(span, Some(validator), retries).await?;
+        part.held_to(&Version {
+            validator: None,
+            total,
+        })
     }
 
     fn request(&self) -> Result<Request> {

@@ -12,6 +12,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncSeek, ReadBuf};
 
+use super::pinned::Read;
 use super::reader::{io_error, read_from_buffer};
 use super::{Location, Version};
 use crate::error::{Error, ErrorKind, Result};
@@ -130,7 +131,13 @@ impl RemoteReader {
         let (location, version) = (self.location.clone(), self.version.clone());
         async move {
             let operation = location.operation.clone();
-            operation.run(location.read(version, range)).await
+            let read = async {
+                match location.read(version, range).await? {
+                    Read::Bytes(version, bytes) => Ok((version, bytes)),
+                    Read::Whole(_, error) => Err(error),
+                }
+            };
+            operation.run(read).await
         }
     }
 

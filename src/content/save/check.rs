@@ -13,7 +13,7 @@ impl Fetch {
             return Ok(Head::default());
         };
         let location = self.location.clone();
-        let (report, head) = location.inspect(self.validator.clone(), policy).await?;
+        let (report, head) = location.inspect(self.resumed(), policy).await?;
         accept(report)?;
         Ok(head)
     }

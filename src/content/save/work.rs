@@ -54,6 +54,8 @@ pub(super) struct Fetch {
     connections: usize,
     /// What an earlier process left is not to be used.
     anew: bool,
+    /// What earlier answers said of the version that is fetched.
+    seen: Version,
 }
 
 impl Fetch {
@@ -69,6 +71,7 @@ impl Fetch {
             fetched_before: 0,
             connections: 1,
             anew: !options.resume,
+            seen: Version::default(),
         }
     }
 
@@ -90,6 +93,7 @@ impl Fetch {
 
     /// Fetches all that is missing.
     pub(super) async fn whole(&mut self) -> Result<()> {
+        self.seen = Version::default();
         let mut retries = self.location.transport.retry().start();
         loop {
             match self.once().await {
@@ -138,6 +142,15 @@ impl Fetch {
         self.work(first).await
     }
 
+    /// The version of which there is some already.
+    pub(super) fn resumed(&self) -> Option<Version> {
+        let validator = self.validator.clone()?;
+        Some(Version {
+            validator: Some(validator),
+            total: Some(self.length),
+        })
+    }
+
     fn resume(&mut self, found: Found) {
         let Found {
             subject,
@@ -152,7 +165,12 @@ impl Fetch {
 
     /// Gets the first bytes, and plans the rest by what came with them.
     async fn begin(&mut self, url: String, head: Head) -> Result<First> {
+        if let Some(version) = &head.version {
+            let seen = self.seen.hold(version.clone());
+            self.seen = seen.map_err(|message| Error::plain(ErrorKind::Changed, message))?;
+        }
         let mut first = self.first(head).await?;
+        self.seen = first.version.clone();
         let Some(length) = first.version.total else {
             if let Some(part) = first.answer.take() {
                 self.unbounded(part).await?;
@@ -178,13 +196,14 @@ impl Fetch {
     /// What the inspection read, if there is no more or the rest is to come in ranges anyway; or
     /// else an answer, with several connections the share of the first of them only.
     async fn first(&self, head: Head) -> Result<First> {
-        let Version { validator, total } = &head.version;
+        let mut seen = self.seen.clone();
         let mut retries = self.location.transport.retry().start();
         let several = self.options.connections > 1;
-        let is_whole = *total == Some(head.bytes.len() as u64);
-        if is_whole || (several && validator.is_some() && total.is_some()) {
+        let is_whole = seen.total == Some(head.bytes.len() as u64);
+        let is_pinned = seen.validator.is_some() && seen.total.is_some();
+        if is_whole || (several && is_pinned && !head.bytes.is_empty()) {
             return Ok(First {
-                version: head.version,
+                version: seen,
                 head: head.bytes,
                 answer: None,
             });
@@ -194,17 +213,23 @@ impl Fetch {
                 start: 0,
                 end: Some(SEGMENT),
             };
-            match self.location.open_span(span, None, &mut retries).await {
-                Ok(part) if part.validator.is_some() && part.total.is_some() => {
-                    return Ok(part.into());
+            let asked = self.location.open_span_or_whole(span, None, &mut retries);
+            match asked.await {
+                Ok(part) => {
+                    let part = part.held_to(&seen)?;
+                    if part.is_whole() || (part.validator.is_some() && part.total.is_some()) {
+                        return Ok(part.into());
+                    }
+                    // There is nothing to tell versions apart by.
+                    seen = Version::of(&part);
                 }
-                // The server has no ranges, or nothing to tell versions apart by.
-                Ok(_) => {}
+                // The server sends no range that can be used.
                 Err(error) if error.kind() == ErrorKind::Range => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(self.location.open_whole(&mut retries).await?.into())
+        let whole = self.location.open_whole(&mut retries).await?;
+        Ok(whole.held_to(&seen)?.into())
     }
 
     fn plan(&mut self, done: &Spans, journal: Option<journal::Journal>) {

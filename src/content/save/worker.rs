@@ -138,8 +138,15 @@ impl Worker {
                 return Err(part.response.error(cause));
             };
             let count = chunk.len();
+            // The length is an earlier answer's word.
+            if part.end.is_none() && position + count as u64 > self.length {
+                return Err(grown(part));
+            }
             self.write(place, chunk, part.end)?;
             retries.moved(count);
+        }
+        if part.end.is_none() && part.response.chunk().await?.is_some() {
+            return Err(grown(part));
         }
         Ok(())
     }
@@ -166,6 +173,12 @@ impl Worker {
         let segment = ledger.get(place)?;
         (segment.position < segment.end).then_some((segment.position, segment.end))
     }
+}
+
+fn grown(part: &Part) -> Error {
+    let message = "the image is longer than when the fetch began".into();
+    part.response
+        .error(Cause::Plain(ErrorKind::Changed, message))
 }
 
 /// Has the journal told where a segment stands, however its connection ends.

@@ -3,5 +3,7 @@
 
 mod answers;
 #[cfg(feature = "fs")]
+mod held;
+#[cfg(feature = "fs")]
 mod sources;
 mod wait;
