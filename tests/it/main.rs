@@ -25,6 +25,8 @@ mod future_size;
 mod inspect;
 #[cfg(feature = "testing")]
 mod messages;
+#[cfg(all(unix, feature = "fs", feature = "testing"))]
+mod neighbour;
 #[cfg(feature = "testing")]
 mod not_sent;
 #[cfg(feature = "testing")]

@@ -25,6 +25,8 @@ use reqwest::Method;
 use tokio::sync::Notify;
 
 pub(crate) use child::Child;
+#[cfg(unix)]
+pub(crate) use owned::is_root;
 
 pub(crate) const MIB: usize = 1024 * 1024;
 

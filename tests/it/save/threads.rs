@@ -74,17 +74,18 @@ fn a_runtime_of_few_threads_is_enough() {
 #[tokio::test]
 async fn a_fetch_that_is_dropped_right_before_its_end_changes_nothing() {
     for durable in [false, true] {
-        let setup = Setup::of(image(MIB));
+        const LENGTH: usize = 4 * 4096;
+        let setup = Setup::of(image(LENGTH));
         std::fs::write(setup.target(), "before").unwrap();
-        // Slow enough for each piece to be reported.
+        // Each piece comes at once and late enough to be reported, the last one, too.
         let slow = Fault::Trickle {
-            bytes: MIB / 4,
+            bytes: 4096,
             every: Duration::from_millis(80),
         };
         setup.server.inject(setup.on(slow).always());
         let gate = Gate::default();
         let request = setup.content(1).durable(durable);
-        let request = request.progress(gate.at(MIB as u64));
+        let request = request.progress(gate.at(LENGTH as u64));
         let fetch = tokio::spawn(request.save_to(setup.target()));
         gate.reached().await;
         fetch.abort();
