@@ -10,7 +10,7 @@ use machine_images::testing::{DjinnServer, Fault};
 use reqwest::Method;
 
 use super::raw::{KIND, Raw};
-use super::{CONNECTIONS, Child, MIB, client, quick};
+use super::{CONNECTIONS, Child, MIB, Setup, client, quick};
 
 /// A file system that takes files of any length, if there is one.
 fn roomy() -> tempfile::TempDir {
@@ -113,4 +113,19 @@ async fn what_is_remembered_of_a_long_fetch_is_bounded_and_all_of_it_counts() {
     assert!(largest < BOUND, "{largest}");
     // What is on the line counts as sent.
     assert!(lost < 32 * MIB as u64, "{lost}");
+}
+
+/// A crash may come when what is remembered is being written anew.
+#[cfg(unix)]
+#[tokio::test]
+async fn what_was_begun_beside_is_removed_and_what_was_whole_counts() {
+    let setup = Setup::new();
+    for beside in ["", "w 0 1000 and then"] {
+        setup.leave_half(1).await;
+        std::fs::write(setup.directory.path().join("disk.qcow2.part.new"), beside).unwrap();
+        let saved = setup.content(1).save_to(setup.target()).await.unwrap();
+        assert!(saved.resumed_from > 0);
+        setup.assert_saved();
+        std::fs::remove_file(setup.target()).unwrap();
+    }
 }
