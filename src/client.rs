@@ -290,6 +290,7 @@ impl<C> ClientBuilder<C> {
             timeouts: self.timeouts,
             max_pages: self.max_pages,
             max_answer: self.max_answer,
+            knows_http: false.into(),
             listener: self.listener,
             service,
         };

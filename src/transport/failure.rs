@@ -7,10 +7,11 @@ use url::Url;
 
 use crate::error::{Cause, ErrorKind};
 
-/// What a failed request means. `url` is where it went.
-pub(super) fn cause(error: reqwest::Error, url: &Url) -> Cause {
+/// Says what a failed request means. `url` is where it went, `knows_http` whether an answer came from
+/// there before.
+pub(super) fn cause(error: reqwest::Error, url: &Url, knows_http: bool) -> Cause {
     let error = error.without_url();
-    if let Some((kind, message, reason)) = lasting(&error, url) {
+    if let Some((kind, message, reason)) = lasting(&error, url, knows_http) {
         return Cause::Network(kind, message.into(), reason.map(Into::into));
     }
     let reason = root(&error);
@@ -25,7 +26,11 @@ pub(super) fn cause(error: reqwest::Error, url: &Url) -> Cause {
 }
 
 /// What no repetition changes: its kind, what it is, and why.
-fn lasting(error: &reqwest::Error, url: &Url) -> Option<(ErrorKind, &'static str, Option<String>)> {
+fn lasting(
+    error: &reqwest::Error,
+    url: &Url,
+    knows_http: bool,
+) -> Option<(ErrorKind, &'static str, Option<String>)> {
     if let Some((message, reason)) = chain(error).find_map(tls) {
         return Some((ErrorKind::Tls, message, reason));
     }
@@ -34,7 +39,9 @@ fn lasting(error: &reqwest::Error, url: &Url) -> Option<(ErrorKind, &'static str
         let is_parse = error.downcast_ref().is_some_and(hyper::Error::is_parse);
         is_parse && error.to_string().contains("invalid HTTP version")
     };
-    if url.scheme() == "http" && chain(error).any(is_other_protocol) {
+    // What is left over of an earlier answer is no HTTP either, but passes.
+    let may_be_tls = url.scheme() == "http" && !knows_http;
+    if may_be_tls && chain(error).any(is_other_protocol) {
         let message = "the answer is not HTTP: the base URL may want https";
         return Some((ErrorKind::Tls, message, Some(root(error))));
     }

@@ -15,6 +15,7 @@ mod service;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 #[cfg(feature = "fs")]
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -78,6 +79,8 @@ pub(crate) struct Inner {
     pub(crate) max_pages: u64,
     /// The most that is read of a JSON answer.
     pub(crate) max_answer: usize,
+    /// Whether the server has answered in HTTP.
+    pub(crate) knows_http: AtomicBool,
     /// Hears of every attempt.
     pub(crate) listener: Option<Listener>,
     pub(crate) service: &'static Service,

@@ -105,7 +105,7 @@ impl Response {
                 }
                 return Ok(chunk);
             }
-            Ok(Err(error)) => failure::cause(error, &self.url),
+            Ok(Err(error)) => failure::cause(error, &self.url, true),
             Err(_) => Cause::Plain(
                 ErrorKind::Stalled,
                 match min_rate {

@@ -1,6 +1,7 @@
 //! One request and the head of its answer.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -50,6 +51,7 @@ impl Transport {
                 "the server answered before it had everything".into(),
             ),
             (Ok(answer), None) => {
+                self.inner.knows_http.store(true, Ordering::Relaxed);
                 let status = answer.status();
                 span.record("http.response.status_code", status.as_u16());
                 if status.is_client_error() || status.is_server_error() {
@@ -66,7 +68,10 @@ impl Transport {
                     may_be_done,
                 ));
             }
-            (Err(interrupted), None) => cause(interrupted, request, url, sending.is_done()),
+            (Err(interrupted), None) => {
+                let knows_http = self.inner.knows_http.load(Ordering::Relaxed);
+                cause(interrupted, request, url, sending.is_done(), knows_http)
+            }
         };
         let error = Error::new(cause)
             .at(observed.attempt.url.clone())
@@ -167,10 +172,16 @@ async fn attach(
     }
 }
 
-fn cause(interrupted: Interrupted, request: &Request, url: &Url, is_sent: bool) -> Cause {
+fn cause(
+    interrupted: Interrupted,
+    request: &Request,
+    url: &Url,
+    is_sent: bool,
+    knows_http: bool,
+) -> Cause {
     let cause = match interrupted {
         Interrupted::Timeout(kind, message) => Cause::Plain(kind, message),
-        Interrupted::Http(error) => failure::cause(error, url),
+        Interrupted::Http(error) => failure::cause(error, url, knows_http),
     };
     let never_sent = matches!(
         cause,

@@ -156,3 +156,15 @@ fn other_schemes_are_refused_by_the_builder() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{base}");
     }
 }
+
+#[tokio::test]
+async fn what_is_no_http_on_a_line_that_was_is_asked_for_again() {
+    let empty = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]";
+    let answers = [empty, "left over\r\n\r\n", empty];
+    let answers = answers.map(|answer| Answer::new(answer, Then::Close));
+    let server = RawServer::start(answers.into()).await;
+    let images = Client::builder(server.url("")).build().unwrap().images();
+    images.list().send().await.unwrap();
+    images.list().send().await.unwrap();
+    assert_eq!(server.received().len(), 3);
+}
