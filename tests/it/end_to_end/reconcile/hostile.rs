@@ -12,6 +12,7 @@ use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{DISK, disk, lose_the_answer, posts};
+use crate::support::raw::{Answer, RawServer, Then};
 use crate::support::{QEMU_DISK, TOKEN, disk_answer, image, json_answer, page};
 
 const NAME: &str = "debian";
@@ -278,6 +279,21 @@ async fn a_namespace_that_cannot_be_listed_is_searched_in_the_list_of_all() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_http_says_nothing_of_what_was_done() {
+    // As after an answer that was longer than it said, on the same connection.
+    let garbage = vec![Answer::new("rest of a page\r\n\r\n", Then::Close)];
+    let server = RawServer::start(garbage).await;
+    let client = Client::builder(server.url("/api")).token(TOKEN);
+    let images = client.build().unwrap().images();
+    let upload = images.create_upload(NAME, Source::file(DISK));
+
+    let error = upload.send().await.unwrap_err();
+
+    assert_eq!(server.received().len(), 1);
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error:?}");
 }
 
 #[tokio::test]
