@@ -280,7 +280,7 @@ impl Call {
         foreign: usize,
         bytes: &[u8],
     ) -> Vec<String> {
-        let list = scene.images.list().search(name);
+        let list = scene.afterwards.list().search(name);
         let all = list.stream().try_collect::<Vec<_>>().await;
         let all = match all {
             Ok(all) => all,
@@ -315,7 +315,7 @@ impl Call {
         let (path, bytes) = (self.path(scene), scene.bytes(large));
         let mut broken = Vec::new();
         let digest = Digest(Sha256::digest(bytes).into());
-        let again = scene.images.content(id).durable(false);
+        let again = scene.afterwards.content(id).durable(false);
         match again.clone().save_to(&path).await {
             Err(error) => broken.push(format!("it cannot be fetched afterwards: {error:?}")),
             Ok(_) if std::fs::read(&path).is_ok_and(|found| found == bytes) => {}

@@ -53,8 +53,25 @@ impl World {
 pub(crate) struct Scene {
     pub(crate) server: DjinnServer,
     pub(crate) images: machine_images::djinn::Images,
+    /// Another client of the same user, whose connections no fault has spoilt.
+    pub(crate) afterwards: machine_images::djinn::Images,
     pub(crate) directory: TempDir,
     pub(crate) world: Arc<World>,
+}
+
+/// Reading the system's certificates takes longer than most calls.
+fn without_certificates() -> reqwest::ClientBuilder {
+    let http = reqwest::Client::builder();
+    #[cfg(any(
+        feature = "rustls",
+        feature = "rustls-no-provider",
+        feature = "native-tls"
+    ))]
+    let http = http.tls_certs_only([]);
+    // The platform's library reads its own all the same.
+    #[cfg(feature = "rustls")]
+    let http = http.tls_backend_rustls();
+    http
 }
 
 /// Makes runs with seeds counted from this one.
@@ -101,12 +118,17 @@ async fn one(
         .max_delay(Duration::from_millis(200))
         .max_retry_after(Duration::from_secs(1));
     let client = Client::builder(server.url())
+        .http(without_certificates)
         .token(server.token())
         .response_timeout(TIMEOUT)
         .stall_timeout(TIMEOUT)
         .retry(policy);
+    let afterwards = Client::builder(server.url())
+        .http(without_certificates)
+        .token(server.token());
     let scene = Scene {
         images: client.build()?.images(),
+        afterwards: afterwards.build()?.images(),
         server,
         directory: tempfile::tempdir()?,
         world,
