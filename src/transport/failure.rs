@@ -34,14 +34,9 @@ fn lasting(
     if let Some((message, reason)) = chain(error).find_map(tls) {
         return Some((ErrorKind::Tls, message, reason));
     }
-    // An answer that was cut cannot be parsed either; hyper tells them apart by the text only.
-    let is_other_protocol = |error: &(dyn StdError + 'static)| {
-        let is_parse = error.downcast_ref().is_some_and(hyper::Error::is_parse);
-        is_parse && error.to_string().contains("invalid HTTP version")
-    };
     // What is left over of an earlier answer is no HTTP either, but passes.
     let may_be_tls = url.scheme() == "http" && !knows_http;
-    if may_be_tls && chain(error).any(is_other_protocol) {
+    if may_be_tls && is_other_protocol(error) {
         let message = "the answer is not HTTP: the base URL may want https";
         return Some((ErrorKind::Tls, message, Some(root(error))));
     }
@@ -54,6 +49,15 @@ fn lasting(
         return Some((ErrorKind::Proxy, message, None));
     }
     None
+}
+
+/// Whether an answer came that is not HTTP, so that the request has arrived.
+pub(super) fn is_other_protocol(error: &reqwest::Error) -> bool {
+    // An answer that was cut cannot be parsed either; hyper tells them apart by the text only.
+    chain(error).any(|error| {
+        let is_parse = error.downcast_ref().is_some_and(hyper::Error::is_parse);
+        is_parse && error.to_string().contains("invalid HTTP version")
+    })
 }
 
 /// What a failure of TLS means.

@@ -179,6 +179,10 @@ fn cause(
     is_sent: bool,
     knows_http: bool,
 ) -> Cause {
+    let has_arrived = match &interrupted {
+        Interrupted::Timeout(..) => false,
+        Interrupted::Http(error) => failure::is_other_protocol(error),
+    };
     let cause = match interrupted {
         Interrupted::Timeout(kind, message) => Cause::Plain(kind, message),
         Interrupted::Http(error) => failure::cause(error, url, knows_http),
@@ -187,7 +191,7 @@ fn cause(
         cause,
         Cause::Network(ErrorKind::Connect | ErrorKind::Tls | ErrorKind::Proxy, ..)
     );
-    if never_sent || request.is_idempotent() {
+    if (never_sent && !has_arrived) || request.is_idempotent() {
         cause
     } else if is_sent {
         Cause::OutcomeUnknown(failure::line(&cause).into())
