@@ -16,6 +16,8 @@ use crate::progress::Meter;
 pub(super) const SEGMENT: u64 = 4 * 1024 * 1024;
 /// With large images a segment may be this share of what one connection has to fetch.
 const SHARE: u64 = 16;
+/// The most segments at first, whatever length a server names: a plan has to fit into memory.
+const MOST: u64 = 1 << 16;
 /// What is left of another's segment is worth an own request from twice this on.
 const STEAL: u64 = 1024 * 1024;
 /// However little is left, a connection with nothing else to do shares it with one that would
@@ -95,7 +97,7 @@ impl Ledger {
         let share = missing / (connections as u64 * SHARE);
         let size = match connections {
             1 => u64::MAX,
-            _ => share.clamp(SEGMENT, 16 * SEGMENT),
+            _ => share.clamp(SEGMENT, 16 * SEGMENT).max(missing / MOST),
         };
         let gaps = done.gaps(length).into_iter();
         // A gap before what was written may have been written to.
@@ -235,6 +237,16 @@ mod tests {
             ranges.push((segment.position, segment.end));
         }
         ranges
+    }
+
+    #[test]
+    fn a_plan_of_any_length_fits_into_memory() {
+        for length in [0, 1, 1 << 40, 1 << 53, i64::MAX as u64, u64::MAX] {
+            let ledger = Ledger::new(&Spans::default(), length, 4, Meter::default());
+            assert!(ledger.todo.len() as u64 <= MOST + 1, "{length}");
+            let end = ledger.todo.back().map_or(0, |segment| segment.end);
+            assert_eq!(end, length);
+        }
     }
 
     #[test]
