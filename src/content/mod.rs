@@ -134,7 +134,9 @@ impl Location {
         if response.status() != StatusCode::PARTIAL_CONTENT {
             // Rather JSON for what it is than a range that was ignored.
             let whole = self.check(response, 0, None)?;
+            let is_part = whole.response.header(&CONTENT_RANGE).is_some();
             return match validator {
+                None if is_part => Err(wrong_range(&whole.response, "a part came as the whole")),
                 Some(_) => Err(whole.response.error(Cause::Plain(
                     ErrorKind::Changed,
                     "the image is another than when the fetch began".into(),
@@ -213,6 +215,14 @@ impl Location {
 
     fn check(&self, response: Response, start: u64, total: Option<u64>) -> Result<Part> {
         self.check_type(&response)?;
+        // Others, such as 204, have no image.
+        if !matches!(
+            response.status(),
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT
+        ) {
+            let message = format!("{} is no answer with an image", response.status());
+            return Err(response.error(Cause::Plain(ErrorKind::UnexpectedStatus, message)));
+        }
         let length: Option<u64> = response
             .header(&CONTENT_LENGTH)
             .and_then(|text| text.parse().ok());

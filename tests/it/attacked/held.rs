@@ -92,6 +92,31 @@ async fn a_save_is_as_long_as_the_first_answer_said() {
     }
 }
 
+/// Or with 204, which has no body, and so none that is too short.
+#[tokio::test]
+async fn only_a_200_has_an_image() {
+    for status in [
+        "201 Created",
+        "202 Accepted",
+        "204 No Content",
+        "226 IM Used",
+    ] {
+        let bare = || answer(&format!("{status}\r\nConnection: close"), b"", Then::Close);
+        let server = RawServer::start((0..3).map(|_| bare()).collect()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("disk");
+        let images = images(&server);
+        let save = images.content(1).unchecked().save_to(&target).await;
+        let whole = images.content(1).send().await;
+        let part = images.content(1).range(0..9).send().await;
+        for error in [save.map(drop), whole.map(drop), part.map(drop)] {
+            let error = error.expect_err(status);
+            assert_eq!(error.kind(), ErrorKind::UnexpectedStatus, "{error:?}");
+        }
+        assert!(!target.exists(), "{status}");
+    }
+}
+
 /// It was said once that there is another version now: that is no error yet.
 #[tokio::test]
 async fn an_image_of_another_length_is_fetched_anew() {
