@@ -2,13 +2,14 @@
 //! of handing it to another thread.
 
 use std::io;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use futures::future::{Either, select};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::JoinError;
 use tracing::{Span, dispatcher};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -61,8 +62,8 @@ where
     let (_alive, dropped) = oneshot::channel::<()>();
     let caller = Caller::default();
     let _leaves = Leaves(caller.clone());
-    let thread = spawn_blocking(seen_by_caller(move || {
-        // A runtime with much to do may begin late.
+    let work = seen_by_caller(move || {
+        // A machine with much to do may begin late.
         caller.check().map_err(|_| gone())?;
         let apart = transport.apart()?;
         let result = {
@@ -75,10 +76,20 @@ where
         };
         apart.keep_for_next();
         Ok(result)
-    }));
-    match thread.await {
-        Ok(result) => result,
-        Err(error) => Err(lost(error)),
+    });
+    // None of the caller's runtime's: they are few, and looking a name up takes one, too.
+    let (tell, told) = oneshot::channel();
+    let thread = thread::Builder::new().name("machine-images".to_owned());
+    let thread = thread.spawn(move || {
+        // Whoever does not listen any more has ended the transfer.
+        let _ = tell.send(catch_unwind(AssertUnwindSafe(work)));
+    });
+    thread.map_err(|error| Error::io("no thread for the transfer", error))?;
+    match told.await {
+        Ok(Ok(result)) => result,
+        // Only the caller's own code panics, which is told of progress.
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(_) => Err(gone()),
     }
 }
 
