@@ -6,4 +6,5 @@ mod answers;
 mod held;
 #[cfg(feature = "fs")]
 mod sources;
+mod starved;
 mod wait;
