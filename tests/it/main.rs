@@ -21,6 +21,8 @@ mod end_to_end;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod faults;
 mod future_size;
+#[cfg(all(feature = "fs", feature = "testing", target_os = "linux"))]
+mod hostile;
 #[cfg(feature = "testing")]
 mod inspect;
 #[cfg(feature = "testing")]

@@ -56,11 +56,24 @@ pub(crate) struct RawServer {
 
 impl RawServer {
     pub(crate) async fn start(answers: Vec<Answer>) -> Self {
+        let answers = Mutex::new(answers.into_iter());
+        Self::answering(move |_| {
+            let answer = answers.lock().unwrap().next();
+            // A status of its own, so that a request too many is not taken for something else.
+            answer.unwrap_or_else(|| Answer::new("HTTP/1.1 599 Unscripted\r\n\r\n", Then::Close))
+        })
+        .await
+    }
+
+    /// Answers each request by a function of it.
+    pub(crate) async fn answering(
+        answer: impl Fn(&Received) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let received = Arc::new(Mutex::new(Vec::new()));
         let script = Script {
-            answers: Arc::new(Mutex::new(answers.into_iter())),
+            answer: Arc::new(answer),
             received: received.clone(),
         };
         let connections = Arc::new(AtomicUsize::new(0));
@@ -101,7 +114,7 @@ impl Drop for RawServer {
 
 #[derive(Clone)]
 struct Script {
-    answers: Arc<Mutex<std::vec::IntoIter<Answer>>>,
+    answer: Arc<dyn Fn(&Received) -> Answer + Send + Sync>,
     received: Arc<Mutex<Vec<Received>>>,
 }
 
@@ -109,11 +122,8 @@ impl Script {
     async fn serve(self, mut stream: TcpStream) {
         let mut buffer = Vec::new();
         while let Some(request) = read_request(&mut stream, &mut buffer).await {
+            let answer = (self.answer)(&request);
             self.received.lock().unwrap().push(request);
-            let answer = self.answers.lock().unwrap().next();
-            // A status of its own, so that a request too many is not taken for something else.
-            let answer = answer
-                .unwrap_or_else(|| Answer::new("HTTP/1.1 599 Unscripted\r\n\r\n", Then::Close));
             if stream.write_all(&answer.bytes).await.is_err() {
                 return;
             }
