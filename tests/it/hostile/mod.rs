@@ -3,6 +3,8 @@
 
 mod calls;
 mod lies;
+mod mutated;
+mod operations;
 mod server;
 
 use std::collections::BTreeMap;
