@@ -1,4 +1,4 @@
-//! What came of each request, for metrics.
+//! The outcome of each request, for metrics.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use crate::error::ErrorKind;
 pub struct Attempt {
     /// The method, in capitals.
     pub method: String,
-    /// Where it went, without userinfo, query and secrets.
+    /// The URL, without userinfo, query and secrets.
     pub url: String,
     /// 1 for the first request of an operation, 2 for its first repetition, and so on.
     pub number: u32,
     /// The status of the answer, if one came.
     pub status: Option<u16>,
-    /// Why there was no answer, or why its body broke. A status that is no success is no failure
+    /// The reason why there was no answer, or why its body broke. A status that is no success is no failure
     /// here.
     pub error: Option<ErrorKind>,
     /// Bytes of the request's body that were given to the connection.

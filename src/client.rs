@@ -191,7 +191,7 @@ impl<C> ClientBuilder<C> {
         self
     }
 
-    /// The most pages that one walk over a list asks for; 100,000 unless told.
+    /// Sets the maximum number of pages per listing. Defaults to 100,000.
     pub fn max_pages(mut self, pages: u64) -> Self {
         self.max_pages = pages;
         self

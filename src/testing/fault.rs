@@ -81,14 +81,14 @@ pub enum Fault {
     Away {
         /// `true` if the request is done before, `false` if nothing is done.
         done: bool,
-        /// How long connections are refused.
+        /// The time for which connections are refused.
         wait: Duration,
     },
     /// The server takes its time to copy an image that was uploaded: the image exists, and the
     /// answer is sent, this long after the whole body has arrived. Other requests and faulty
     /// uploads are answered as ever.
     SlowCopy {
-        /// How long the copy takes.
+        /// The time that the copy takes.
         wait: Duration,
         /// If the client closes the connection meanwhile, `true` creates the image all the same;
         /// with `false`, as on the real Djinn CI server, there is no image.

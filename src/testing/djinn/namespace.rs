@@ -7,7 +7,7 @@ use super::state::{Grant, State, micros};
 /// Namespaces are nested less deep than this.
 const DEPTH: usize = 20;
 
-/// Who may see a namespace of a [`DjinnServer`](super::DjinnServer).
+/// The visibility of a namespace of a [`DjinnServer`](super::DjinnServer).
 ///
 /// As on the real server this is about the list of its images alone: one image of a namespace,
 /// contents included, is served to everybody who knows its id.
