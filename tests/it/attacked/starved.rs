@@ -5,9 +5,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use machine_images::djinn::Client;
-use machine_images::testing::{DjinnServer, Fault};
 use machine_images::{ErrorKind, RetryPolicy};
-use reqwest::Method;
 
 /// Answers every request with interim answers as fast as it can.
 fn flood(interim: &'static [u8]) -> String {
@@ -25,8 +23,8 @@ fn flood(interim: &'static [u8]) -> String {
     base
 }
 
-/// The HTTP library reads interim answers until the runtime stops it, after 128 reads: about a second of a
-/// release build for one thread, and most of a minute of a debug build.
+/// The HTTP library goes on reading interim answers until the runtime stops it: about a second later
+/// in a release build, and most of a minute later in a debug build.
 #[test]
 #[cfg_attr(debug_assertions, ignore = "a debug build is too slow")]
 fn interim_answers_do_not_put_off_the_response_timeout() {
@@ -54,6 +52,9 @@ fn interim_answers_do_not_put_off_the_response_timeout() {
 #[cfg(feature = "fs")]
 #[test]
 fn fetches_take_no_blocking_threads() {
+    use machine_images::testing::{DjinnServer, Fault};
+    use reqwest::Method;
+
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime
         .enable_all()
