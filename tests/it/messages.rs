@@ -78,7 +78,7 @@ async fn a_message_names_the_file() {
     assert_eq!(
         lines(&save.unwrap_err()),
         "save image 1 to /nowhere/x.qcow2: cannot write /nowhere/x.qcow2: \
-         No such file or directory (os error 2)"
+         /nowhere/x.qcow2.part: No such file or directory (os error 2)"
     );
     let path = std::path::Path::new("/nowhere/y.qcow2");
     let upload = images.create_upload("new", path).send().await;

@@ -38,22 +38,22 @@ async fn upload(images: &Images, source: impl Into<Source>) -> Error {
 
 #[tokio::test]
 async fn a_cut_upload_is_not_sent_and_may_be_sent_again_if_its_source_can_be_read_again() {
-    for close in [Close::Clean, Close::Reset] {
-        for after in [0, 1, LENGTH as u64 / 2] {
-            let server = DjinnServer::start().unwrap();
-            let images = images(&server);
-            cut(&server, after, close);
-            let error = upload(&images, vec![7; LENGTH]).await;
-            assert_eq!(error.kind(), ErrorKind::NotSent, "{error:?}");
-            assert!(error.is_retryable());
+    // One that closes in order goes on reading for a while, so that all may be sent.
+    let close = Close::Reset;
+    for after in [0, 1, LENGTH as u64 / 2] {
+        let server = DjinnServer::start().unwrap();
+        let images = images(&server);
+        cut(&server, after, close);
+        let error = upload(&images, vec![7; LENGTH]).await;
+        assert_eq!(error.kind(), ErrorKind::NotSent, "{error:?}");
+        assert!(error.is_retryable());
 
-            cut(&server, after, close);
-            let error = upload(&images, once()).await;
-            assert_eq!(error.kind(), ErrorKind::NotSent, "{error:?}");
-            assert!(!error.is_retryable());
-            // It is the caller's to send it again.
-            assert_eq!((server.requests().len(), server.image_count()), (2, 0));
-        }
+        cut(&server, after, close);
+        let error = upload(&images, once()).await;
+        assert_eq!(error.kind(), ErrorKind::NotSent, "{error:?}");
+        assert!(!error.is_retryable());
+        // It is the caller's to send it again.
+        assert_eq!((server.requests().len(), server.image_count()), (2, 0));
     }
 }
 

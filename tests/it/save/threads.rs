@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use machine_images::testing::Fault;
 use sha2::Digest as _;
 
-use super::{CONNECTIONS, Gate, MIB, Setup, image};
+use super::{Gate, MIB, Setup, image};
 
 #[tokio::test]
 async fn a_listener_that_panics_on_any_thread_ends_the_fetch() {
@@ -138,42 +138,6 @@ async fn a_fetch_that_is_dropped_while_its_digest_is_computed_changes_nothing() 
         began.elapsed()
     );
     assert_eq!(std::fs::read(setup.target()).unwrap(), b"before");
-}
-
-/// A runtime may begin it when nobody waits for it any more.
-#[test]
-fn a_fetch_that_is_dropped_before_its_thread_begins_touches_nothing() {
-    let setup = Setup::of(image(MIB));
-    for connections in CONNECTIONS {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(1)
-            .build()
-            .unwrap();
-        let (open, opened) = std::sync::mpsc::channel::<()>();
-        runtime.block_on(async {
-            let busy = tokio::task::spawn_blocking(move || opened.recv());
-            let missing = setup.directory.path().join("missing");
-            for target in [missing.join("disk"), setup.target()] {
-                let fetch = setup.content(connections).save_to(target);
-                let dropped = tokio::time::timeout(Duration::from_millis(20), fetch).await;
-                assert!(dropped.is_err());
-            }
-            let changed = || {
-                std::fs::metadata(setup.directory.path())
-                    .unwrap()
-                    .modified()
-                    .unwrap()
-            };
-            let before = changed();
-            std::thread::sleep(Duration::from_millis(20));
-            drop(open);
-            let _ = busy.await.unwrap();
-            tokio::task::spawn_blocking(|| ()).await.unwrap();
-            assert_eq!(changed(), before);
-        });
-    }
-    assert!(setup.files().is_empty() && setup.server.requests().is_empty());
 }
 
 async fn until_let_go(setup: &Setup) {
