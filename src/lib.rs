@@ -59,6 +59,6 @@ pub use content::{Content, ContentReader, RemoteReader};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use page::Page;
-pub use progress::{Phase, Progress, Report};
+pub use progress::{Phase, Progress, ProgressListener};
 pub use retry::RetryPolicy;
 pub use source::Source;

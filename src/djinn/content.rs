@@ -12,7 +12,7 @@ use crate::content::{Options, Saved, save};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
-use crate::progress::{Meter, Phase, Progress};
+use crate::progress::{Meter, Phase, ProgressListener};
 use crate::qcow2::{Policy, Report};
 use crate::transport::Transport;
 
@@ -71,7 +71,7 @@ impl ContentRequest {
     }
 
     /// Is told how many bytes have come.
-    pub fn progress(mut self, listener: impl Progress) -> Self {
+    pub fn progress(mut self, listener: impl ProgressListener) -> Self {
         self.meter = Meter::new(Phase::Content, listener);
         self
     }

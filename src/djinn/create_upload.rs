@@ -10,7 +10,7 @@ use super::{Image, Images, NamespacePath, QEMU_DISK, Source};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::operation::Operation;
-use crate::progress::{Meter, Phase, Progress};
+use crate::progress::{Meter, Phase, ProgressListener};
 use crate::qcow2::Policy;
 use crate::transport::{Request, Transport};
 
@@ -94,7 +94,7 @@ impl CreateUpload {
     }
 
     /// Is told how many bytes have been sent.
-    pub fn progress(mut self, listener: impl Progress) -> Self {
+    pub fn progress(mut self, listener: impl ProgressListener) -> Self {
         self.meter = Meter::new(Phase::Upload, listener);
         self
     }

@@ -10,7 +10,7 @@ use super::{DownloadState, Image, ImageId, Images, get};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inspect::accept;
 use crate::operation::Operation;
-use crate::progress::{Meter, Phase, Progress};
+use crate::progress::{Meter, Phase, ProgressListener};
 use crate::qcow2::Policy;
 use crate::transport::Transport;
 
@@ -84,7 +84,7 @@ impl WaitDownloaded {
     }
 
     /// Is told after each look that the wait goes on; nothing is known of how far the server is.
-    pub fn progress(mut self, listener: impl Progress) -> Self {
+    pub fn progress(mut self, listener: impl ProgressListener) -> Self {
         self.meter = Meter::new(Phase::Wait, listener);
         self
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::stream;
 use machine_images::djinn::{Client, Source};
-use machine_images::{ErrorKind, Phase, Report};
+use machine_images::{ErrorKind, Phase, Progress};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer};
 
@@ -156,14 +156,14 @@ async fn a_file_that_cannot_be_read_is_an_error_with_no_request() {
 #[tokio::test]
 async fn progress_never_falls_and_ends_at_the_total() {
     let server = serve(1).await;
-    let seen: Arc<Mutex<Vec<Report>>> = Arc::default();
+    let seen: Arc<Mutex<Vec<Progress>>> = Arc::default();
     let sink = seen.clone();
     let source = Source::stream(chunks(), Some(600_000));
     let upload = images(&server).create_upload("x", source).unchecked();
-    let upload = upload.progress(move |report| sink.lock().unwrap().push(report));
+    let upload = upload.progress(move |progress| sink.lock().unwrap().push(progress));
     upload.send().await.unwrap();
     let seen = seen.lock().unwrap();
-    assert!(seen.is_sorted_by_key(|report| report.done));
+    assert!(seen.is_sorted_by_key(|progress| progress.done));
     let last = seen.last().unwrap();
     assert_eq!(
         (last.phase, last.done, last.total),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use machine_images::Report;
+use machine_images::Progress;
 use machine_images::testing::{DjinnServer, Fault};
 use reqwest::Method;
 
@@ -70,7 +70,7 @@ async fn what_is_remembered_of_a_long_fetch_is_bounded_and_all_of_it_counts() {
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("disk");
     let images = client(&server, quick()).images();
-    let fetch = |report: fn(Report)| {
+    let fetch = |report: fn(Progress)| {
         let request = images.content(1).unchecked().connections(SEVERAL);
         request
             .durable(false)

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use machine_images::djinn::{Client, ContentRequest};
 use machine_images::testing::{DjinnServer, Fault};
-use machine_images::{Report, Result, RetryPolicy, Saved};
+use machine_images::{Progress, Result, RetryPolicy, Saved};
 use reqwest::Method;
 use tokio::sync::Notify;
 
@@ -172,16 +172,16 @@ fn client(server: &DjinnServer, retry: RetryPolicy) -> Client {
 
 /// Reports, as they come.
 #[derive(Clone, Default)]
-struct Reports(Arc<Mutex<Vec<Report>>>);
+struct Reports(Arc<Mutex<Vec<Progress>>>);
 
 impl Reports {
-    fn listener(&self) -> impl Fn(Report) + Send + Sync + 'static {
+    fn listener(&self) -> impl Fn(Progress) + Send + Sync + 'static {
         let reports = self.0.clone();
         move |report| reports.lock().unwrap().push(report)
     }
 
     /// They never fell, and ended at the total.
-    fn assert_good(&self, total: u64) -> Report {
+    fn assert_good(&self, total: u64) -> Progress {
         let reports = self.0.lock().unwrap();
         assert!(reports.windows(2).all(|pair| pair[0].done <= pair[1].done));
         let last = *reports.last().unwrap();
@@ -209,10 +209,10 @@ struct Held {
 }
 
 impl Gate {
-    pub(crate) fn at(&self, done: u64) -> impl Fn(Report) + Send + Sync + 'static {
+    pub(crate) fn at(&self, done: u64) -> impl Fn(Progress) + Send + Sync + 'static {
         let held = self.0.clone();
-        move |report| {
-            if report.done < done || held.is_reached.swap(true, Ordering::SeqCst) {
+        move |progress| {
+            if progress.done < done || held.is_reached.swap(true, Ordering::SeqCst) {
                 return;
             }
             held.reached.notify_one();
