@@ -104,7 +104,7 @@ impl Transport {
                     return Err(Interrupted::Timeout(ErrorKind::Timeout, message));
                 }
                 if sending.waits_for_source() {
-                    let message = format!("it gave nothing for {stall:?}");
+                    let message = format!("no data for {stall:?}");
                     sending.fail(io::Error::new(io::ErrorKind::TimedOut, message.clone()));
                     return Err(Interrupted::Timeout(ErrorKind::Source, message));
                 }

@@ -9,7 +9,9 @@ const LENGTH: u64 = 64 * 1024 * 1024;
 
 /// 64 MiB that begin as an image does, made as they are read.
 fn large() -> Source {
-    let start = futures::stream::iter([Ok(bytes::Bytes::from_static(b"QFI\xfb"))]);
+    let start = futures::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from_static(
+        b"QFI\xfb",
+    ))]);
     let chunk = bytes::Bytes::from(vec![7; 1024 * 1024]);
     let rest = futures::stream::iter((0..64).map(move |at| {
         let length = if at == 0 {

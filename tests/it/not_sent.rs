@@ -89,7 +89,7 @@ async fn a_source_that_stalls_is_the_sources_fault_and_ends_when_the_time_is_up(
         assert_eq!(error.kind(), ErrorKind::Source, "{error:?}");
         assert!(began.elapsed() < Duration::from_secs(2));
         let reason = std::error::Error::source(&error).unwrap();
-        assert_eq!(reason.to_string(), "it gave nothing for 300ms");
+        assert_eq!(reason.to_string(), "no data for 300ms");
     }
     assert_eq!(server.image_count(), 0);
 }

@@ -106,7 +106,7 @@ async fn a_source_that_can_be_read_once_is_not_sent_again() {
         bytes
     };
     let length = 32 << 20;
-    let chunk = || futures::stream::iter([Ok(large())]);
+    let chunk = || futures::stream::iter([std::io::Result::Ok(large())]);
     let sources = [
         Source::reader(std::io::Cursor::new(large()), length),
         Source::stream(chunk(), Some(length)),
@@ -134,7 +134,11 @@ async fn a_stream_of_unknown_length_is_found_by_what_was_sent() {
     for length in [None, Some(disk().len() as u64)] {
         let (server, images) = site();
         lose_the_answer(&server);
-        let chunks: Vec<_> = disk().chunks(10_000).map(<[u8]>::to_vec).map(Ok).collect();
+        let chunks: Vec<_> = disk()
+            .chunks(10_000)
+            .map(<[u8]>::to_vec)
+            .map(std::io::Result::Ok)
+            .collect();
         let source = Source::stream(futures::stream::iter(chunks), length);
         let upload = images.create_upload("stream", source).reconcile(true);
 
