@@ -36,6 +36,8 @@ pub mod devops;
 mod digest;
 pub mod djinn;
 mod error;
+#[cfg(feature = "fs")]
+mod file;
 mod http;
 mod inspect;
 mod model;

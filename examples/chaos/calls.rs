@@ -10,7 +10,6 @@ use futures::TryStreamExt;
 use machine_images::djinn::Source;
 use machine_images::testing::Received;
 use machine_images::{Digest, Error};
-use sha2::{Digest as _, Sha256};
 
 use super::run::Scene;
 
@@ -214,7 +213,7 @@ impl Call {
                 }
                 let mut content = images.content(*id).connections(*connections).durable(false);
                 if *digest {
-                    content = content.sha256(Digest(Sha256::digest(scene.bytes(*large)).into()));
+                    content = content.sha256(Digest::of(scene.bytes(*large)));
                 }
                 content.save_to(&path).await?;
                 let same = std::fs::read(&path).is_ok_and(|bytes| bytes == scene.bytes(*large));
@@ -314,7 +313,7 @@ impl Call {
     async fn saved(&self, scene: &Scene, id: i64, large: bool) -> Vec<String> {
         let (path, bytes) = (self.path(scene), scene.bytes(large));
         let mut broken = Vec::new();
-        let digest = Digest(Sha256::digest(bytes).into());
+        let digest = Digest::of(bytes);
         let again = scene.afterwards.content(id).durable(false);
         match again.clone().save_to(&path).await {
             Err(error) => broken.push(format!("it cannot be fetched afterwards: {error:?}")),

@@ -4,14 +4,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::{Stream, TryStreamExt};
-use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::create_upload::Target;
 use super::find::is_user;
 use super::name::is_taken;
 use super::{Image, ImageId, Images, NamespacePath, Source, User, get, user};
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
 
@@ -308,11 +307,11 @@ async fn total(images: &Images, id: ImageId) -> Result<u64> {
 
 async fn digest(images: &Images, id: ImageId) -> Result<Digest> {
     let mut content = images.content(id).send().await?;
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::default();
     while let Some(chunk) = content.chunk().await? {
         hasher.update(&chunk);
     }
-    Ok(Digest(hasher.finalize().into()))
+    Ok(hasher.finish())
 }
 
 /// Says what else a 404 may mean.

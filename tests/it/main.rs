@@ -13,6 +13,7 @@ mod attacked;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod chaos;
 mod devops;
+mod digest;
 mod djinn;
 #[cfg(feature = "testing")]
 mod early_answer;

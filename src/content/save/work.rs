@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use sha2::Digest as _;
 use tokio::sync::{mpsc, watch};
 
 use super::ledger::{Ledger, SEGMENT, lock};
@@ -337,7 +336,7 @@ impl Fetch {
             caller.check()
         });
         rest.map_err(|error| self.failed("read", error))?;
-        let found = Digest(hasher.finalize().into());
+        let found = hasher.finish();
         if found != expected {
             let message = format!("the SHA-256 is {found}, not {expected}");
             return Err(Error::plain(ErrorKind::Digest, message));

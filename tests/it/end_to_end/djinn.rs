@@ -5,7 +5,6 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use machine_images::djinn::{DownloadState, Image, Source};
 use machine_images::{Digest, ErrorKind};
-use sha2::Digest as _;
 use tokio::io::AsyncReadExt;
 
 use super::{DISK, Site};
@@ -27,7 +26,7 @@ async fn an_image_goes_up_and_comes_back_the_same() {
     let image = upload(&site, "there-and-back").await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("copy.qcow2");
-    let digest = Digest(sha2::Sha256::digest(disk()).into());
+    let digest = Digest::of(disk());
 
     let saved = site
         .images

@@ -12,7 +12,6 @@ use machine_images::djinn::{Client, Images, Source};
 use machine_images::testing::{Close, DjinnServer, Fault};
 use machine_images::{Digest, ErrorKind, RetryPolicy};
 use reqwest::Method;
-use sha2::Digest as _;
 
 use super::DISK;
 
@@ -25,7 +24,7 @@ fn disk() -> Vec<u8> {
 
 /// The digest of some bytes.
 fn sha256(bytes: &[u8]) -> Digest {
-    Digest(sha2::Sha256::digest(bytes).into())
+    Digest::of(bytes)
 }
 
 fn site() -> (Arc<DjinnServer>, Images) {

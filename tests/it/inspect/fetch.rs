@@ -8,7 +8,7 @@ use reqwest::Method;
 use super::{bad, patterned, sent, site};
 
 fn digest(image: &[u8]) -> Digest {
-    Digest(<sha2::Sha256 as sha2::Digest>::digest(image).into())
+    Digest::of(image)
 }
 
 fn left(directory: &Path) -> Vec<std::ffi::OsString> {

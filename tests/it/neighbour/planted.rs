@@ -3,7 +3,6 @@
 use futures::{StreamExt, stream};
 use machine_images::Digest;
 use machine_images::testing::Fault;
-use sha2::Digest as _;
 use std::time::Duration;
 
 use super::world::{Kind, Place, World, outcome};
@@ -52,7 +51,7 @@ async fn whatever_is_put_there_nothing_else_is_written_or_named() {
             1 => (1, &setup.image),
             _ => (id, long),
         };
-        let digest = Digest(sha2::Sha256::digest(image).into());
+        let digest = Digest::of(image);
         let request = setup.images().content(id).unchecked().sha256(digest);
         let request = request.durable(false).connections(connections);
         let gate = Gate::default();

@@ -8,7 +8,6 @@ use std::process::Command;
 
 use machine_images::testing::Fault;
 use machine_images::{Digest, ErrorKind, Result, Saved};
-use sha2::Digest as _;
 
 use super::{CONNECTIONS, Child, Gate, MIB, Setup, ends, image};
 
@@ -52,7 +51,7 @@ async fn a_file_that_took_the_place_of_what_was_written_never_gets_the_name() {
             let setup = Setup::new();
             let aside = setup.directory.path().join("aside");
             let gate = Gate::default();
-            let digest = Digest(sha2::Sha256::digest(&setup.image).into());
+            let digest = Digest::of(&setup.image);
             let request = setup.content(connections).sha256(digest);
             let fetch = tokio::spawn(request.progress(gate.at(0)).save_to(setup.target()));
             gate.reached().await;

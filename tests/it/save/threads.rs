@@ -115,7 +115,7 @@ async fn a_fetch_that_is_dropped_while_its_digest_is_computed_changes_nothing() 
     let zeros = vec![0; MIB];
     hasher.update(&zeros[4..]);
     (1..length / MIB as u64).for_each(|_| hasher.update(&zeros));
-    let digest = machine_images::Digest(hasher.finalize().into());
+    let digest = machine_images::Digest::new(hasher.finalize().into());
     let fetch = tokio::spawn(request.sha256(digest).save_to(setup.target()));
     while setup.sent() < length {
         tokio::time::sleep(Duration::from_millis(1)).await;

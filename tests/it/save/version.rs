@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use machine_images::testing::{Close, Fault};
 use machine_images::{Digest, ErrorKind};
-use sha2::Digest as _;
 
 use super::raw::{KIND, Raw};
 use super::{CONNECTIONS, LENGTH, MIB, Reports, Setup};
@@ -225,7 +224,7 @@ async fn contents_of_unknown_length_are_saved_whole() {
         });
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("disk");
-        let digest = Digest(sha2::Sha256::digest(&image).into());
+        let digest = Digest::of(&image);
         let request = server
             .client()
             .images()
@@ -298,17 +297,17 @@ async fn shorter_ranges_than_asked_for_are_put_together() {
 
 #[tokio::test]
 async fn a_wrong_digest_leaves_no_file_and_the_right_one_is_told() {
-    let right = |image: &[u8]| Digest(sha2::Sha256::digest(image).into());
+    let right = |image: &[u8]| Digest::of(image);
     for connections in CONNECTIONS {
         let setup = Setup::new();
         let digest = right(&setup.image);
-        let request = setup.content(connections).sha256(Digest([7; 32]));
+        let request = setup.content(connections).sha256(Digest::new([7; 32]));
         let error = request.save_to(setup.target()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Digest);
         assert!(setup.files().is_empty());
 
         std::fs::write(setup.target(), "before").unwrap();
-        let request = setup.content(connections).sha256(Digest([7; 32]));
+        let request = setup.content(connections).sha256(Digest::new([7; 32]));
         request.save_to(setup.target()).await.unwrap_err();
         assert_eq!(setup.files(), ["disk.qcow2"]);
         assert_eq!(std::fs::read(setup.target()).unwrap(), b"before");
