@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Operation;
 
 /// A SHA-256 digest, written as 64 hexadecimal digits.
@@ -78,6 +78,17 @@ impl Digest {
             hashed.map_err(|error| Error::io("cannot read the file", error))
         };
         operation.run(hashed).await
+    }
+
+    /// Fails unless this is the expected digest.
+    pub(crate) fn expect(self, expected: Self) -> Result<()> {
+        match self == expected {
+            true => Ok(()),
+            false => {
+                let message = format!("the SHA-256 is {self}, not {expected}");
+                Err(Error::plain(ErrorKind::Digest, message))
+            }
+        }
     }
 
     /// Returns the 32 bytes of the digest.

@@ -30,6 +30,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attempt;
+mod awaited;
 mod client;
 mod content;
 pub mod devops;
@@ -55,9 +56,9 @@ mod transport;
 
 pub use attempt::Attempt;
 pub use client::ClientBuilder;
+pub use content::{Content, ContentInfo, RemoteReader};
 #[cfg(feature = "fs")]
-pub use content::Saved;
-pub use content::{Content, ContentReader, RemoteReader};
+pub use content::{Saved, WhenBusy};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use page::Page;

@@ -1,5 +1,6 @@
 //! Progress of long operations, reported to a listener.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -89,6 +90,16 @@ struct Shared {
 struct State {
     current: Progress,
     reported: Option<(Instant, Progress)>,
+}
+
+/// A listener is the caller's, and may not be `Debug`.
+impl fmt::Debug for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(_) => f.write_str("Meter(listener)"),
+            None => f.write_str("Meter(none)"),
+        }
+    }
 }
 
 impl Meter {

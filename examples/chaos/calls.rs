@@ -211,17 +211,20 @@ impl Call {
                 if *over && std::fs::write(&path, OLD).is_err() {
                     return Ok(Err("no file can be written".to_owned()));
                 }
-                let mut content = images.content(*id).connections(*connections).durable(false);
+                let mut content = images
+                    .save(*id, &path)
+                    .connections(*connections)
+                    .durable(false);
                 if *digest {
                     content = content.sha256(Digest::of(scene.bytes(*large)));
                 }
-                content.save_to(&path).await?;
+                content.await?;
                 let same = std::fs::read(&path).is_ok_and(|bytes| bytes == scene.bytes(*large));
                 Ok(check(same, "the file has other bytes"))
             }
             Self::Stream { id, large } => {
                 let mut left = scene.bytes(*large);
-                let mut chunks = images.content(*id).send().await?.stream();
+                let mut chunks = images.content(*id).await?;
                 while let Some(chunk) = chunks.try_next().await? {
                     match left.strip_prefix(&*chunk) {
                         Some(rest) => left = rest,
@@ -314,11 +317,11 @@ impl Call {
         let (path, bytes) = (self.path(scene), scene.bytes(large));
         let mut broken = Vec::new();
         let digest = Digest::of(bytes);
-        let again = scene.afterwards.content(id).durable(false);
-        match again.clone().save_to(&path).await {
+        let again = scene.afterwards.save(id, &path).durable(false);
+        match again.clone().await {
             Err(error) => broken.push(format!("it cannot be fetched afterwards: {error:?}")),
             Ok(_) if std::fs::read(&path).is_ok_and(|found| found == bytes) => {}
-            Ok(_) => match again.sha256(digest).save_to(&path).await {
+            Ok(_) => match again.sha256(digest).await {
                 Ok(_) => broken.push("it had other bytes once more".to_owned()),
                 Err(error) => broken.push(format!("it is spoilt: {error:?}")),
             },

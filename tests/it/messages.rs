@@ -74,7 +74,7 @@ async fn a_message_names_what_was_done_to_what() {
 async fn a_message_names_the_file() {
     let (server, images) = site();
     let id = server.add_image("web", DISK).unwrap();
-    let save = images.content(id).save_to("/nowhere/x.qcow2").await;
+    let save = images.save(id, "/nowhere/x.qcow2").await;
     assert_eq!(
         lines(&save.unwrap_err()),
         "save image 1 to /nowhere/x.qcow2: cannot write /nowhere/x.qcow2: \

@@ -67,11 +67,13 @@ async fn the_attempts_are_counted_whatever_failed() {
             server.clear_faults();
             server.clear_requests();
             server.inject(fault.clone().always());
-            let mut content = images.content(id).connections(connections);
+            let mut content = images
+                .save(id, folder.path().join("x"))
+                .connections(connections);
             if unchecked {
                 content = content.unchecked();
             }
-            let error = content.save_to(folder.path().join("x")).await.unwrap_err();
+            let error = content.await.unwrap_err();
             assert_eq!(error.attempts(), 3, "{error:?}");
             assert_eq!(server.requests().len(), 3, "{error:?}");
             assert!(

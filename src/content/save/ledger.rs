@@ -5,6 +5,8 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use super::journal::Journal;
 use super::part::PartFile;
 use super::spans::Spans;
@@ -45,6 +47,8 @@ pub(super) struct Ledger {
     unsynced: u64,
     pub(super) fetched: u64,
     hasher: Option<(Hasher, u64)>,
+    /// The time of the last change, as the latest answer has it.
+    pub(super) modified: Option<Timestamp>,
     meter: Meter,
 }
 
@@ -112,6 +116,7 @@ impl Ledger {
             unsynced: 0,
             fetched: 0,
             hasher: None,
+            modified: None,
             meter,
         }
     }

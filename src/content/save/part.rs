@@ -5,8 +5,11 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::Timestamp;
+
 use super::journal::{Journal, Subject};
 use super::paths::Paths;
+use super::refresh::set_modified;
 use super::spans::Spans;
 use super::sys::{self, Access, New, Replaced};
 use super::zeros;
@@ -230,13 +233,19 @@ impl PartFile {
     }
 
     /// Makes the file the target, which it replaces at one stroke, if the caller still waits.
-    pub(super) fn finish(self, durable: bool, caller: &Caller) -> io::Result<()> {
+    pub(super) fn finish(
+        self,
+        durable: bool,
+        modified: Option<Timestamp>,
+        caller: &Caller,
+    ) -> io::Result<()> {
         let target = &self.paths.target;
         if durable {
             self.file.sync_all()?;
         }
         check_target(target)?;
         sys::set_mode(&self.file, sys::mode_at(target, self.new))?;
+        set_modified(&self.file, modified)?;
         if durable {
             self.file.sync_all()?;
         }

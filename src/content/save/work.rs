@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use super::ledger::{Ledger, SEGMENT, lock};
@@ -12,7 +13,9 @@ use super::part::{Found, PartFile, failed};
 use super::spans::Spans;
 use super::worker::{Worker, is_transient};
 use super::{Options, journal};
-use crate::content::{Head, Location, Part, Span, Version};
+use crate::content::inspect::Prefix;
+use crate::content::response::ContentResponse;
+use crate::content::{ByteRange, Location, Version};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::thread::{Caller, gone, lost, seen_by_caller};
@@ -27,13 +30,13 @@ pub(super) struct First {
     /// What the inspection read.
     pub(super) head: Bytes,
     /// An answer that is still to be read.
-    pub(super) answer: Option<Part>,
+    pub(super) answer: Option<ContentResponse>,
 }
 
-impl From<Part> for First {
-    fn from(part: Part) -> Self {
+impl From<ContentResponse> for First {
+    fn from(part: ContentResponse) -> Self {
         Self {
-            version: Version::of(&part),
+            version: part.version.clone(),
             head: Bytes::new(),
             answer: Some(part),
         }
@@ -86,6 +89,11 @@ impl Fetch {
         self.fetched_before + lock(&self.ledger).fetched
     }
 
+    /// The time of the last change, as the latest answer has it.
+    pub(super) fn modified(&self) -> Option<Timestamp> {
+        lock(&self.ledger).modified.or(self.seen.modified)
+    }
+
     pub(super) fn connections(&self) -> usize {
         self.connections
     }
@@ -130,7 +138,8 @@ impl Fetch {
         let first = match found.filter(|found| found.subject.url == url) {
             Some(found) => {
                 self.resume(found);
-                self.check_remote().await?;
+                let prefix = self.check_remote().await?;
+                self.seen.modified = prefix.version.and_then(|version| version.modified);
                 First::default()
             }
             None => {
@@ -147,6 +156,7 @@ impl Fetch {
         Some(Version {
             validator: Some(validator),
             total: Some(self.length),
+            modified: None,
         })
     }
 
@@ -163,9 +173,9 @@ impl Fetch {
     }
 
     /// Gets the first bytes, and plans the rest by what came with them.
-    async fn begin(&mut self, url: String, head: Head) -> Result<First> {
+    async fn begin(&mut self, url: String, head: Prefix) -> Result<First> {
         if let Some(version) = &head.version {
-            let seen = self.seen.hold(version.clone());
+            let seen = self.seen.agree(version.clone());
             self.seen = seen.map_err(|message| Error::plain(ErrorKind::Changed, message))?;
         }
         let mut first = self.first(head).await?;
@@ -194,13 +204,12 @@ impl Fetch {
 
     /// What the inspection read, if there is no more or the rest is to come in ranges anyway; or
     /// else an answer, with several connections the share of the first of them only.
-    async fn first(&self, head: Head) -> Result<First> {
+    async fn first(&self, head: Prefix) -> Result<First> {
         let mut seen = self.seen.clone();
         let mut retries = self.location.transport.retry().start();
         let several = self.options.connections > 1;
         let is_whole = seen.total == Some(head.bytes.len() as u64);
-        let is_pinned = seen.validator.is_some() && seen.total.is_some();
-        if is_whole || (several && is_pinned && !head.bytes.is_empty()) {
+        if is_whole || (several && seen.is_fixed() && !head.bytes.is_empty()) {
             return Ok(First {
                 version: seen,
                 head: head.bytes,
@@ -208,27 +217,24 @@ impl Fetch {
             });
         }
         if several {
-            let span = Span {
-                start: 0,
-                end: Some(SEGMENT),
-            };
-            let asked = self.location.open_span_or_whole(span, None, &mut retries);
+            let range = ByteRange::new(0, Some(SEGMENT));
+            let asked = self.location.get_range_or_all(range, None, &mut retries);
             match asked.await {
                 Ok(part) => {
-                    let part = part.held_to(&seen)?;
-                    if part.is_whole() || (part.validator.is_some() && part.total.is_some()) {
+                    let part = part.of_version(&seen)?;
+                    if part.is_whole() || part.version.is_fixed() {
                         return Ok(part.into());
                     }
                     // There is nothing to tell versions apart by.
-                    seen = Version::of(&part);
+                    seen = part.version.clone();
                 }
                 // The server sends no range that can be used.
                 Err(error) if error.kind() == ErrorKind::Range => {}
                 Err(error) => return Err(error),
             }
         }
-        let whole = self.location.open_whole(&mut retries).await?;
-        Ok(whole.held_to(&seen)?.into())
+        let whole = self.location.get(&mut retries).await?;
+        Ok(whole.of_version(&seen)?.into())
     }
 
     fn plan(&mut self, done: &Spans, journal: Option<journal::Journal>) {
@@ -242,14 +248,14 @@ impl Fetch {
         meter.start(Some(self.length), done.total());
         let mut ledger = Ledger::new(done, self.length, self.connections, meter)
             .journal(journal, self.options.durable);
-        if self.options.sha256.is_some() && self.connections == 1 {
+        if self.options.hashes() && self.connections == 1 {
             ledger = ledger.hash();
         }
         *lock(&self.ledger) = ledger;
     }
 
     /// Takes contents whose length the server does not say: they cannot be continued.
-    async fn unbounded(&mut self, mut first: Part) -> Result<()> {
+    async fn unbounded(&mut self, mut first: ContentResponse) -> Result<()> {
         let began = self.part.begin(None, None);
         began.map_err(|error| self.failed("write", error))?;
         self.options.meter.start(None, 0);
@@ -322,14 +328,10 @@ impl Fetch {
     }
 
     /// Compares the digest of the whole file, if one is expected.
-    pub(super) fn verify(
-        &self,
-        expected: Option<Digest>,
-        caller: &Caller,
-    ) -> Result<Option<Digest>> {
-        let Some(expected) = expected else {
+    pub(super) fn verify(&self, caller: &Caller) -> Result<Option<Digest>> {
+        if !self.options.hashes() {
             return Ok(None);
-        };
+        }
         let (mut hasher, hashed) = lock(&self.ledger).hashed();
         let rest = self.part.read(hashed, self.length, |bytes| {
             hasher.update(bytes);
@@ -337,9 +339,8 @@ impl Fetch {
         });
         rest.map_err(|error| self.failed("read", error))?;
         let found = hasher.finish();
-        if found != expected {
-            let message = format!("the SHA-256 is {found}, not {expected}");
-            return Err(Error::plain(ErrorKind::Digest, message));
+        if let Some(expected) = self.options.sha256 {
+            found.expect(expected)?;
         }
         Ok(Some(found))
     }

@@ -76,8 +76,8 @@ fn fetches_take_no_blocking_threads() {
             .retry(RetryPolicy::none());
         let images = client.build().unwrap().images();
         let folder = tempfile::tempdir().unwrap();
-        let fetch = images.content(1).unchecked();
-        let fetch = tokio::spawn(fetch.save_to(folder.path().join("disk")));
+        let fetch = images.save(1, folder.path().join("disk")).unchecked();
+        let fetch = tokio::spawn(fetch.send());
         while server.requests().is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

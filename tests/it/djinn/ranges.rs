@@ -151,19 +151,3 @@ async fn a_range_past_the_end_is_refused_with_the_servers_words() {
     );
     assert_eq!(error.message(), Some("invalid range: failed to overlap"));
 }
-
-#[cfg(feature = "fs")]
-#[tokio::test]
-async fn a_range_is_not_saved_to_a_file() {
-    let server = MockServer::start().await;
-    Mock::given(any())
-        .respond_with(part(0, 3, "100"))
-        .expect(0)
-        .mount(&server)
-        .await;
-    let folder = tempfile::tempdir().unwrap();
-    let request = images(&server).content(42).range(0..4);
-    let error = request.save_to(folder.path().join("x")).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-}

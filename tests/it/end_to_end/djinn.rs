@@ -30,9 +30,8 @@ async fn an_image_goes_up_and_comes_back_the_same() {
 
     let saved = site
         .images
-        .content(image.id)
+        .save(image.id, &path)
         .sha256(digest)
-        .save_to(&path)
         .await
         .unwrap();
 
@@ -220,7 +219,7 @@ async fn contents_are_read_in_every_way() {
     let content = || site.images.content(image.id);
     let disk = disk();
 
-    let whole = content().send().await.unwrap();
+    let mut whole = content().send().await.unwrap();
     assert_eq!(
         (whole.length(), whole.total()),
         (Some(208_896), Some(208_896))
@@ -231,11 +230,11 @@ async fn contents_are_read_in_every_way() {
         Some(created)
     );
     let mut read = Vec::new();
-    whole.reader().read_to_end(&mut read).await.unwrap();
+    whole.read_to_end(&mut read).await.unwrap();
     assert_eq!(read, disk);
 
     let mut streamed = Vec::new();
-    let mut chunks = content().send().await.unwrap().stream();
+    let mut chunks = content().await.unwrap();
     while let Some(chunk) = chunks.next().await {
         streamed.extend_from_slice(&chunk.unwrap());
     }

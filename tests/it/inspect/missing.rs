@@ -30,19 +30,20 @@ async fn a_queued_download_is_not_ready_on_every_way_to_the_contents() {
 
     let errors = [
         content().range(5..).send().await.unwrap_err(),
-        content().inspect().await.unwrap_err(),
+        images.inspect(id).await.unwrap_err(),
     ];
     for error in errors {
         assert_eq!(error.kind(), ErrorKind::NotReady, "{error:?}");
     }
-    let error = content().reader().unwrap().read_u8().await.unwrap_err();
+    let error = images.reader(id).read_u8().await.unwrap_err();
     assert!(error.to_string().contains("has yet to begin"), "{error}");
     #[cfg(feature = "fs")]
     {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x");
-        for fetch in [content(), content().unchecked()] {
-            let error = fetch.save_to(&path).await.unwrap_err();
+        let save = images.save(id, &path);
+        for save in [save.clone(), save.unchecked()] {
+            let error = save.await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NotReady, "{error:?}");
         }
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);

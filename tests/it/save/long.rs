@@ -71,11 +71,11 @@ async fn what_is_remembered_of_a_long_fetch_is_bounded_and_all_of_it_counts() {
     let target = directory.path().join("disk");
     let images = client(&server, quick()).images();
     let fetch = |report: fn(Progress)| {
-        let request = images.content(1).unchecked().connections(SEVERAL);
-        request
-            .durable(false)
-            .progress(report)
-            .save_to(target.clone())
+        let request = images
+            .save(1, target.clone())
+            .unchecked()
+            .connections(SEVERAL);
+        request.durable(false).progress(report).send()
     };
     // In small pieces, as on a slow line.
     let small = Fault::Trickle {
@@ -123,7 +123,7 @@ async fn what_was_begun_beside_is_removed_and_what_was_whole_counts() {
     for beside in ["", "w 0 1000 and then"] {
         setup.leave_half(1).await;
         std::fs::write(setup.directory.path().join("disk.qcow2.part.new"), beside).unwrap();
-        let saved = setup.content(1).save_to(setup.target()).await.unwrap();
+        let saved = setup.save(1, setup.target()).await.unwrap();
         assert!(saved.resumed_from > 0);
         setup.assert_saved();
         std::fs::remove_file(setup.target()).unwrap();

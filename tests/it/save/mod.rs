@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use machine_images::djinn::{Client, ContentRequest};
+use machine_images::djinn::{Client, GetContent, Save};
 use machine_images::testing::{DjinnServer, Fault};
 use machine_images::{Progress, Result, RetryPolicy, Saved};
 use reqwest::Method;
@@ -80,10 +80,14 @@ impl Setup {
         }
     }
 
-    pub(crate) fn content(&self, connections: usize) -> ContentRequest {
-        let request = self.client.images().content(1).unchecked();
+    pub(crate) fn content(&self) -> GetContent {
+        self.client.images().content(1)
+    }
+
+    pub(crate) fn save(&self, connections: usize, path: impl Into<PathBuf>) -> Save {
+        let save = self.client.images().save(1, path).unchecked();
         // It is the disk that tests would wait for, and no image that they save.
-        request.connections(connections).durable(false).unchecked()
+        save.connections(connections).durable(false)
     }
 
     pub(crate) fn images(&self) -> machine_images::djinn::Images {
@@ -146,7 +150,7 @@ impl Setup {
         };
         self.server.inject(self.on(slow).always());
         self.server.clear_requests();
-        let fetch = tokio::spawn(self.content(connections).save_to(self.target()));
+        let fetch = tokio::spawn(self.save(connections, self.target()).send());
         while self.sent() < self.image.len() as u64 / 2 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -191,7 +195,7 @@ impl Reports {
 }
 
 /// Ends within its time, whatever it is.
-pub(crate) async fn ends(fetch: impl Future<Output = Result<Saved>>) -> Result<Saved> {
+pub(crate) async fn ends(fetch: impl IntoFuture<Output = Result<Saved>>) -> Result<Saved> {
     let ended = tokio::time::timeout(Duration::from_secs(20), fetch).await;
     ended.expect("it hangs")
 }

@@ -5,6 +5,7 @@ mod journal;
 mod ledger;
 mod part;
 mod paths;
+mod refresh;
 mod spans;
 mod sys;
 mod work;
@@ -22,17 +23,21 @@ use crate::progress::Meter;
 use crate::qcow2::Policy;
 use crate::thread::{Caller, gone, on_own_thread};
 use part::{PartFile, failed};
+use refresh::unchanged;
 use work::Fetch;
 
-const LETTING_GO: Duration = Duration::from_secs(1);
+const RELEASE: Duration = Duration::from_secs(1);
 
 /// What can be chosen of how contents are saved.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) connections: usize,
     pub(crate) resume: bool,
     pub(crate) durable: bool,
     pub(crate) sha256: Option<Digest>,
+    pub(crate) digest: bool,
+    pub(crate) refresh: bool,
+    pub(crate) when_busy: WhenBusy,
     /// What the image is held to; `None` if to nothing.
     pub(crate) policy: Option<Policy>,
     pub(crate) meter: Meter,
@@ -45,13 +50,33 @@ impl Default for Options {
             resume: true,
             durable: true,
             sha256: None,
-            policy: None,
+            digest: false,
+            refresh: false,
+            when_busy: WhenBusy::Fail,
+            policy: Some(Policy::default()),
             meter: Meter::default(),
         }
     }
 }
 
-/// What came of saving contents to a file.
+impl Options {
+    fn hashes(&self) -> bool {
+        self.digest || self.sha256.is_some()
+    }
+}
+
+/// The behaviour when the same file is being fetched already, by this process or another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenBusy {
+    /// Fails with [`Busy`](ErrorKind::Busy).
+    #[default]
+    Fail,
+    /// Waits for the other fetch to end, and keeps its file if that is what the server has.
+    Wait,
+}
+
+/// The result of saving an image to a file.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Saved {
@@ -59,16 +84,19 @@ pub struct Saved {
     pub path: PathBuf,
     /// Its length in bytes.
     pub bytes: u64,
-    /// How many bytes of it came over the network now. What an inspection reads beyond its first
-    /// bytes is not counted.
+    /// The number of bytes of it that came over the network. Tables read by the inspection are not
+    /// counted.
     pub fetched: u64,
-    /// How many bytes an earlier attempt had left behind.
+    /// The number of bytes left by an earlier fetch that was resumed.
     pub resumed_from: u64,
-    /// How many connections carried it.
+    /// `true` if the file was already what the server has: see
+    /// [`Save::refresh`](crate::djinn::Save::refresh).
+    pub unchanged: bool,
+    /// The number of connections that carried it.
     pub connections: usize,
-    /// Its SHA-256, if one was expected.
+    /// Its SHA-256, if one was expected or asked for.
     pub sha256: Option<Digest>,
-    /// How long it took.
+    /// The time it took.
     pub elapsed: Duration,
 }
 
@@ -89,15 +117,17 @@ pub(crate) async fn save(location: Location, path: PathBuf, options: Options) ->
     Ok(saved)
 }
 
-/// A fetch that was dropped may need a moment to let go.
-async fn hold(target: &Path) -> std::io::Result<Option<PartFile>> {
-    let deadline = Instant::now() + LETTING_GO;
+/// Locks the part file, unless another fetch has it. One that was dropped may need a moment to
+/// release it.
+async fn lock(target: &Path, when_busy: WhenBusy) -> std::io::Result<Option<PartFile>> {
+    let deadline = Instant::now() + RELEASE;
     loop {
         let part = PartFile::open(target)?;
-        if part.is_some() || Instant::now() > deadline {
+        let is_over = when_busy == WhenBusy::Fail && Instant::now() > deadline;
+        if part.is_some() || is_over {
             return Ok(part);
         }
-        tokio::time::sleep(LETTING_GO / 20).await;
+        tokio::time::sleep(RELEASE / 20).await;
     }
 }
 
@@ -108,7 +138,12 @@ async fn run(
     caller: &Caller,
 ) -> Result<Saved> {
     let began = Instant::now();
-    let part = hold(target).await;
+    if options.refresh {
+        if let Some(saved) = unchanged(&location, target, &options, caller).await? {
+            return Ok(saved);
+        }
+    }
+    let part = lock(target, options.when_busy).await;
     let Some(part) = part.map_err(|error| failed("write", target, error))? else {
         let message = format!("{} is being fetched by someone else", target.display());
         return Err(Error::plain(ErrorKind::Busy, message));
@@ -124,7 +159,7 @@ async fn run(
         fetched => fetched,
     };
     let fetched = fetched
-        .and_then(|()| fetch.verify(options.sha256, caller))
+        .and_then(|()| fetch.verify(caller))
         .and_then(|sha256| fetch.check_file().map(|()| sha256));
     let sha256 = match fetched {
         // Wrong contents leave nothing.
@@ -135,12 +170,12 @@ async fn run(
         fetched => fetched?,
     };
     let (bytes, resumed_from, fetched) = (fetch.length(), fetch.resumed_from(), fetch.fetched());
-    let connections = fetch.connections();
+    let (connections, modified) = (fetch.connections(), fetch.modified());
     drop(fetch);
     let Some(part) = Arc::into_inner(part) else {
         return Err(gone());
     };
-    part.finish(options.durable, caller)
+    part.finish(options.durable, modified, caller)
         .map_err(|error| failed("finish", target, error))?;
     options.meter.finish();
     Ok(Saved {
@@ -148,6 +183,7 @@ async fn run(
         bytes,
         fetched,
         resumed_from,
+        unchanged: false,
         connections,
         sha256,
         elapsed: began.elapsed(),

@@ -12,8 +12,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncSeek, ReadBuf};
 
-use super::pinned::Read;
-use super::reader::{io_error, read_from_buffer};
+use super::read::Read;
+use super::stream::{io_error, read_from_buffer};
 use super::{Location, Version};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -45,7 +45,7 @@ const CACHE: u64 = 16 << 20;
 /// use tokio::io::{AsyncReadExt, AsyncSeekExt};
 ///
 /// # async fn example(images: machine_images::djinn::Images) -> Result<(), Box<dyn std::error::Error>> {
-/// let mut image = images.content(42).reader()?;
+/// let mut image = images.reader(42);
 /// let mut block = [0; 4096];
 /// image.seek(SeekFrom::Start(1 << 30)).await?;
 /// if let Err(error) = image.read_exact(&mut block).await {
