@@ -117,16 +117,19 @@ pub(crate) async fn save(location: Location, path: PathBuf, options: Options) ->
     Ok(saved)
 }
 
-/// Locks the part file, unless another fetch has it. One that was dropped may need a moment to
-/// release it.
-async fn lock(target: &Path, when_busy: WhenBusy) -> std::io::Result<Option<PartFile>> {
-    let deadline = Instant::now() + RELEASE;
+/// Locks the part file, unless another fetch has it; returns `true` with it if another one had. One
+/// that was dropped may need a moment to release it.
+async fn lock(target: &Path, when_busy: WhenBusy) -> std::io::Result<Option<(PartFile, bool)>> {
+    let began = Instant::now();
+    let mut was_busy = false;
     loop {
-        let part = PartFile::open(target)?;
-        let is_over = when_busy == WhenBusy::Fail && Instant::now() > deadline;
-        if part.is_some() || is_over {
-            return Ok(part);
+        if let Some(part) = PartFile::open(target)? {
+            return Ok(Some((part, was_busy)));
         }
+        if when_busy == WhenBusy::Fail && began.elapsed() > RELEASE {
+            return Ok(None);
+        }
+        was_busy = true;
         tokio::time::sleep(RELEASE / 20).await;
     }
 }
@@ -143,11 +146,16 @@ async fn run(
             return Ok(saved);
         }
     }
-    let part = lock(target, options.when_busy).await;
-    let Some(part) = part.map_err(|error| failed("write", target, error))? else {
+    let locked = lock(target, options.when_busy).await;
+    let Some((part, was_busy)) = locked.map_err(|error| failed("write", target, error))? else {
         let message = format!("{} is being fetched by someone else", target.display());
         return Err(Error::plain(ErrorKind::Busy, message));
     };
+    if was_busy && options.when_busy == WhenBusy::Wait {
+        if let Some(saved) = unchanged(&location, target, &options, caller).await? {
+            return Ok(saved);
+        }
+    }
     let part = Arc::new(part);
     let mut fetch = Fetch::new(location, part.clone(), &options);
     let fetched = match fetch.whole().await {

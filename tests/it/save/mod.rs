@@ -9,6 +9,7 @@ mod long;
 mod names;
 mod owned;
 mod raw;
+mod refresh;
 mod stream;
 mod threads;
 mod version;
