@@ -1,12 +1,12 @@
-//! The DevOps Service.
+//! The embedded DevOps Service.
 
 mod access;
-mod call;
-mod data;
-mod record;
-mod reply;
-mod routes;
+mod answer;
+mod api;
+mod image;
+mod route;
 mod server;
+mod state;
 
-pub use access::Policy;
+pub use access::AccessPolicy;
 pub use server::{DevopsServer, DevopsServerBuilder};

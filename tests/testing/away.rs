@@ -6,7 +6,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use machine_images::testing::{DjinnServer, Fault};
-use reqwest::Method;
 
 use crate::http::{QCOW2, connect, get, upload};
 
@@ -56,7 +55,7 @@ fn server() -> DjinnServer {
 fn a_request_is_done_or_not_before_the_server_goes_away() {
     for (done, images) in [(false, 1), (true, 0)] {
         let server = server();
-        server.inject(Fault::Away { done, wait: WAIT }.on(Method::DELETE, "/images/1"));
+        server.inject(Fault::Restart { done, wait: WAIT }.on("DELETE", "/images/1"));
         let mut idle = connect(&server.url());
         assert_eq!(get(&server, "/api/images").status(), 200);
         let mut stream = open(&server, "DELETE", "/api/images/1", b"");
@@ -74,12 +73,12 @@ fn a_server_goes_away_again_and_again() {
     let server = server();
     for _ in 0..20 {
         let mut stream = connect(&server.url());
-        server.go_away(Duration::from_millis(5));
+        server.restart(Duration::from_millis(5));
         assert_eq!(end(&mut stream), ErrorKind::ConnectionReset);
         absence(&server);
         assert_eq!(get(&server, "/api/images/1").status(), 200);
     }
-    server.go_away(Duration::ZERO);
+    server.restart(Duration::ZERO);
     absence(&server);
     assert_eq!(get(&server, "/api/images/1").status(), 200);
 }
@@ -87,17 +86,17 @@ fn a_server_goes_away_again_and_again() {
 #[test]
 fn the_longest_absence_counts_and_does_not_keep_the_server_from_stopping() {
     let server = server();
-    server.go_away(WAIT);
-    server.go_away(Duration::ZERO);
+    server.restart(WAIT);
+    server.restart(Duration::ZERO);
     assert!(absence(&server) > WAIT / 2);
-    server.go_away(Duration::MAX);
+    server.restart(Duration::MAX);
     assert_eq!(refusal(&server), Some(ErrorKind::ConnectionRefused));
 }
 
 #[tokio::test]
 async fn a_server_goes_away_from_within_a_runtime() {
     let server = server();
-    server.go_away(WAIT);
+    server.restart(WAIT);
     assert_eq!(refusal(&server), Some(ErrorKind::ConnectionRefused));
 }
 
@@ -107,7 +106,7 @@ fn slow(outlives_client: bool) -> DjinnServer {
         wait: WAIT,
         outlives_client,
     };
-    server.inject(fault.on(Method::POST, "/images"));
+    server.inject(fault.on("POST", "/images"));
     server
 }
 
@@ -189,7 +188,7 @@ fn a_server_that_goes_away_ends_its_copies() {
         let server = slow(outlives_client);
         let mut stream = open(&server, "POST", "/api/images?name=b", QCOW2);
         arrived(&server);
-        server.go_away(Duration::ZERO);
+        server.restart(Duration::ZERO);
         assert_eq!(end(&mut stream), ErrorKind::ConnectionReset);
         thread::sleep(2 * WAIT);
         assert_eq!(server.image_count(), 1);

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use machine_images::testing::{DevopsServer, Policy};
+use machine_images::devops::ApiVersion;
+use machine_images::testing::{AccessPolicy, DevopsServer};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -248,11 +249,11 @@ fn captures() -> Vec<Capture> {
 
 fn server() -> DevopsServer {
     let server = DevopsServer::builder()
-        .v2_manner(true)
-        .user("user", "secret", &Policy::ALL)
-        .user("nopass", "", &Policy::ALL)
-        .user("müller", "geheim-ß", &Policy::ALL)
-        .user("reader", "secret", &[Policy::ReadImages])
+        .api_version(ApiVersion::V2)
+        .user("user", "secret", &AccessPolicy::ALL)
+        .user("nopass", "", &AccessPolicy::ALL)
+        .user("müller", "geheim-ß", &AccessPolicy::ALL)
+        .user("reader", "secret", &[AccessPolicy::ReadImages])
         .user("nobody", "secret", &[])
         .filter("ec2", &EC2_FILTER)
         .filter("openstack", &[OPENSTACK_ID])

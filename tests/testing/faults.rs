@@ -3,7 +3,6 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use machine_images::testing::{Close, DjinnServer, Fault, RetryAfter};
-use reqwest::Method;
 
 use crate::http::{Answer, QCOW2, connect, get, upload};
 
@@ -87,7 +86,7 @@ fn a_request_is_cut_in_its_body() {
 #[test]
 fn an_answer_is_dropped_and_the_request_done() {
     for (close, end) in ENDS {
-        let server = server(Fault::DropAnswer { close });
+        let server = server(Fault::DropResponse { close });
         let length = format!("Content-Length: {}\r\n", QCOW2.len());
         let stream = open(&server, "POST", "/api/images?name=b", &length, QCOW2);
         assert_eq!(drain(stream), (Vec::new(), end));
@@ -128,7 +127,7 @@ fn a_json_answer_is_cut_too_and_a_shorter_one_is_not() {
 fn stalls_last_as_long_as_they_are_told() {
     let wait = Duration::from_millis(150);
     for fault in [
-        Fault::StallAnswer { wait },
+        Fault::DelayResponse { wait },
         Fault::StallResponse { after: 0, wait },
         Fault::StallResponse { after: 1000, wait },
     ] {
@@ -205,7 +204,7 @@ fn an_injected_status_does_nothing_but_read_the_body() {
 #[test]
 fn an_early_answer_comes_while_the_body_is_being_sent() {
     for (close, end) in ENDS {
-        let server = server(Fault::EarlyAnswer {
+        let server = server(Fault::EarlyResponse {
             status: 413,
             after: 100,
             close,
@@ -334,13 +333,8 @@ fn headers_are_changed() {
 fn rules_choose_their_requests() {
     let server = server(Fault::status(500));
     server.clear_faults();
-    server.inject(Fault::status(501).on(Method::GET, "/images/"));
-    server.inject(
-        Fault::status(502)
-            .on(Method::GET, "/images")
-            .skip(1)
-            .times(2),
-    );
+    server.inject(Fault::status(501).on("GET", "/images/"));
+    server.inject(Fault::status(502).on("GET", "/images").skip(1).times(2));
     server.inject(
         Fault::status(503)
             .when(|request| request.target.ends_with("page=9"))

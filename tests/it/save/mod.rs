@@ -21,7 +21,6 @@ use std::time::Duration;
 use machine_images::djinn::{Client, ContentRequest};
 use machine_images::testing::{DjinnServer, Fault};
 use machine_images::{Report, Result, RetryPolicy, Saved};
-use reqwest::Method;
 use tokio::sync::Notify;
 
 pub(crate) use child::Child;
@@ -124,7 +123,7 @@ impl Setup {
     }
 
     pub(crate) fn on(&self, fault: Fault) -> machine_images::testing::FaultRule {
-        fault.on(Method::GET, "/images/1")
+        fault.on("GET", "/images/1")
     }
 
     /// Whether nobody holds the file beside the target.
