@@ -33,7 +33,7 @@ fn image(id: &str, provider: &str) -> Value {
 }
 
 #[test]
-fn the_documented_table() {
+fn version_3_answers_as_documented() {
     let server = server();
     let debian = json!({
         "bootstrap_template": null, "id": "ami-1", "name": "debian",
@@ -63,7 +63,7 @@ fn the_documented_table() {
 }
 
 #[test]
-fn version_2_checks_in_the_order_of_the_real_one() {
+fn version_2_checks_in_the_order_of_the_real_server() {
     let server = DevopsServer::builder()
         .api_version(ApiVersion::V2)
         .user("reader", "pw", &[AccessPolicy::ReadImages])
@@ -73,7 +73,7 @@ fn version_2_checks_in_the_order_of_the_real_one() {
     let reader = "Authorization: Basic cmVhZGVyOnB3\r\n";
     let accept = "Accept: application/json\r\n";
     let record = json!({"provider": "ec2", "remote_user": "me"}).to_string();
-    // Each request is right in one more respect than the one before.
+    // Each request fixes one more error than the one before.
     for (path, headers, body, status, problem) in [
         ("v2.0/image/x", vec![], "{", 401, ""),
         ("v2.0/image/x", vec![reader], "{", 406, "Accept header"),
@@ -173,7 +173,7 @@ fn lists_are_filtered_by_known_providers() {
 }
 
 #[test]
-fn a_bad_login_and_a_missing_privilege_are_told_apart() {
+fn a_bad_login_and_a_missing_policy_have_different_answers() {
     let server = DevopsServer::builder()
         .user("reader", "pw", &[AccessPolicy::ReadImages])
         .token("t0k3n", &[AccessPolicy::CreateImage])
@@ -202,7 +202,7 @@ fn a_bad_login_and_a_missing_privilege_are_told_apart() {
 }
 
 #[test]
-fn bad_requests_are_told_apart() {
+fn bad_requests_have_different_answers() {
     let server = server();
     server.mark_in_use("ami-1", "proj.test");
     let duplicate = image("ami-1", "ec2").to_string();
@@ -260,7 +260,7 @@ fn bad_requests_are_told_apart() {
 }
 
 #[test]
-fn requests_are_recorded_and_faults_injected_here_too() {
+fn requests_are_recorded_and_faults_are_injected() {
     let server = server();
     server.inject(Fault::status(503).on("GET", "/v3/images"));
     assert_eq!(call(&server, "GET /v3/image/ami-1", "").0, 200);
@@ -275,7 +275,7 @@ fn requests_are_recorded_and_faults_injected_here_too() {
 }
 
 #[test]
-fn the_service_may_be_under_a_path() {
+fn the_service_can_be_below_a_path() {
     let server = DevopsServer::builder()
         .base_path("/devops/")
         .start()

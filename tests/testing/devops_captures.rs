@@ -159,7 +159,7 @@ const SCRIPT: &[Step] = &[
     Captured("create-two-bad"),
     Captured("create-unknown-provider"),
     Captured("create-wrong-provider"),
-    // The life of one image.
+    // Updates and deletion of one image.
     Captured("create-ok"),
     Captured("create-again"),
     Captured("update-change-provider"),
@@ -235,7 +235,7 @@ const SCRIPT: &[Step] = &[
     Captured("id-colon-at-show"),
     Captured("id-colon-at-update"),
     Captured("id-colon-at-delete"),
-    // What is left of them.
+    // The remaining images.
     Put("ami-used", USED2),
     Captured("accept-gzip"),
     Captured("head-list"),
@@ -334,7 +334,7 @@ fn replay(server: &DevopsServer, capture: &Capture) -> Vec<String> {
         (Some(wanted), _) => {
             serde_json::from_slice::<Value>(&answer.body).ok() == Some(wanted.clone())
         }
-        // The captures end a text with a newline that is not on the wire.
+        // The captures append a newline to a text.
         (None, Some(wanted)) => Some(answer.text()) == wanted.strip_suffix('\n'),
         (None, None) => answer.body.is_empty(),
     };
@@ -358,7 +358,7 @@ fn bytes(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn all_156_exchanges_with_the_real_server_are_answered_alike() {
+fn all_156_captured_exchanges_get_the_same_answers() {
     let captures = captures();
     let mut unused: BTreeMap<_, _> = captures.iter().map(|it| (&*it.name, it)).collect();
     let server = server();
