@@ -146,7 +146,7 @@ async fn one(
         for _ in 0..rng.usize(1..4) {
             let fault = faults::any(&mut rng, call.length(&scene), &scene.world.stranger);
             injected.push(format!("{fault:?}"));
-            may_be_away |= matches!(fault, Fault::Away { .. });
+            may_be_away |= matches!(fault, Fault::Restart { .. });
             scene
                 .server
                 .inject(rule(fault, &call, &mut rng, &befell, &doubtful));

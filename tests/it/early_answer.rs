@@ -3,7 +3,6 @@
 use machine_images::djinn::{Client, Image, Source};
 use machine_images::testing::{Close, DjinnServer, Fault};
 use machine_images::{ErrorKind, Result};
-use reqwest::Method;
 
 const LENGTH: u64 = 64 * 1024 * 1024;
 
@@ -58,12 +57,12 @@ async fn a_bad_token_is_reported_as_itself() {
 
 fn early(close: Close) -> DjinnServer {
     let server = DjinnServer::start().unwrap();
-    let fault = Fault::EarlyAnswer {
+    let fault = Fault::EarlyResponse {
         status: 413,
         after: 1024 * 1024,
         close,
     };
-    server.inject(fault.on(Method::POST, "/images"));
+    server.inject(fault.on("POST", "/images"));
     server
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use machine_images::djinn::{Client, Images};
 use machine_images::testing::{DjinnServer, Fault, RetryAfter};
 use machine_images::{Error, ErrorKind, RetryPolicy};
-use reqwest::Method;
 
 const DISK: &[u8] = include_bytes!("../data/disk.qcow2");
 
@@ -142,7 +141,7 @@ async fn a_bad_token_is_told_from_a_missing_image() {
     assert_eq!(error.kind(), ErrorKind::Unauthorized);
     let text = "check login: the token is wrong (404 Not Found)";
     assert_eq!(lines(&error), text);
-    server.inject(Fault::Html { status: 404 }.on(Method::GET, "/user"));
+    server.inject(Fault::Html { status: 404 }.on("GET", "/user"));
     let error = client(&server, server.token()).check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownRoute);
 }

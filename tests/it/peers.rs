@@ -27,7 +27,6 @@ use futures::{StreamExt, stream};
 use machine_images::djinn::{Client, ClientBuilder, Source};
 use machine_images::testing::{Close, DjinnServer, Fault};
 use machine_images::{ErrorKind, RetryPolicy};
-use reqwest::Method;
 
 const DISK: &[u8] = include_bytes!("../data/disk.qcow2");
 const MIB: usize = 1 << 20;
@@ -236,7 +235,7 @@ async fn a_dropped_fetch_stops_and_leaves_no_file() {
             bytes: 1000,
             every: Duration::from_millis(20),
         }
-        .on(Method::GET, format!("/images/{id}")),
+        .on("GET", format!("/images/{id}")),
     );
     let images = builder(&server).build().unwrap().images();
     let directory = tempfile::tempdir().unwrap();

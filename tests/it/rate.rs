@@ -8,7 +8,6 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use machine_images::djinn::{Client, ClientBuilder, Images, Source};
 use machine_images::testing::{DjinnServer, Fault};
 use machine_images::{Error, ErrorKind, Result, RetryPolicy};
-use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -164,7 +163,7 @@ async fn a_reader_that_asks_and_goes_away_is_not_cut() {
 #[tokio::test]
 async fn an_upload_whose_answer_trickles_has_an_unknown_outcome() {
     let server = DjinnServer::start().unwrap();
-    server.inject(trickle(5).on(Method::POST, "/images"));
+    server.inject(trickle(5).on("POST", "/images"));
     let images = images(builder(&server).retry(quick()));
     let error = images.create_upload("disk", DISK).send().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error:?}");

@@ -11,7 +11,6 @@ use std::time::Duration;
 use machine_images::djinn::{Client, Images, Source};
 use machine_images::testing::{Close, DjinnServer, Fault};
 use machine_images::{Digest, ErrorKind, RetryPolicy};
-use reqwest::Method;
 
 use super::DISK;
 
@@ -46,7 +45,7 @@ fn posts(server: &DjinnServer) -> usize {
 
 fn lose_the_answer(server: &DjinnServer) {
     let close = Close::Reset;
-    server.inject(Fault::DropAnswer { close }.on(Method::POST, "/images"));
+    server.inject(Fault::DropResponse { close }.on("POST", "/images"));
 }
 
 /// Does something when the first upload begins to arrive: the name was looked up by then.
@@ -65,7 +64,7 @@ fn meanwhile(server: &DjinnServer, act: impl Fn() + Send + Sync + 'static) {
 async fn an_upload_whose_answer_is_lost_is_found_again() {
     for close in [Close::Clean, Close::Reset] {
         let (server, images) = site();
-        server.inject(Fault::DropAnswer { close }.on(Method::POST, "/images"));
+        server.inject(Fault::DropResponse { close }.on("POST", "/images"));
         let upload = images
             .create_upload("lost", Source::file(DISK))
             .reconcile(true);
@@ -84,7 +83,7 @@ async fn an_upload_that_was_cut_is_sent_again() {
         after: 50_000,
         close: Close::Reset,
     };
-    server.inject(cut.on(Method::POST, "/images"));
+    server.inject(cut.on("POST", "/images"));
     let upload = images
         .create_upload("cut", Source::file(DISK))
         .namespace("lab".parse().unwrap())
@@ -117,7 +116,7 @@ async fn a_source_that_can_be_read_once_is_not_sent_again() {
             after: 50_000,
             close: Close::Reset,
         };
-        server.inject(cut.on(Method::POST, "/images"));
+        server.inject(cut.on("POST", "/images"));
         let upload = images.create_upload("cut", source).reconcile(true);
 
         let error = upload.send().await.unwrap_err();
@@ -219,11 +218,11 @@ async fn an_upload_that_is_made_late_is_found_when_the_next_is_refused() {
             wait: Duration::from_secs(1),
             outlives_client: true,
         };
-        server.inject(copying.on(Method::POST, "/images"));
+        server.inject(copying.on("POST", "/images"));
         if let Some(after) = cut {
             let close = Close::Clean;
             let cut = Fault::CutResponse { after, close };
-            server.inject(cut.on(Method::POST, "/images"));
+            server.inject(cut.on("POST", "/images"));
         }
         // It gives up, is told that there is nothing, and sends it again when the copy is made.
         let retry = RetryPolicy::default().first_delay(Duration::from_secs(4));
@@ -264,11 +263,11 @@ async fn any_length_of_time_is_a_deadline() {
 #[tokio::test]
 async fn a_server_that_stays_away_leaves_the_outcome_unknown() {
     let (server, images) = site();
-    let away = Fault::Away {
+    let away = Fault::Restart {
         done: true,
         wait: Duration::from_secs(5),
     };
-    server.inject(away.on(Method::POST, "/images"));
+    server.inject(away.on("POST", "/images"));
     let upload = images
         .create_upload("away", Source::file(DISK))
         .reconcile(true)

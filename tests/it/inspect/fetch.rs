@@ -3,7 +3,6 @@ use std::path::Path;
 use machine_images::qcow2::{Code, Policy};
 use machine_images::testing::{Close, Fault};
 use machine_images::{Digest, ErrorKind};
-use reqwest::Method;
 
 use super::{bad, patterned, sent, site};
 
@@ -19,7 +18,12 @@ fn left(directory: &Path) -> Vec<std::ffi::OsString> {
 #[tokio::test]
 async fn a_bad_image_is_fetched_no_further_than_64_kib_and_leaves_nothing() {
     let (server, images) = site();
-    let id = server.add_sparse_image("bad", bad(), 1 << 30).unwrap();
+    let id = server
+        .new_image("bad")
+        .content(bad())
+        .length(1 << 30)
+        .add()
+        .unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk.qcow2");
     for (connections, resume) in [(1, true), (1, false), (4, true), (4, false)] {
@@ -155,15 +159,20 @@ async fn a_server_that_says_the_image_is_shorter_than_it_is_is_found_out() {
 #[tokio::test]
 async fn what_an_unchecked_fetch_left_is_not_finished() {
     let (server, images) = site();
-    let id = server.add_sparse_image("bad", bad(), 20_000_000).unwrap();
+    let id = server
+        .new_image("bad")
+        .content(bad())
+        .length(20_000_000)
+        .add()
+        .unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk.qcow2");
     let cut = Fault::CutResponse {
         after: 5_000_000,
         close: Close::Clean,
     };
-    server.inject(cut.on(Method::GET, "/images/1"));
-    server.inject(Fault::status(404).on(Method::GET, "/images/1").always());
+    server.inject(cut.on("GET", "/images/1"));
+    server.inject(Fault::status(404).on("GET", "/images/1").always());
     let fetch = images.save(id, &path).unchecked();
     fetch.await.unwrap_err();
     assert_eq!(left(directory.path()).len(), 2);
@@ -184,13 +193,18 @@ async fn a_server_that_shows_one_header_and_sends_another_is_found_out() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk.qcow2");
     // The inspection is answered elsewhere.
-    let bad = server.add_sparse_image("bad", bad(), 1_000_000).unwrap();
+    let bad = server
+        .new_image("bad")
+        .content(bad())
+        .length(1_000_000)
+        .add()
+        .unwrap();
     let location = format!("/api/images/{good}");
     let elsewhere = Fault::Redirect {
         status: 307,
         location,
     };
-    server.inject(elsewhere.on(Method::GET, format!("/images/{bad}")));
+    server.inject(elsewhere.on("GET", format!("/images/{bad}")));
     let error = images.save(bad, &path).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ImageRejected, "{error:?}");
     assert_eq!(left(directory.path()).len(), 0);

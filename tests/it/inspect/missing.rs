@@ -3,7 +3,6 @@ use std::time::Duration;
 use machine_images::ErrorKind;
 use machine_images::djinn::{Image, Images};
 use machine_images::testing::{DjinnServer, Fault};
-use reqwest::Method;
 use tokio::io::AsyncReadExt;
 
 use super::{good, site, site_of};
@@ -90,10 +89,10 @@ async fn everything_else_stays_what_the_server_said() {
     let id = server.add_image("x", good()).unwrap();
     let path = format!("/images/{id}");
     // Contents that are gone though the image is there, and metadata that cannot be had.
-    server.inject(Fault::status(404).on(Method::GET, &path));
+    server.inject(Fault::status(404).on("GET", &path));
     let gone = images.content(id).send().await.unwrap_err();
-    server.inject(Fault::status(404).on(Method::GET, &path));
-    server.inject(Fault::status(403).on(Method::GET, &path));
+    server.inject(Fault::status(404).on("GET", &path));
+    server.inject(Fault::status(403).on("GET", &path));
     let forbidden = images.content(id).send().await.unwrap_err();
     let unknown = images.content(999).send().await.unwrap_err();
     for error in [gone, forbidden, unknown] {

@@ -2,7 +2,6 @@ use std::io::{self, SeekFrom};
 
 use machine_images::testing::Fault;
 use machine_images::{Error, ErrorKind, RemoteReader};
-use reqwest::Method;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt};
 
 use super::{patterned, sent, site};
@@ -139,7 +138,7 @@ async fn another_version_is_never_mixed_in() {
     block(&mut reader, 0).await.unwrap();
     server.inject(
         Fault::LastModified { by: 1 }
-            .on(Method::GET, "/images/1")
+            .on("GET", "/images/1")
             .always(),
     );
     for at in [4096, 500_000] {
@@ -174,7 +173,7 @@ async fn a_read_that_was_dropped_is_taken_up_again() {
     let (server, images) = site();
     let image = patterned(1 << 20);
     let id = server.add_image("x", &image).unwrap();
-    server.inject(Fault::StallAnswer {
+    server.inject(Fault::DelayResponse {
         wait: std::time::Duration::from_millis(300),
     });
     let mut reader = images.reader(id);

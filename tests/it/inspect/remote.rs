@@ -1,16 +1,17 @@
-use machine_images::ErrorKind;
 use machine_images::qcow2::{Code, Format, Policy, Verdict};
 use machine_images::testing::{Close, Fault};
-use reqwest::Method;
 
 use super::{bad, good, sent, site};
-
-const GET: Method = Method::GET;
 
 #[tokio::test]
 async fn a_large_image_takes_one_small_request() {
     let (server, images) = site();
-    let id = server.add_sparse_image("large", good(), 4 << 30).unwrap();
+    let id = server
+        .new_image("large")
+        .content(good())
+        .length(4 << 30)
+        .add()
+        .unwrap();
 
     let report = images.inspect(id).await.unwrap();
 
@@ -82,7 +83,12 @@ async fn a_table_that_is_far_off_takes_a_request_of_its_own() {
     image.extend([0, 1, 0, 4]);
     image.extend([0; 24]);
     image.extend(b"1snap");
-    let id = server.add_sparse_image("far", image, 2 << 30).unwrap();
+    let id = server
+        .new_image("far")
+        .content(image)
+        .length(2 << 30)
+        .add()
+        .unwrap();
 
     let report = images.inspect(id).await.unwrap();
 
@@ -100,7 +106,12 @@ async fn a_server_without_ranges_is_read_no_further_than_needed() {
     let (server, images) = site();
     server.inject(Fault::RefuseRanges.always());
     for (image, verdict) in [(good(), Verdict::Accept), (bad(), Verdict::Reject)] {
-        let id = server.add_sparse_image("x", image, 4 << 30).unwrap();
+        let id = server
+            .new_image("x")
+            .content(image)
+            .length(4 << 30)
+            .add()
+            .unwrap();
         let report = images.inspect(id).await.unwrap();
         assert_eq!(report.verdict(), verdict, "{report:?}");
         images.delete(id).send().await.unwrap();
@@ -114,7 +125,7 @@ async fn a_broken_answer_is_continued() {
     let (server, images) = site();
     let id = server.add_image("x", good()).unwrap();
     let close = Close::Clean;
-    server.inject(Fault::CutResponse { after: 1000, close }.on(GET, "/images/1"));
+    server.inject(Fault::CutResponse { after: 1000, close }.on("GET", "/images/1"));
     let report = images.inspect(id).await.unwrap();
     assert_eq!(report.verdict(), Verdict::Accept);
     let requests = server.requests();

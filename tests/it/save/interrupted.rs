@@ -80,7 +80,7 @@ async fn the_next_fetch_may_begin_at_once() {
 #[tokio::test]
 async fn a_fetch_that_is_dropped_before_the_first_answer_leaves_nothing() {
     let setup = Setup::new();
-    setup.server.inject(setup.on(Fault::StallAnswer {
+    setup.server.inject(setup.on(Fault::DelayResponse {
         wait: Duration::from_secs(600),
     }));
     let fetch = setup.save(1, setup.target());

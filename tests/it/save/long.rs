@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use machine_images::Progress;
 use machine_images::testing::{DjinnServer, Fault};
-use reqwest::Method;
 
 use super::raw::{KIND, Raw};
 use super::{CONNECTIONS, Child, MIB, Setup, client, quick};
@@ -66,7 +65,12 @@ async fn what_is_remembered_of_a_long_fetch_is_bounded_and_all_of_it_counts() {
     const FETCHED: u64 = 48 * MIB as u64;
     const BOUND: u64 = MIB as u64 / 2;
     let server = DjinnServer::start().unwrap();
-    server.add_sparse_image("long", b"QFI\xfb", LENGTH).unwrap();
+    server
+        .new_image("long")
+        .content(b"QFI\xfb")
+        .length(LENGTH)
+        .add()
+        .unwrap();
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("disk");
     let images = client(&server, quick()).images();
@@ -82,7 +86,7 @@ async fn what_is_remembered_of_a_long_fetch_is_bounded_and_all_of_it_counts() {
         bytes: 512,
         every: Duration::from_millis(20),
     };
-    server.inject(small.on(Method::GET, "/images/1").always());
+    server.inject(small.on("GET", "/images/1").always());
     let sent = || -> u64 { server.requests().iter().map(|r| r.body_sent).sum() };
     let first = tokio::spawn(fetch(|_| ()));
     let mut largest = 0;

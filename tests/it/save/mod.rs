@@ -22,7 +22,6 @@ use std::time::Duration;
 use machine_images::djinn::{Client, GetContent, Save};
 use machine_images::testing::{DjinnServer, Fault};
 use machine_images::{Progress, Result, RetryPolicy, Saved};
-use reqwest::Method;
 use tokio::sync::Notify;
 
 pub(crate) use child::Child;
@@ -129,7 +128,7 @@ impl Setup {
     }
 
     pub(crate) fn on(&self, fault: Fault) -> machine_images::testing::FaultRule {
-        fault.on(Method::GET, "/images/1")
+        fault.on("GET", "/images/1")
     }
 
     /// Whether nobody holds the file beside the target.

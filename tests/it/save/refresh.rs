@@ -29,7 +29,7 @@ async fn refresh(setup: &Setup) -> Saved {
 async fn a_saved_file_has_the_time_of_the_images_last_change() {
     for connections in CONNECTIONS {
         let setup = Setup::new();
-        let created = setup.images().get(1).await.unwrap().created_at;
+        let created = setup.images().get(1).send().await.unwrap().created_at;
         setup.save(connections, setup.target()).await.unwrap();
         let since_epoch = modified(&setup).duration_since(SystemTime::UNIX_EPOCH);
         let seconds = u64::try_from(created.as_second()).unwrap();
@@ -58,7 +58,7 @@ async fn a_file_that_is_not_what_the_server_has_is_fetched() {
     let other_time: fn(&Setup) = |setup| set_modified(setup, modified(setup) - 3600 * SECOND);
     let not_whole_seconds: fn(&Setup) = |setup| set_modified(setup, modified(setup) + SECOND / 2);
     let longer: fn(&Setup) = |setup| change(setup, |bytes| bytes.push(0));
-    let shorter: fn(&Setup) = |setup| change(setup, |bytes| drop(bytes.pop()));
+    let shorter: fn(&Setup) = |setup| change(setup, |bytes| bytes.truncate(MIB - 1));
     let empty: fn(&Setup) = |setup| change(setup, Vec::clear);
     let later: fn(&Setup) = |setup| set_modified(setup, modified(setup) + 3600 * SECOND);
     for spoil in [other_time, not_whole_seconds, longer, shorter, empty, later] {

@@ -86,7 +86,7 @@ async fn a_stream_never_goes_on_with_another_version() {
 async fn waiting_for_a_chunk_can_be_given_up_at_any_time() {
     let setup = Setup::new();
     setup.server.inject(setup.on(cut(MIB, Close::Clean)));
-    setup.server.inject(setup.on(Fault::StallAnswer {
+    setup.server.inject(setup.on(Fault::DelayResponse {
         wait: Duration::from_millis(200),
     }));
     let mut content = setup.content().send().await.unwrap();

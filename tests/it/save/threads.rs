@@ -102,7 +102,10 @@ async fn a_fetch_that_is_dropped_while_its_digest_is_computed_changes_nothing() 
     let setup = Setup::of(Vec::new());
     setup
         .server
-        .add_sparse_image("long", b"QFI\xfb", length)
+        .new_image("long")
+        .content(b"QFI\xfb")
+        .length(length)
+        .add()
         .unwrap();
     std::fs::write(setup.target(), "before").unwrap();
     let request = setup

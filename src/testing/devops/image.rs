@@ -1,7 +1,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// An image, its fields in the order in which the service writes them.
+/// An image, with its fields in the order of the service.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Image {
     pub(super) provider: String,
@@ -12,13 +12,10 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// Reads a record, or says what is wrong with it. Unknown fields are dropped, and `null`
-    /// counts as absent. Version 2 trims strings.
-    pub(super) fn from_record(
-        record: &Map<String, Value>,
-        v2_manner: bool,
-    ) -> Result<Self, String> {
-        let mut reader = Reader::new(record, v2_manner);
+    /// Reads a record, or returns a message about its errors. Drops unknown fields, and treats
+    /// `null` as absent. Version 2 trims strings.
+    pub(super) fn from_record(record: &Map<String, Value>, is_v2: bool) -> Result<Self, String> {
+        let mut reader = Reader::new(record, is_v2);
         // The order of the fields is that of the names in messages.
         let image = Self {
             id: reader.required("id"),
@@ -30,7 +27,7 @@ impl Image {
         reader.finish().map(|()| image)
     }
 
-    /// Replaces the fields that the record has, except for `id` and `provider`, as documented for
+    /// Replaces the fields in the record, except for `id` and `provider`, as documented for
     /// version 3.
     pub(super) fn merge(&self, record: &Map<String, Value>) -> Result<Self, String> {
         let mut merged = Map::new();
@@ -48,7 +45,7 @@ impl Image {
     }
 }
 
-/// Reads fields and collects what is wrong with them.
+/// Reads fields and collects their errors.
 struct Reader<'a> {
     record: &'a Map<String, Value>,
     trims: bool,
@@ -98,7 +95,7 @@ impl<'a> Reader<'a> {
         self.not_empty(field).unwrap_or_default()
     }
 
-    /// Reports the first kind of problem, for all fields that have it.
+    /// Reports the first kind of error, for all fields that have it.
     fn finish(self) -> Result<(), String> {
         for (fields, problem) in [
             (self.undefined, "can not be undefined"),

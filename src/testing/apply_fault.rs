@@ -10,19 +10,19 @@ use hyper::header::{
 };
 use jiff::Timestamp;
 
-use super::date;
+use super::delivery::Delivery;
 use super::fault::{Fault, RetryAfter};
+use super::http_date;
 use super::message::{Answer, Request, empty, message, set};
-use super::server::Shared;
-use super::shape::Shape;
-use super::wire::{Close, Control};
+use super::shared::Shared;
+use super::socket::{Close, SocketControl};
 
-/// What a fault makes of a request before it is done: an answer, or nothing.
-pub(super) async fn before(
+/// Applies a fault before the request is processed. Returns the answer if the fault replaces it.
+pub(super) async fn to_request(
     fault: &Fault,
     request: &mut Request,
     shared: &Shared,
-    control: &Arc<Control>,
+    control: &Arc<SocketControl>,
 ) -> Option<Answer> {
     match fault {
         Fault::DropRequest { close } => end(control, *close).await,
@@ -30,7 +30,7 @@ pub(super) async fn before(
             request.discard(*after).await;
             end(control, *close).await
         }
-        Fault::Away { done: false, wait } => leave(shared, *wait).await,
+        Fault::Restart { done: false, wait } => restart(shared, *wait).await,
         Fault::SlowCopy {
             wait,
             outlives_client,
@@ -46,20 +46,20 @@ pub(super) async fn before(
             request.head.headers.remove(RANGE);
             None
         }
-        Fault::EarlyAnswer { status, after, .. } => {
+        Fault::EarlyResponse { status, after, .. } => {
             request.discard(*after).await;
             Some(message(code(*status), "too early"))
         }
         _ => {
-            let answer = instead(fault, request)?;
+            let answer = replacement(fault, request)?;
             request.discard(u64::MAX).await;
             Some(answer)
         }
     }
 }
 
-/// The answers that a fault gives itself.
-fn instead(fault: &Fault, request: &Request) -> Option<Answer> {
+/// Returns the answer of a fault that replaces the server's.
+fn replacement(fault: &Fault, request: &Request) -> Option<Answer> {
     let ok = |text: &'static str| {
         let mut answer = empty(StatusCode::OK, &[(CONTENT_TYPE, "application/json")]);
         *answer.body_mut() = Bytes::from_static(text.as_bytes()).into();
@@ -91,42 +91,42 @@ fn instead(fault: &Fault, request: &Request) -> Option<Answer> {
     })
 }
 
-/// What a fault makes of an answer, and how the answer is sent.
-pub(super) async fn after(
+/// Applies a fault to the answer. Returns how to send its body.
+pub(super) async fn to_answer(
     fault: &Fault,
     answer: &mut Answer,
     shared: &Shared,
-    control: &Control,
-) -> Shape {
+    control: &SocketControl,
+) -> Delivery {
     let length = answer.body().len();
     let headers = answer.headers_mut();
     match fault {
-        Fault::DropAnswer { close } => return end(control, *close).await,
-        Fault::Away { done: true, wait } => return leave(shared, *wait).await,
-        Fault::StallAnswer { wait } => tokio::time::sleep(*wait).await,
+        Fault::DropResponse { close } => return end(control, *close).await,
+        Fault::Restart { done: true, wait } => return restart(shared, *wait).await,
+        Fault::DelayResponse { wait } => tokio::time::sleep(*wait).await,
         Fault::CutResponse { after, close } if *after <= length => {
             return cut(headers, length, *after, *close);
         }
-        Fault::EarlyAnswer {
+        Fault::EarlyResponse {
             close: Close::Reset,
             ..
         } => return cut(headers, length, length, Close::Reset),
         Fault::StallResponse { after, wait } => {
             set(headers, CONTENT_LENGTH, length.to_string());
             let (after, wait) = (*after, *wait);
-            return Shape::Stall { after, wait };
+            return Delivery::Stall { after, wait };
         }
         Fault::Trickle { bytes, every } => {
             set(headers, CONTENT_LENGTH, length.to_string());
             let (bytes, every) = ((*bytes).max(1), *every);
-            return Shape::Trickle { bytes, every };
+            return Delivery::Trickle { bytes, every };
         }
-        Fault::EndlessJson => return Shape::Endless,
+        Fault::EndlessJson => return Delivery::Endless,
         Fault::ContentLength { by } => {
             let declared = length.saturating_add_signed(*by);
             if declared < length {
                 set(headers, CONTENT_LENGTH, declared.to_string());
-                return Shape::Spill { after: declared };
+                return Delivery::Overrun { after: declared };
             }
             return cut(headers, declared, length, Close::Clean);
         }
@@ -145,8 +145,8 @@ pub(super) async fn after(
             headers.remove(ACCEPT_RANGES);
         }
         Fault::LastModified { by } => change(answer, &LAST_MODIFIED, |modified| {
-            let modified = date::parse(modified)?.saturating_add(*by);
-            Some(date::print(Timestamp::from_second(modified).ok()?))
+            let modified = http_date::parse(modified)?.saturating_add(*by);
+            Some(http_date::format(Timestamp::from_second(modified).ok()?))
         }),
         Fault::Header { name, value } => {
             if let Ok(name) = HeaderName::try_from(name.as_str()) {
@@ -158,23 +158,23 @@ pub(super) async fn after(
         }
         _ => {}
     }
-    Shape::Plain
+    Delivery::Plain
 }
 
-async fn end<T>(control: &Control, close: Close) -> T {
+async fn end<T>(control: &SocketControl, close: Close) -> T {
     control.end(close.into());
     pending().await
 }
 
-/// Sends the server away; this connection ends with the others.
-async fn leave<T>(shared: &Shared, wait: Duration) -> T {
-    shared.absence.begin(wait);
+/// Restarts the server. This connection ends with the others.
+async fn restart<T>(shared: &Shared, wait: Duration) -> T {
+    shared.restarter.restart(wait);
     pending().await
 }
 
-fn cut(headers: &mut hyper::HeaderMap, declared: u64, after: u64, close: Close) -> Shape {
+fn cut(headers: &mut hyper::HeaderMap, declared: u64, after: u64, close: Close) -> Delivery {
     set(headers, CONTENT_LENGTH, declared.to_string());
-    Shape::Cut { after, close }
+    Delivery::Cut { after, close }
 }
 
 fn change(answer: &mut Answer, name: &HeaderName, new: impl FnOnce(&str) -> Option<String>) {
@@ -187,7 +187,7 @@ fn change(answer: &mut Answer, name: &HeaderName, new: impl FnOnce(&str) -> Opti
     }
 }
 
-/// First, last and total of `bytes 0-9/10`.
+/// Parses the first, last and total of `bytes 0-9/10`.
 fn content_range(header: &str) -> Option<(u64, u64, u64)> {
     let (range, total) = header.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
@@ -200,7 +200,7 @@ fn delay(retry_after: RetryAfter) -> String {
         RetryAfter::Date(seconds) => {
             let now = Timestamp::now().as_second();
             let then = Timestamp::from_second(now.saturating_add(seconds.into()));
-            then.map(date::print).unwrap_or_default()
+            then.map(http_date::format).unwrap_or_default()
         }
     }
 }

@@ -7,29 +7,29 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::access::{Login, log_in};
-use super::call::{Call, check_target};
-use super::data::Data;
-use super::reply::{Refusal, html, json_answer, pretty_answer};
+use super::answer::{Refusal, html, json_answer, pretty_answer};
+use super::route::{Route, check_target};
+use super::state::State;
 use crate::testing::message::{Answer, Request, Service};
 use crate::testing::query::Query;
-use crate::testing::wire::lock;
+use crate::testing::sync::lock;
 
-/// The state that a server and its connections share.
-pub(super) struct State {
+/// The API of a DevOps Service: its settings and state.
+pub(super) struct Api {
     pub(super) base_path: String,
     pub(super) logins: Vec<Login>,
-    pub(super) v2_manner: bool,
-    pub(super) data: Mutex<Data>,
+    pub(super) is_v2: bool,
+    pub(super) state: Mutex<State>,
 }
 
-impl Service for Arc<State> {
+impl Service for Arc<Api> {
     fn answer<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Answer> {
         async move {
             let answered = self.respond(request).await;
-            let answer = answered.unwrap_or_else(|refusal| refusal.into_answer(self.v2_manner));
-            // The call has been performed even so.
-            if self.v2_manner && is_json(&answer) && is_cross_site(request) {
-                return Refusal::CrossSite.into_answer(self.v2_manner);
+            let answer = answered.unwrap_or_else(|refusal| refusal.into_answer(self.is_v2));
+            // The request has been processed all the same.
+            if self.is_v2 && is_json(&answer) && is_cross_site(request) {
+                return Refusal::CrossSite.into_answer(self.is_v2);
             }
             answer
         }
@@ -37,11 +37,11 @@ impl Service for Arc<State> {
     }
 }
 
-impl State {
+impl Api {
     async fn respond(&self, request: &mut Request) -> Result<Answer, Refusal> {
         let head = &request.head;
         let path = head.uri.path();
-        if self.v2_manner {
+        if self.is_v2 {
             check_target(path, head.uri.query())?;
             if matches!(head.method, Method::GET | Method::HEAD) && self.is_version(path) {
                 return Ok(html(StatusCode::OK, "2.0.1"));
@@ -50,25 +50,25 @@ impl State {
         let Some(path) = self.below_mount(path) else {
             return Err(Refusal::NotMounted(path.to_owned()));
         };
-        let login = log_in(&self.logins, request, self.v2_manner)?;
-        let call = Call::find(&head.method, path, self.v2_manner)?;
+        let login = log_in(&self.logins, request, self.is_v2)?;
+        let route = Route::find(&head.method, path, self.is_v2)?;
         if !accepts_json(request) {
             return Err(Refusal::NotAcceptable);
         }
-        if call.needs_content_type(self.v2_manner) && request.media_type() != "application/json" {
+        if route.needs_content_type(self.is_v2) && request.media_type() != "application/json" {
             return Err(Refusal::UnsupportedMediaType);
         }
-        login.check(call.policy())?;
-        self.perform(call, request).await
+        login.check(route.policy())?;
+        self.perform(route, request).await
     }
 
     fn is_version(&self, path: &str) -> bool {
         path.strip_prefix(&self.base_path) == Some("/version")
     }
 
-    /// The rest of a path below `/v3`, or below `/v2.0` in the version 2 manner.
+    /// Returns the rest of a path below `/v3`, or in version 2 also below `/v2.0`.
     fn below_mount<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let mounts: &[&str] = if self.v2_manner {
+        let mounts: &[&str] = if self.is_v2 {
             &["/v2.0", "/v3"]
         } else {
             &["/v3"]
@@ -78,22 +78,22 @@ impl State {
         rests.find(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    async fn perform(&self, call: Call, request: &mut Request) -> Result<Answer, Refusal> {
-        match call {
-            Call::List => self.list(request.head.uri.query().unwrap_or_default()),
-            Call::Create => {
+    async fn perform(&self, route: Route, request: &mut Request) -> Result<Answer, Refusal> {
+        match route {
+            Route::List => self.list(request.head.uri.query().unwrap_or_default()),
+            Route::Create => {
                 let record = object(request).await?;
-                let id = lock(&self.data).create(&record, self.v2_manner)?;
+                let id = lock(&self.state).create(&record, self.is_v2)?;
                 Ok(self.changed(
                     StatusCode::CREATED,
                     "Created",
                     || json!({"id": id, "message": "Created"}),
                 ))
             }
-            Call::Show(id) => self.show(&id),
-            Call::Update(id) => self.update(&id, request).await,
-            Call::Delete(id) => {
-                lock(&self.data).delete(&id)?;
+            Route::Show(id) => self.show(&id),
+            Route::Update(id) => self.update(&id, request).await,
+            Route::Delete(id) => {
+                lock(&self.state).delete(&id)?;
                 let message = format!("Image '{id}' has been removed");
                 Ok(self.changed(
                     StatusCode::OK,
@@ -101,20 +101,20 @@ impl State {
                     || json!({"id": id, "message": "Deleted"}),
                 ))
             }
-            Call::Offers(provider) => Ok(self.json(&lock(&self.data).offers(&provider)?)),
-            Call::Providers => Ok(self.json(&json!(lock(&self.data).providers()))),
-            Call::Templates => Ok(self.json(&json!(lock(&self.data).templates()))),
-            Call::Filter(provider) => Ok(self.json(&json!(lock(&self.data).filter(&provider)?))),
-            Call::AddToFilter(provider) => {
-                lock(&self.data).provider(&provider)?;
+            Route::Offers(provider) => Ok(self.json(&lock(&self.state).offers(&provider)?)),
+            Route::Providers => Ok(self.json(&json!(lock(&self.state).providers()))),
+            Route::Templates => Ok(self.json(&json!(lock(&self.state).templates()))),
+            Route::Filter(provider) => Ok(self.json(&json!(lock(&self.state).filter(&provider)?))),
+            Route::AddToFilter(provider) => {
+                lock(&self.state).provider(&provider)?;
                 let ids = ids(request).await?;
-                let ids = lock(&self.data).add_to_filter(&provider, ids)?;
+                let ids = lock(&self.state).add_to_filter(&provider, ids)?;
                 Ok(self.json(&json!({"images": ids, "message": "Updated"})))
             }
-            Call::RemoveFromFilter(provider) => {
-                lock(&self.data).provider(&provider)?;
+            Route::RemoveFromFilter(provider) => {
+                lock(&self.state).provider(&provider)?;
                 let ids = ids(request).await?;
-                let ids = lock(&self.data).remove_from_filter(&provider, &ids)?;
+                let ids = lock(&self.state).remove_from_filter(&provider, &ids)?;
                 Ok(self.json(&json!({"images": ids, "message": "Deleted"})))
             }
         }
@@ -122,51 +122,51 @@ impl State {
 
     fn list(&self, query: &str) -> Result<Answer, Refusal> {
         let query = Query::parse(query);
-        let data = lock(&self.data);
+        let state = lock(&self.state);
         Ok(match query.first("provider") {
-            None => json_answer(StatusCode::OK, &data.images(), self.v2_manner),
+            None => json_answer(StatusCode::OK, &state.images(), self.is_v2),
             Some(provider) => {
-                let images = data.images_of(provider)?;
-                json_answer(StatusCode::OK, &images, self.v2_manner)
+                let images = state.images_of(provider)?;
+                json_answer(StatusCode::OK, &images, self.is_v2)
             }
         })
     }
 
     fn show(&self, id: &str) -> Result<Answer, Refusal> {
-        let data = lock(&self.data);
-        let image = data.get(id)?;
-        Ok(if self.v2_manner {
-            pretty_answer(image, self.v2_manner)
+        let state = lock(&self.state);
+        let image = state.get(id)?;
+        Ok(if self.is_v2 {
+            pretty_answer(image, self.is_v2)
         } else {
-            json_answer(StatusCode::OK, image, self.v2_manner)
+            json_answer(StatusCode::OK, image, self.is_v2)
         })
     }
 
     async fn update(&self, id: &str, request: &mut Request) -> Result<Answer, Refusal> {
-        lock(&self.data).get(id)?;
+        lock(&self.state).get(id)?;
         let record = object(request).await?;
-        if self.v2_manner {
-            lock(&self.data).replace(id, record)?;
+        if self.is_v2 {
+            lock(&self.state).replace(id, record)?;
             let message = format!("Image '{id}' has been updated");
             return Ok(self.json(&json!({"message": message})));
         }
-        let image = lock(&self.data).merge(id, &record)?;
+        let image = lock(&self.state).merge(id, &record)?;
         Ok(self.json(&json!({"image": image, "message": "Updated"})))
     }
 
     fn json(&self, value: &Value) -> Answer {
-        json_answer(StatusCode::OK, value, self.v2_manner)
+        json_answer(StatusCode::OK, value, self.is_v2)
     }
 
-    /// A status and a message from version 2, `200` and the documented answer from version 3.
+    /// Answers with a status and a message in version 2, with `200` and `documented` in version 3.
     fn changed(
         &self,
         status: StatusCode,
         message: &str,
         documented: impl FnOnce() -> Value,
     ) -> Answer {
-        if self.v2_manner {
-            return json_answer(status, &json!({"message": message}), self.v2_manner);
+        if self.is_v2 {
+            return json_answer(status, &json!({"message": message}), self.is_v2);
         }
         self.json(&documented())
     }
@@ -216,7 +216,7 @@ fn is_json(answer: &Answer) -> bool {
     value.is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
 }
 
-/// Returns `true` if the `Referer` is of another host and no `Origin` is given.
+/// Returns `true` if the `Referer` has another host and there is no `Origin`.
 fn is_cross_site(request: &Request) -> bool {
     let referer = request.header(REFERER).and_then(|it| Url::parse(it).ok());
     let Some(referer) = referer else {

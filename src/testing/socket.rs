@@ -1,7 +1,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,30 +10,27 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-/// How long a closed connection goes on discarding what the client still sends, so that the
-/// answer is read before the kernel resets the connection.
+use super::sync::lock;
+
+/// The time for which a closed connection discards what the client still sends, so that the
+/// client can read the answer before the kernel resets the connection.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A lock that a panic elsewhere does not take away.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// How a connection is closed.
+/// A way to close a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Close {
-    /// An orderly end of the stream (FIN): what was sent arrives.
+    /// An orderly end of the stream (FIN). All bytes sent before arrive.
     #[default]
     Clean,
-    /// A reset (RST): the client sees an error, and may lose what was under way.
+    /// A reset (RST). The client sees an error, and may lose bytes that were in flight.
     Reset,
 }
 
-/// The end of a connection before its time.
+/// An early end of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Ending {
     pub(super) close: Close,
-    /// Written after everything else, outside of any response.
+    /// Bytes to write after everything else, outside of any response.
     pub(super) trailing: Bytes,
 }
 
@@ -46,17 +43,17 @@ impl From<Close> for Ending {
     }
 }
 
-/// The handle by which whoever answers a request can end its connection.
+/// The handle that ends a connection while a request is answered.
 #[derive(Debug, Default)]
-pub(super) struct Control {
+pub(super) struct SocketControl {
     ending: Mutex<Option<Ending>>,
     armed: AtomicBool,
     watching: AtomicBool,
     fired: Notify,
 }
 
-impl Control {
-    /// Ends the connection as soon as all that was written so far is with the kernel.
+impl SocketControl {
+    /// Ends the connection once the kernel has all bytes written so far.
     pub(super) fn end_after_flush(&self, ending: Ending) {
         *lock(&self.ending) = Some(ending);
         self.armed.store(true, Ordering::Release);
@@ -68,8 +65,8 @@ impl Control {
         self.fired.notify_one();
     }
 
-    /// Ends the connection if the client does, even while a request is being answered: for a
-    /// client that has sent all and only reads, too.
+    /// Sets whether the connection ends as soon as the client closes it, even while a request is
+    /// being answered.
     pub(super) fn watch_client(&self, watching: bool) {
         self.watching.store(watching, Ordering::Release);
     }
@@ -83,21 +80,21 @@ impl Control {
     }
 }
 
-/// A TCP stream that stops after a flush when its [`Control`] says so.
-pub(super) struct Wire {
+/// A TCP stream that its [`SocketControl`] can stop after a flush.
+pub(super) struct Socket {
     pub(super) stream: TcpStream,
-    pub(super) control: Arc<Control>,
+    pub(super) control: Arc<SocketControl>,
 }
 
-impl Wire {
-    fn has_client_gone(&self, cx: &mut Context<'_>) -> bool {
+impl Socket {
+    fn is_closed_by_client(&self, cx: &mut Context<'_>) -> bool {
         let mut byte = [0];
         let peeked = self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte));
         matches!(peeked, Poll::Ready(Ok(0) | Err(_)))
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -107,7 +104,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for Socket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -134,9 +131,9 @@ impl AsyncWrite for Wire {
             self.control.fired.notify_one();
             return Poll::Pending;
         }
-        // It flushes each time it is polled, thus also after the request that asks for the
-        // watch; from then on the stream's end wakes it.
-        if self.control.watching.load(Ordering::Acquire) && self.has_client_gone(cx) {
+        // hyper flushes each time it is polled, so also after the request that starts the
+        // watch. From then on the end of the stream wakes it.
+        if self.control.watching.load(Ordering::Acquire) && self.is_closed_by_client(cx) {
             self.control.end(Close::Reset.into());
             return Poll::Pending;
         }
@@ -148,8 +145,8 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// Closes the stream as the ending asks.
-pub(super) async fn finish(mut stream: TcpStream, ending: Ending) -> io::Result<()> {
+/// Closes the stream as the ending specifies.
+pub(super) async fn close(mut stream: TcpStream, ending: Ending) -> io::Result<()> {
     if !ending.trailing.is_empty() {
         stream.write_all(&ending.trailing).await?;
     }
@@ -165,8 +162,8 @@ pub(super) async fn finish(mut stream: TcpStream, ending: Ending) -> io::Result<
     }
 }
 
-// Deprecated because lingering blocks the thread on drop; lingering for no time does not, and
-// its replacement is missing in the oldest tokio that this crate allows.
+// Deprecated because lingering blocks the thread on drop. A zero timeout does not block, and
+// the replacement is missing in the oldest tokio that this crate allows.
 #[allow(deprecated)]
 fn reset_on_drop(stream: &TcpStream) -> io::Result<()> {
     stream.set_linger(Some(Duration::ZERO))

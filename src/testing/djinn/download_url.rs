@@ -1,6 +1,6 @@
-/// Where a download job fetches its image: a URL, lower-cased whole.
+/// The URL of a download job, in lower case.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(super) struct DownloadUrl {
     url: String,
     user: Option<String>,
     password: Option<String>,
@@ -8,18 +8,19 @@ pub(super) struct Source {
     rest: String,
 }
 
-/// Why a URL is no source.
+/// The reason that a URL is invalid.
 #[derive(Debug)]
-pub(super) enum SourceError {
-    /// The server cannot read it, and fails.
+pub(super) enum DownloadUrlError {
+    /// The server cannot parse the URL, and fails.
     Unparsable(String),
-    /// The server reads it, and refuses it.
+    /// The server refuses the URL.
     Refused(&'static str),
 }
 
-impl Source {
-    pub(super) fn parse(url: &str) -> Result<Self, SourceError> {
-        let broken = |problem: &str| SourceError::Unparsable(format!("parse {url:?}: {problem}"));
+impl DownloadUrl {
+    pub(super) fn parse(url: &str) -> Result<Self, DownloadUrlError> {
+        let broken =
+            |problem: &str| DownloadUrlError::Unparsable(format!("parse {url:?}: {problem}"));
         if url.chars().any(|c| c.is_ascii_control()) {
             return Err(broken("net/url: invalid control character in URL"));
         }
@@ -49,8 +50,8 @@ impl Source {
         match scheme {
             "http" | "https" => {}
             "sftp" if password.is_some() => {}
-            "sftp" => return Err(SourceError::Refused("missing password from SFTP URL")),
-            _ => return Err(SourceError::Refused("invalid url scheme")),
+            "sftp" => return Err(DownloadUrlError::Refused("missing password from SFTP URL")),
+            _ => return Err(DownloadUrlError::Refused("invalid url scheme")),
         }
         Ok(Self {
             user: userinfo.map(|info| info.split(':').next().unwrap_or_default().to_owned()),
@@ -60,8 +61,8 @@ impl Source {
         })
     }
 
-    /// The URL to fetch.
-    pub(super) fn url(&self) -> &str {
+    /// Returns the URL to fetch.
+    pub(super) fn as_str(&self) -> &str {
         &self.url
     }
 
@@ -73,13 +74,13 @@ impl Source {
         self.password.is_some()
     }
 
-    /// `host:port`, as far as it is given.
+    /// Returns `host:port`, or `host` without a port.
     pub(super) fn host(&self) -> &str {
         self.rest.split(['/', '?', '#']).next().unwrap_or_default()
     }
 
-    /// The URL with its password struck out.
-    pub(super) fn shown(&self) -> String {
+    /// Returns the URL with its password replaced.
+    pub(super) fn redacted(&self) -> String {
         let scheme = self.url.split(':').next().unwrap_or_default();
         match (&self.user, &self.password) {
             (Some(user), Some(_)) => format!("{scheme}://{user}:xxxxx@{}", self.rest),

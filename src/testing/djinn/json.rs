@@ -1,36 +1,36 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::namespace::Namespace;
-use super::site::Site;
-use super::state::{Download, Image, State, User, micros};
+use super::api::Api;
+use super::state::{Download, Image, Namespace, State, User, micros};
 use crate::testing::message::{self, Answer};
-use crate::testing::wire::lock;
+use crate::testing::sync::lock;
 
-impl Site {
-    /// An image as GET and lists show it.
-    pub(super) fn image(&self, state: &State, image: &Image) -> Value {
-        let namespace = self.namespace(state, image, true);
-        let mut entity = self.bare(image);
-        entity["author"] = user(state.users.get(image.author));
-        entity["download"] = image.download.as_ref().map_or(Value::Null, download);
-        entity["namespace"] = namespace;
-        entity["user"] = user(state.users.get(image.owner));
-        entity
+impl Api {
+    /// Returns an image as GET and lists show it.
+    pub(super) fn image_json(&self, state: &State, image: &Image) -> Value {
+        let namespace = self.namespace_json(state, image, true);
+        let mut json = self.short_image_json(image);
+        json["author"] = user(state.users.get(image.author));
+        json["download"] = image.download.as_ref().map_or(Value::Null, download);
+        json["namespace"] = namespace;
+        json["user"] = user(state.users.get(image.owner));
+        json
     }
 
-    /// An image as its creation shows it: the time to the nanosecond, the namespace half
-    /// filled in, the download not yet.
-    pub(super) fn created_image(&self, state: &State, image: &Image) -> Value {
-        let mut entity = self.image(state, image);
-        entity["created_at"] = image.created.to_string().into();
-        entity["download"] = Value::Null;
-        entity["namespace"] = self.namespace(state, image, false);
-        entity
+    /// Returns an image as its creation shows it: with nanoseconds, an incomplete namespace, and
+    /// no download.
+    pub(super) fn created_image_json(&self, state: &State, image: &Image) -> Value {
+        let mut json = self.image_json(state, image);
+        json["created_at"] = image.created.to_string().into();
+        json["download"] = Value::Null;
+        json["namespace"] = self.namespace_json(state, image, false);
+        json
     }
 
-    /// An image as the list of a namespace shows it. The keys are in the order of the wire.
-    pub(super) fn bare(&self, image: &Image) -> Value {
+    /// Returns an image as the list of a namespace shows it. Keys are in the order of the real
+    /// server.
+    pub(super) fn short_image_json(&self, image: &Image) -> Value {
         json!({
             "author": null,
             "author_id": image.author + 1,
@@ -47,25 +47,30 @@ impl Site {
         })
     }
 
-    /// The user that a token stands for.
-    pub(super) fn user(&self, index: usize) -> Answer {
+    /// Answers `GET /user`.
+    pub(super) fn get_user(&self, index: usize) -> Answer {
         let state = lock(&self.state);
-        let mut entity = user(state.users.get(index));
-        entity["id"] = (index + 1).into();
-        message::json(StatusCode::OK, &entity)
+        let mut json = user(state.users.get(index));
+        json["id"] = (index + 1).into();
+        message::json(StatusCode::OK, &json)
     }
 
-    fn namespace(&self, state: &State, image: &Image, whole: bool) -> Value {
+    fn namespace_json(&self, state: &State, image: &Image, is_complete: bool) -> Value {
         let namespace = image.namespace.and_then(|id| state.namespaces.get(&id));
         namespace.map_or(Value::Null, |namespace| {
-            self.namespace_entity(namespace, state.users.get(namespace.owner), whole)
+            self.namespace_object(namespace, state.users.get(namespace.owner), is_complete)
         })
     }
 
-    fn namespace_entity(&self, namespace: &Namespace, owner: Option<&User>, whole: bool) -> Value {
+    fn namespace_object(
+        &self,
+        namespace: &Namespace,
+        owner: Option<&User>,
+        is_complete: bool,
+    ) -> Value {
         let base = self.base_url();
         let url = |part: &str| {
-            if !whole {
+            if !is_complete {
                 return base.clone();
             }
             let name = owner.map_or("", |owner| owner.name.as_str());
@@ -90,7 +95,7 @@ impl Site {
             "path": namespace.path,
             "root_id": namespace.root,
             "url": url(""),
-            "user": if whole { user(owner) } else { Value::Null },
+            "user": if is_complete { user(owner) } else { Value::Null },
             "user_id": namespace.owner + 1,
             "variables_url": url("/-/variables"),
             "visibility": namespace.visibility.name(),

@@ -1,9 +1,9 @@
-/// A pattern of SQL's `LIKE`, anywhere in a name and whatever its case.
+/// A pattern of SQL's `LIKE` that matches anywhere in a name, ignoring case.
 #[derive(Debug)]
-pub(super) struct Like(Vec<char>);
+pub(super) struct SearchPattern(Vec<char>);
 
-impl Like {
-    /// The pattern of a search; an empty one matches everything.
+impl SearchPattern {
+    /// Returns the pattern of a search. An empty search matches everything.
     pub(super) fn new(search: &str) -> Self {
         Self(format!("%{}%", search.to_lowercase()).chars().collect())
     }
@@ -14,7 +14,7 @@ impl Like {
     }
 }
 
-/// The usual way with one step back: to the last `%`, which then takes one letter more.
+/// Backtracks to the last `%` on a mismatch, which then matches one more letter.
 fn matches(pattern: &[char], text: &[char]) -> bool {
     let (mut at, mut seen) = (0, 0);
     let mut back = None;
@@ -44,7 +44,7 @@ fn matches(pattern: &[char], text: &[char]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Like;
+    use super::SearchPattern;
 
     #[test]
     fn wildcards_match_as_in_sql() {
@@ -67,7 +67,11 @@ mod tests {
             (r"\_", "a-b", false),
             ("abab_c", "abababxc", true),
         ] {
-            assert_eq!(Like::new(search).matches(name), expected, "{search} {name}");
+            assert_eq!(
+                SearchPattern::new(search).matches(name),
+                expected,
+                "{search} {name}"
+            );
         }
     }
 }

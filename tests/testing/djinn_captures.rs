@@ -1,4 +1,4 @@
-//! The captured requests, sent to the embedded server: it answers as the real one did.
+//! Replays the captured requests: the embedded server answers as the real one did.
 
 mod compare;
 mod exchange;
@@ -14,7 +14,7 @@ use source::Source;
 
 use crate::http::{post_json, send};
 
-/// What is not replayed, and why.
+/// The captures that are not replayed, with the reason.
 const LEFT_OUT: [(&str, &[&str]); 4] = [
     (
         "parts of forms are not read",
@@ -261,7 +261,7 @@ fn collaborators(replay: &mut Replay) {
 
 /// Creations that set off a webhook, which is nothing to see in their answers.
 fn webhooks(replay: &mut Replay) {
-    // Their source is nowhere, and nobody looks for it.
+    // Their source does not exist, and is never requested.
     let never = Duration::from_secs(3600);
     let mut scene = Scene::new(replay, builder().download_delay(never));
     scene.play("webhook-trigger-created webhook-trigger-created-download");

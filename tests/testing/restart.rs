@@ -1,4 +1,4 @@
-//! A server that goes away and comes back, and one that takes its time to copy.
+//! Restarts of a server, and slow copies of uploads.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use machine_images::testing::{DjinnServer, Fault};
-use reqwest::Method;
 
 use crate::http::{QCOW2, connect, get, upload};
 
@@ -24,21 +23,21 @@ fn open(server: &DjinnServer, method: &str, target: &str, body: &[u8]) -> TcpStr
     stream
 }
 
-/// Waits for the end of a connection without an answer.
+/// Waits until a connection ends without an answer.
 fn end(stream: &mut TcpStream) -> ErrorKind {
     stream.read(&mut [0]).unwrap_err().kind()
 }
 
-fn refusal(server: &DjinnServer) -> Option<ErrorKind> {
+fn connect_error(server: &DjinnServer) -> Option<ErrorKind> {
     let address = server.url().socket_addrs(|| None).unwrap();
     let error = TcpStream::connect(&*address).err();
     error.map(|error| error.kind())
 }
 
-/// Waits until the server is back; returns how long it was seen to refuse connections.
-fn absence(server: &DjinnServer) -> Duration {
+/// Waits until the server accepts connections again. Returns the time that it took.
+fn downtime(server: &DjinnServer) -> Duration {
     let begun = Instant::now();
-    while let Some(kind) = refusal(server) {
+    while let Some(kind) = connect_error(server) {
         assert_eq!(kind, ErrorKind::ConnectionRefused);
         assert!(begun.elapsed() < Duration::from_secs(10));
         thread::sleep(Duration::from_millis(2));
@@ -53,52 +52,52 @@ fn server() -> DjinnServer {
 }
 
 #[test]
-fn a_request_is_done_or_not_before_the_server_goes_away() {
+fn a_request_is_processed_before_the_restart_or_not_at_all() {
     for (done, images) in [(false, 1), (true, 0)] {
         let server = server();
-        server.inject(Fault::Away { done, wait: WAIT }.on(Method::DELETE, "/images/1"));
+        server.inject(Fault::Restart { done, wait: WAIT }.on("DELETE", "/images/1"));
         let mut idle = connect(&server.url());
         assert_eq!(get(&server, "/api/images").status(), 200);
         let mut stream = open(&server, "DELETE", "/api/images/1", b"");
         assert_eq!(end(&mut stream), ErrorKind::ConnectionReset);
-        assert_eq!(refusal(&server), Some(ErrorKind::ConnectionRefused));
+        assert_eq!(connect_error(&server), Some(ErrorKind::ConnectionRefused));
         assert_eq!(end(&mut idle), ErrorKind::ConnectionReset);
-        assert!(absence(&server) > WAIT / 2);
+        assert!(downtime(&server) > WAIT / 2);
         assert_eq!(server.image_count(), images);
         assert_eq!(get(&server, "/api/images").status(), 200);
     }
 }
 
 #[test]
-fn a_server_goes_away_again_and_again() {
+fn a_server_restarts_repeatedly() {
     let server = server();
     for _ in 0..20 {
         let mut stream = connect(&server.url());
-        server.go_away(Duration::from_millis(5));
+        server.restart(Duration::from_millis(5));
         assert_eq!(end(&mut stream), ErrorKind::ConnectionReset);
-        absence(&server);
+        downtime(&server);
         assert_eq!(get(&server, "/api/images/1").status(), 200);
     }
-    server.go_away(Duration::ZERO);
-    absence(&server);
+    server.restart(Duration::ZERO);
+    downtime(&server);
     assert_eq!(get(&server, "/api/images/1").status(), 200);
 }
 
 #[test]
-fn the_longest_absence_counts_and_does_not_keep_the_server_from_stopping() {
+fn the_longest_downtime_applies_and_does_not_delay_the_drop() {
     let server = server();
-    server.go_away(WAIT);
-    server.go_away(Duration::ZERO);
-    assert!(absence(&server) > WAIT / 2);
-    server.go_away(Duration::MAX);
-    assert_eq!(refusal(&server), Some(ErrorKind::ConnectionRefused));
+    server.restart(WAIT);
+    server.restart(Duration::ZERO);
+    assert!(downtime(&server) > WAIT / 2);
+    server.restart(Duration::MAX);
+    assert_eq!(connect_error(&server), Some(ErrorKind::ConnectionRefused));
 }
 
 #[tokio::test]
-async fn a_server_goes_away_from_within_a_runtime() {
+async fn a_server_restarts_within_a_runtime() {
     let server = server();
-    server.go_away(WAIT);
-    assert_eq!(refusal(&server), Some(ErrorKind::ConnectionRefused));
+    server.restart(WAIT);
+    assert_eq!(connect_error(&server), Some(ErrorKind::ConnectionRefused));
 }
 
 fn slow(outlives_client: bool) -> DjinnServer {
@@ -107,11 +106,11 @@ fn slow(outlives_client: bool) -> DjinnServer {
         wait: WAIT,
         outlives_client,
     };
-    server.inject(fault.on(Method::POST, "/images"));
+    server.inject(fault.on("POST", "/images"));
     server
 }
 
-/// Waits until an upload has arrived, and a bit.
+/// Waits until an upload has arrived, and a little longer.
 fn arrived(server: &DjinnServer) {
     let received = |server: &DjinnServer| server.requests().last().map(|last| last.body_received);
     while received(server) != Some(QCOW2.len() as u64) {
@@ -122,7 +121,7 @@ fn arrived(server: &DjinnServer) {
 }
 
 #[test]
-fn a_copy_takes_its_time_and_is_answered() {
+fn a_slow_copy_is_answered_late() {
     for outlives_client in [false, true] {
         let server = slow(outlives_client);
         let mut stream = open(&server, "POST", "/api/images?name=b", QCOW2);
@@ -136,7 +135,7 @@ fn a_copy_takes_its_time_and_is_answered() {
 }
 
 #[test]
-fn a_client_that_goes_away_ends_the_copy_unless_it_outlives_it() {
+fn a_client_that_disconnects_ends_the_copy_unless_the_copy_outlives_it() {
     for (outlives_client, images) in [(false, 1), (true, 2)] {
         let server = slow(outlives_client);
         let stream = open(&server, "POST", "/api/images?name=b", QCOW2);
@@ -150,7 +149,7 @@ fn a_client_that_goes_away_ends_the_copy_unless_it_outlives_it() {
 }
 
 #[test]
-fn a_body_cut_short_is_not_copied() {
+fn a_truncated_body_is_not_copied() {
     for outlives_client in [false, true] {
         let server = slow(outlives_client);
         let mut stream = connect(&server.url());
@@ -167,7 +166,7 @@ fn a_body_cut_short_is_not_copied() {
 }
 
 #[test]
-fn a_name_is_checked_before_the_copy_and_after() {
+fn a_name_is_checked_before_and_after_the_copy() {
     let server = slow(true);
     let mut first = open(&server, "POST", "/api/images?name=b", QCOW2);
     arrived(&server);
@@ -184,12 +183,12 @@ fn a_name_is_checked_before_the_copy_and_after() {
 }
 
 #[test]
-fn a_server_that_goes_away_ends_its_copies() {
+fn a_restart_ends_slow_copies() {
     for outlives_client in [false, true] {
         let server = slow(outlives_client);
         let mut stream = open(&server, "POST", "/api/images?name=b", QCOW2);
         arrived(&server);
-        server.go_away(Duration::ZERO);
+        server.restart(Duration::ZERO);
         assert_eq!(end(&mut stream), ErrorKind::ConnectionReset);
         thread::sleep(2 * WAIT);
         assert_eq!(server.image_count(), 1);

@@ -1,20 +1,18 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use reqwest::Method;
-
 use super::fault::Fault;
-use super::record::Received;
-use super::wire::lock;
+use super::request_log::Received;
+use super::sync::lock;
 
 type Predicate = Arc<dyn Fn(&Received) -> bool + Send + Sync>;
 
-/// A [`Fault`] and the requests that it befalls: the next one, unless more is said.
+/// A [`Fault`] and the requests that it affects. Defaults to the next request.
 #[derive(Clone)]
-#[must_use]
+#[must_use = "a rule has no effect before `inject`"]
 pub struct FaultRule {
     fault: Fault,
-    on: Option<(Method, String)>,
+    on: Option<(String, String)>,
     when: Option<Predicate>,
     skip: usize,
     left: Option<usize>,
@@ -33,33 +31,37 @@ impl From<Fault> for FaultRule {
 }
 
 impl FaultRule {
-    /// Only requests with this method whose path, without query, ends in this one; a path that
-    /// ends in `/` stands for everything below it. So `/images` is the list whatever the base
-    /// address, `/images/1` one image and `/images/` all of them.
-    pub fn on(mut self, method: Method, path: impl Into<String>) -> Self {
-        self.on = Some((method, path.into()));
+    /// Limits the fault to requests with this method, in any case, and a path that ends in
+    /// `path`.
+    ///
+    /// The query is not part of the path. A `path` that ends in `/` matches everything below it.
+    /// So `/images` is the list whatever the base path, `/images/1` one image, and `/images/` all
+    /// images. A method that does not exist matches no request.
+    pub fn on(mut self, method: &str, path: impl Into<String>) -> Self {
+        self.on = Some((method.to_owned(), path.into()));
         self
     }
 
-    /// Only requests that this is true of, when their head has arrived.
-    pub fn when(mut self, is_meant: impl Fn(&Received) -> bool + Send + Sync + 'static) -> Self {
-        self.when = Some(Arc::new(is_meant));
+    /// Limits the fault to requests for which `predicate` returns `true`. It sees the request's
+    /// head, before the body has arrived.
+    pub fn when(mut self, predicate: impl Fn(&Received) -> bool + Send + Sync + 'static) -> Self {
+        self.when = Some(Arc::new(predicate));
         self
     }
 
-    /// The first so many matching requests are spared.
+    /// Sets the number of matching requests to leave alone first. Defaults to zero.
     pub fn skip(mut self, count: usize) -> Self {
         self.skip = count;
         self
     }
 
-    /// Befalls so many matching requests, one if it is not said.
+    /// Sets the number of matching requests to affect. Defaults to one.
     pub fn times(mut self, count: usize) -> Self {
         self.left = Some(count);
         self
     }
 
-    /// Befalls every matching request.
+    /// Affects every matching request.
     pub fn always(mut self) -> Self {
         self.left = None;
         self
@@ -73,9 +75,32 @@ impl FaultRule {
             } else {
                 path.ends_with(wanted.as_str())
             };
-            request.method == method.as_str() && is_there
+            request.method.eq_ignore_ascii_case(method) && is_there
         });
         on && self.when.as_ref().is_none_or(|when| when(request))
+    }
+}
+
+impl Fault {
+    /// Limits the fault to requests with this method and path. See [`FaultRule::on`].
+    pub fn on(self, method: &str, path: impl Into<String>) -> FaultRule {
+        FaultRule::from(self).on(method, path)
+    }
+
+    /// Limits the fault to requests for which `predicate` returns `true`. See
+    /// [`FaultRule::when`].
+    pub fn when(self, predicate: impl Fn(&Received) -> bool + Send + Sync + 'static) -> FaultRule {
+        FaultRule::from(self).when(predicate)
+    }
+
+    /// Sets the number of requests to affect. See [`FaultRule::times`].
+    pub fn times(self, count: usize) -> FaultRule {
+        FaultRule::from(self).times(count)
+    }
+
+    /// Affects every request. See [`FaultRule::always`].
+    pub fn always(self) -> FaultRule {
+        FaultRule::from(self).always()
     }
 }
 
@@ -91,11 +116,11 @@ impl fmt::Debug for FaultRule {
     }
 }
 
-/// The rules of a server.
+/// The fault rules of a server.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Mutex<Vec<FaultRule>>);
+pub(super) struct FaultRules(Mutex<Vec<FaultRule>>);
 
-impl Faults {
+impl FaultRules {
     pub(super) fn add(&self, rule: FaultRule) {
         lock(&self.0).push(rule);
     }
@@ -104,7 +129,7 @@ impl Faults {
         lock(&self.0).clear();
     }
 
-    /// The fault that befalls a request: that of the first rule that matches and is not used up.
+    /// Returns the fault of the first rule that matches a request and is not used up.
     pub(super) fn take(&self, request: &Received) -> Option<Fault> {
         let mut rules = lock(&self.0);
         for rule in rules.iter_mut() {

@@ -1,19 +1,20 @@
-//! The Djinn CI server.
+//! The embedded Djinn CI server.
 
+mod api;
 mod create;
 mod download;
-mod entity;
+mod download_url;
 mod get;
-mod like;
+mod json;
 mod list;
 mod namespace;
 mod new_image;
 mod routes;
+mod search;
 mod server;
-mod site;
-mod source;
 mod state;
+mod visibility;
 
-pub use namespace::Visibility;
 pub use new_image::NewImage;
 pub use server::{DjinnServer, DjinnServerBuilder};
+pub use visibility::Visibility;

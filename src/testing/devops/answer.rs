@@ -10,12 +10,12 @@ use crate::testing::message::{Answer, empty, set};
 
 const X_CASCADE: HeaderName = HeaderName::from_static("x-cascade");
 
-/// Why a request is refused.
+/// The reason to refuse a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// The HTTP parser does not take the request target.
+    /// The request target cannot be parsed.
     BadTarget,
-    /// Nothing is mounted at this path.
+    /// The path is outside of the API.
     NotMounted(String),
     NoLogin,
     UnknownScheme,
@@ -36,16 +36,15 @@ impl Refusal {
         Self::Invalid(problem.into())
     }
 
-    pub(super) fn into_answer(self, v2_manner: bool) -> Answer {
-        let message =
-            |status, text: &str| json_answer(status, &json!({"message": text}), v2_manner);
+    pub(super) fn into_answer(self, is_v2: bool) -> Answer {
+        let message = |status, text: &str| json_answer(status, &json!({"message": text}), is_v2);
         match self {
             Self::BadTarget => {
                 let mut answer = plain(StatusCode::BAD_REQUEST, "Bad Request");
                 set(answer.headers_mut(), CONNECTION, "close");
                 answer
             }
-            Self::NotMounted(_) | Self::NoRoute if !v2_manner => body(
+            Self::NotMounted(_) | Self::NoRoute if !is_v2 => body(
                 StatusCode::NOT_FOUND,
                 "text/plain; charset=utf-8",
                 "Not found",
@@ -80,9 +79,9 @@ impl Refusal {
                 StatusCode::UNAUTHORIZED,
                 &format!("Access denied for '{name}'"),
             ),
-            // The handler for unknown routes replaces the body, but not the type.
-            Self::UnknownProvider(_) if v2_manner => {
-                body(StatusCode::NOT_FOUND, json_type(v2_manner), "Not found")
+            // The handler of unknown routes replaces the body, but not the media type.
+            Self::UnknownProvider(_) if is_v2 => {
+                body(StatusCode::NOT_FOUND, json_type(is_v2), "Not found")
             }
             Self::UnknownProvider(name) => {
                 message(StatusCode::NOT_FOUND, &format!("Invalid provider '{name}'"))
@@ -98,16 +97,16 @@ impl Refusal {
     }
 }
 
-/// JSON on one line.
-pub(super) fn json_answer(status: StatusCode, value: &impl Serialize, v2_manner: bool) -> Answer {
+/// Returns an answer with JSON on one line.
+pub(super) fn json_answer(status: StatusCode, value: &impl Serialize, is_v2: bool) -> Answer {
     let text = serde_json::to_string(value).unwrap_or_default();
-    body(status, json_type(v2_manner), text)
+    body(status, json_type(is_v2), text)
 }
 
-/// JSON on many lines.
-pub(super) fn pretty_answer(value: &impl Serialize, v2_manner: bool) -> Answer {
+/// Returns an answer with indented JSON.
+pub(super) fn pretty_answer(value: &impl Serialize, is_v2: bool) -> Answer {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    body(StatusCode::OK, json_type(v2_manner), text)
+    body(StatusCode::OK, json_type(is_v2), text)
 }
 
 pub(super) fn html(status: StatusCode, text: impl Into<String>) -> Answer {
@@ -127,8 +126,8 @@ fn body(status: StatusCode, media_type: &str, text: impl Into<String>) -> Answer
     answer
 }
 
-fn json_type(v2_manner: bool) -> &'static str {
-    if v2_manner {
+fn json_type(is_v2: bool) -> &'static str {
+    if is_v2 {
         "application/json;charset=utf-8"
     } else {
         "application/json"

@@ -3,28 +3,48 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use hyper::http::request::Parts;
 
-use super::wire::lock;
+use super::sync::lock;
 
-/// JSON bodies up to this size are kept.
+/// The most bytes of a JSON body that are kept.
 const KEPT_BODY: usize = 64 * 1024;
 
-/// A request that an embedded server received, and what it answered.
+/// A request that an embedded server received, and the progress of its answer.
+///
+/// ```
+/// # #[cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use machine_images::testing::DjinnServer;
+///
+/// let server = DjinnServer::start()?;
+/// server.client()?.images().list().send().await?;
+///
+/// let request = &server.requests()[0];
+/// assert_eq!((request.method.as_str(), request.path()), ("GET", "/api/images"));
+/// assert!(request.header("Authorization").is_some());
+/// assert_eq!(request.status, Some(200));
+/// # Ok(())
+/// # }
+/// # #[cfg(not(any(feature = "rustls", not(feature = "rustls-no-provider"))))]
+/// # fn main() {}
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received {
-    /// The method, in capitals.
+    /// The method, such as `GET`.
     pub method: String,
-    /// Path and query as they were sent.
+    /// The path and query as sent.
     pub target: String,
-    /// The headers in their order, names in lower case, values that are not text replaced.
+    /// The headers in order of arrival. Names are in lower case; bytes that are not UTF-8 are
+    /// replaced.
     pub headers: Vec<(String, String)>,
-    /// The bytes of the request's body that the server has read.
+    /// The number of bytes of the request body that the server has read.
     pub body_received: u64,
-    /// The request's body, if it is JSON and small.
+    /// The request body, if it is JSON of at most 64 KiB.
     pub body: Vec<u8>,
-    /// The status of the answer; `None` if there was none (yet).
+    /// The status of the answer. `None` until the server answers.
     pub status: Option<u16>,
-    /// The bytes of the answer's body that were handed to the connection.
+    /// The number of bytes of the answer's body that were handed to the connection.
     pub body_sent: u64,
 }
 
@@ -45,13 +65,13 @@ impl Received {
         }
     }
 
-    /// The target without its query.
+    /// Returns the target without its query.
     #[must_use]
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// The first header of a name, in whatever case.
+    /// Returns the first header with this name, ignoring case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
@@ -66,11 +86,11 @@ impl Received {
     }
 }
 
-/// Every request of a server, in the order of arrival.
+/// The requests that a server received, in order of arrival.
 #[derive(Debug, Default)]
-pub(super) struct Log(Mutex<Vec<Entry>>);
+pub(super) struct RequestLog(Mutex<Vec<Entry>>);
 
-impl Log {
+impl RequestLog {
     pub(super) fn push(&self, received: Received) -> Entry {
         let entry = Entry(Arc::new(Mutex::new(received)));
         lock(&self.0).push(entry.clone());
@@ -86,7 +106,7 @@ impl Log {
     }
 }
 
-/// One request in the log, still under way.
+/// A request in the log that is still being processed.
 #[derive(Clone, Debug)]
 pub(super) struct Entry(Arc<Mutex<Received>>);
 

@@ -1,21 +1,21 @@
 use hyper::Method;
 use percent_encoding::percent_decode_str;
 
-use super::access::Policy;
-use super::reply::Refusal;
+use super::access::AccessPolicy;
+use super::answer::Refusal;
 
-/// The longest path that the HTTP parser of version 2 takes.
+/// The maximum length of a path in version 2.
 const PATH_LIMIT: usize = 1024;
 
-/// What a method and path stand for.
+/// An operation of the API, with its path parameters.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Call {
+pub(super) enum Route {
     List,
     Create,
     Show(String),
     Update(String),
     Delete(String),
-    /// Lists the images that a provider offers.
+    /// Lists the available images of a provider.
     Offers(String),
     Providers,
     Templates,
@@ -24,11 +24,11 @@ pub(super) enum Call {
     RemoveFromFilter(String),
 }
 
-impl Call {
-    /// Finds the call for a path below the mount point.
-    pub(super) fn find(method: &Method, path: &str, v2_manner: bool) -> Result<Self, Refusal> {
+impl Route {
+    /// Finds the route for a method and a path below the version.
+    pub(super) fn find(method: &Method, path: &str, is_v2: bool) -> Result<Self, Refusal> {
         let cleaned;
-        let path = if v2_manner {
+        let path = if is_v2 {
             cleaned = clean(path);
             &cleaned
         } else {
@@ -69,42 +69,43 @@ impl Call {
         })
     }
 
-    pub(super) fn policy(&self) -> Policy {
+    pub(super) fn policy(&self) -> AccessPolicy {
         match self {
             Self::Create | Self::Update(_) | Self::AddToFilter(_) | Self::RemoveFromFilter(_) => {
-                Policy::CreateImage
+                AccessPolicy::CreateImage
             }
-            Self::Delete(_) => Policy::DeleteImage,
-            _ => Policy::ReadImages,
+            Self::Delete(_) => AccessPolicy::DeleteImage,
+            _ => AccessPolicy::ReadImages,
         }
     }
 
-    /// Returns `true` if the request needs a JSON `Content-Type`. The documentation of
-    /// version 3 does not ask for one on an update or a deletion; version 2 does, even if there
-    /// is no body.
-    pub(super) fn needs_content_type(&self, v2_manner: bool) -> bool {
+    /// Returns `true` if the request requires a JSON `Content-Type`.
+    ///
+    /// Version 2 requires one on an update and a deletion, even without a body. The documentation
+    /// of version 3 does not.
+    pub(super) fn needs_content_type(&self, is_v2: bool) -> bool {
         match self {
             Self::Create | Self::AddToFilter(_) | Self::RemoveFromFilter(_) => true,
-            Self::Update(_) | Self::Delete(_) => v2_manner,
+            Self::Update(_) | Self::Delete(_) => is_v2,
             _ => false,
         }
     }
 }
 
-/// Refuses a request target that the HTTP parser of version 2 does not take.
+/// Refuses a request target that version 2 cannot parse.
 pub(super) fn check_target(path: &str, query: Option<&str>) -> Result<(), Refusal> {
-    let is_sound = |text: &str| {
+    let is_valid = |text: &str| {
         let mut escapes = text.split('%').skip(1).map(str::as_bytes);
         escapes.all(|rest| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit))
     };
-    if path.len() <= PATH_LIMIT && is_sound(path) && query.is_none_or(is_sound) {
+    if path.len() <= PATH_LIMIT && is_valid(path) && query.is_none_or(is_valid) {
         return Ok(());
     }
     Err(Refusal::BadTarget)
 }
 
-/// Resolves dots and slashes, escaped ones too, as version 2 does before it looks for a route.
-/// So an id with a slash has no route.
+/// Resolves dots and slashes, escaped ones too, as version 2 does before routing. So an id with a
+/// slash has no route.
 fn clean(path: &str) -> String {
     let path = path
         .replace("%2e", ".")
@@ -133,7 +134,7 @@ fn clean(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Call, clean};
+    use super::{Route, clean};
     use hyper::Method;
 
     #[test]
@@ -153,9 +154,9 @@ mod tests {
 
     #[test]
     fn version_3_keeps_slashes_in_ids() {
-        let call = Call::find(&Method::GET, "/image/a%2Fb", false);
-        assert_eq!(call.ok(), Some(Call::Show("a/b".to_owned())));
-        assert!(Call::find(&Method::GET, "/image/a%2Fb", true).is_err());
-        assert!(Call::find(&Method::GET, "/image/%FF", true).is_err());
+        let route = Route::find(&Method::GET, "/image/a%2Fb", false);
+        assert_eq!(route.ok(), Some(Route::Show("a/b".to_owned())));
+        assert!(Route::find(&Method::GET, "/image/a%2Fb", true).is_err());
+        assert!(Route::find(&Method::GET, "/image/%FF", true).is_err());
     }
 }

@@ -1,7 +1,7 @@
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use std::{fmt, io};
 
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -9,25 +9,25 @@ use tokio::sync::OnceCell;
 use super::state::State;
 use crate::testing::content::Content;
 
-/// The type of image contents.
+/// The media type of image content.
 pub(super) const MEDIA_TYPE: &str = "application/x-qemu-disk";
 
-/// A Djinn CI installation: what the public server and its connections share.
-pub(super) struct Site {
+/// The API of a Djinn CI server: its settings and state.
+pub(super) struct Api {
     pub(super) address: SocketAddr,
-    /// Empty, or `/` and more without a `/` at its end.
+    /// Empty, or a path that begins but does not end with `/`.
     pub(super) base_path: String,
     pub(super) download_delay: Duration,
-    /// Whether a name is looked for again when the image is inserted.
+    /// Checks the name again when an image is inserted.
     pub(super) unique_names: bool,
     pub(super) state: Mutex<State>,
     pub(super) published: Mutex<Vec<Arc<Content>>>,
     pub(super) dir: TempDir,
-    /// The client of download jobs, if there can be one.
+    /// The client of download jobs. `None` if TLS cannot be set up.
     pub(super) http: OnceCell<Option<reqwest::Client>>,
 }
 
-impl Site {
+impl Api {
     pub(super) fn new(
         address: SocketAddr,
         base_path: &str,
@@ -47,8 +47,16 @@ impl Site {
         })
     }
 
-    /// The API's address as entities show it, without a `/` at its end.
+    /// Returns the base URL that JSON objects show, without a trailing `/`.
     pub(super) fn base_url(&self) -> String {
         format!("http://{}{}", self.address, self.base_path)
+    }
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api")
+            .field("url", &self.base_url())
+            .finish_non_exhaustive()
     }
 }

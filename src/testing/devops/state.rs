@@ -1,15 +1,15 @@
 use serde_json::{Map, Value, json};
 
-use super::record::Image;
-use super::reply::Refusal;
+use super::answer::Refusal;
+use super::image::Image;
 
-/// A provider, and which of its images the service may use.
+/// A provider, and the images that the service may use.
 #[derive(Clone, Debug)]
 pub(super) struct Provider {
     name: String,
     /// `None` allows every image.
     filter: Option<Vec<String>>,
-    /// Images that the provider does not have, whatever the filter says.
+    /// Images that the provider no longer has, even if the filter allows them.
     removed: Vec<String>,
 }
 
@@ -33,18 +33,18 @@ impl Provider {
     }
 }
 
-/// What the service stores.
+/// The stored images, providers and templates.
 #[derive(Debug)]
-pub(super) struct Data {
-    /// In the order of their creation.
+pub(super) struct State {
+    /// In order of creation.
     images: Vec<Image>,
     providers: Vec<Provider>,
     templates: Vec<String>,
-    /// Images and the environments that use them.
+    /// Pairs of an image and an environment that uses it.
     uses: Vec<(String, String)>,
 }
 
-impl Data {
+impl State {
     pub(super) fn new(providers: Vec<Provider>, templates: Vec<String>) -> Self {
         Self {
             images: Vec::new(),
@@ -96,9 +96,9 @@ impl Data {
     pub(super) fn create(
         &mut self,
         record: &Map<String, Value>,
-        v2_manner: bool,
+        is_v2: bool,
     ) -> Result<String, Refusal> {
-        let image = Image::from_record(record, v2_manner).map_err(Refusal::Invalid)?;
+        let image = Image::from_record(record, is_v2).map_err(Refusal::Invalid)?;
         self.check(&image)?;
         let id = image.id.clone();
         if self.get(&id).is_ok() {
@@ -109,7 +109,7 @@ impl Data {
         Ok(id)
     }
 
-    /// Replaces all of an image but its id, as version 2 does.
+    /// Replaces an image, except for its id, as in version 2.
     pub(super) fn replace(
         &mut self,
         id: &str,
@@ -123,7 +123,7 @@ impl Data {
         Ok(())
     }
 
-    /// Changes the fields that the record has, as documented for version 3.
+    /// Changes the fields in the record, as documented for version 3.
     pub(super) fn merge(
         &mut self,
         id: &str,
@@ -151,7 +151,7 @@ impl Data {
         Ok(())
     }
 
-    /// The images that a provider has and the filter lets through.
+    /// Returns the images that a provider has and its filter allows.
     pub(super) fn offers(&self, provider: &str) -> Result<Value, Refusal> {
         let ids = self.filter(provider)?;
         let provider = self.provider(provider)?;
@@ -160,7 +160,7 @@ impl Data {
         Ok(offered.map(row).collect())
     }
 
-    /// The ids in a provider's filter; those of its known images if it has none.
+    /// Returns the ids in a provider's filter, or those of its registered images without one.
     pub(super) fn filter(&self, provider: &str) -> Result<Vec<String>, Refusal> {
         if let Some(filter) = &self.provider(provider)?.filter {
             return Ok(filter.clone());
@@ -205,7 +205,7 @@ impl Data {
         provider.ok_or_else(|| Refusal::UnknownProvider(name.to_owned()))
     }
 
-    /// Puts an image in the place of the one with its id.
+    /// Replaces the image with the same id.
     fn store(&mut self, image: Image) {
         if let Some(stored) = self.images.iter_mut().find(|known| known.id == image.id) {
             *stored = image;
