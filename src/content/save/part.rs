@@ -4,12 +4,12 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 
 use super::journal::{Journal, Subject};
 use super::paths::Paths;
-use super::refresh::set_modified;
 use super::spans::Spans;
 use super::sys::{self, Access, New, Replaced};
 use super::zeros;
@@ -245,7 +245,10 @@ impl PartFile {
         }
         check_target(target)?;
         sys::set_mode(&self.file, sys::mode_at(target, self.new))?;
-        set_modified(&self.file, modified)?;
+        if let Some(time) = modified {
+            let time = SystemTime::try_from(time).map_err(io::Error::other)?;
+            self.file.set_modified(time)?;
+        }
         if durable {
             self.file.sync_all()?;
         }

@@ -3,13 +3,13 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
+use super::options::{Options, Saved};
 use super::part::failed;
-use super::{Options, Saved};
 use crate::content::{ByteRange, Location};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Result};
@@ -91,16 +91,5 @@ fn hash(mut file: &File, caller: &Caller) -> io::Result<Digest> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-    }
-}
-
-/// Gives a file the time of the server's last change, as far as there is one.
-pub(super) fn set_modified(file: &File, modified: Option<Timestamp>) -> io::Result<()> {
-    match modified {
-        Some(time) => {
-            let time = SystemTime::try_from(time).map_err(io::Error::other)?;
-            file.set_modified(time)
-        }
-        None => Ok(()),
     }
 }

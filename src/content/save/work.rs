@@ -2,17 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
+use super::journal;
 use super::ledger::{Ledger, SEGMENT, lock};
+use super::options::Options;
 use super::part::{Found, PartFile, failed};
 use super::spans::Spans;
-use super::worker::{Worker, is_transient};
-use super::{Options, journal};
+use super::worker::{First, Worker, is_transient};
 use crate::content::inspect::Prefix;
 use crate::content::response::ContentResponse;
 use crate::content::{ByteRange, Location, Version};
@@ -22,26 +22,6 @@ use crate::thread::{Caller, gone, lost, seen_by_caller};
 
 /// What a second connection must have to do before it is made.
 const WORTH_A_CONNECTION: u64 = SEGMENT;
-
-/// What there is of the first segment before the connections begin.
-#[derive(Default)]
-pub(super) struct First {
-    version: Version,
-    /// What the inspection read.
-    pub(super) head: Bytes,
-    /// An answer that is still to be read.
-    pub(super) answer: Option<ContentResponse>,
-}
-
-impl From<ContentResponse> for First {
-    fn from(part: ContentResponse) -> Self {
-        Self {
-            version: part.version.clone(),
-            head: Bytes::new(),
-            answer: Some(part),
-        }
-    }
-}
 
 /// One transfer into a file.
 pub(super) struct Fetch {

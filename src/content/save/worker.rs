@@ -13,15 +13,34 @@ use tokio::sync::{mpsc, watch};
 
 use super::ledger::{Ledger, lock};
 use super::part::{PartFile, failed};
-use super::work::First;
 use crate::content::response::ContentResponse;
-use crate::content::{ByteRange, Location};
+use crate::content::{ByteRange, Location, Version};
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::retry::Retries;
 use crate::thread::runtime;
 
 /// How long one without work waits for another to turn out slow.
 const IDLE: Duration = Duration::from_millis(100);
+
+/// What there is of the first segment before the connections begin.
+#[derive(Default)]
+pub(super) struct First {
+    pub(super) version: Version,
+    /// What the inspection read.
+    pub(super) head: Bytes,
+    /// An answer that is still to be read.
+    pub(super) answer: Option<ContentResponse>,
+}
+
+impl From<ContentResponse> for First {
+    fn from(part: ContentResponse) -> Self {
+        Self {
+            version: part.version.clone(),
+            head: Bytes::new(),
+            answer: Some(part),
+        }
+    }
+}
 
 /// One connection, or the maker of more.
 #[derive(Clone)]
