@@ -1,22 +1,27 @@
 //! The builder that both clients share.
 
-use std::env::VarError;
+mod base_url;
+mod env;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
 use crate::attempt::{Attempt, Listener};
-use crate::error::{Error, Result};
-use crate::http::Settings;
+use crate::error::Result;
 use crate::operation::Operation;
 use crate::retry::RetryPolicy;
-use crate::transport::{Inner, MinRate, Service, Timeouts, Transport, public_url};
+use crate::transport::{
+    Credentials, Inner, MinRate, Service, Settings, Timeouts, Transport, proxy_login, public_url,
+};
+use base_url::base_url;
+pub(crate) use env::{from_env, invalid, required_env, set_env};
+
+type Locate = Box<dyn Fn(Url) -> Result<Url> + Send + Sync>;
 
 const OPERATION: Operation = Operation::new("build client");
 
@@ -60,15 +65,9 @@ pub struct ClientBuilder<C> {
     listener: Option<Listener>,
     max_pages: u64,
     max_answer: usize,
-    /// The path of the API's version below the base URL, if it is set.
-    version: Option<&'static str>,
+    /// Finds the API below the base URL.
+    locate: Locate,
     client: PhantomData<fn() -> C>,
-}
-
-enum Credentials {
-    None,
-    Bearer(SecretString),
-    Basic(String, SecretString),
 }
 
 impl<C> ClientBuilder<C> {
@@ -86,7 +85,7 @@ impl<C> ClientBuilder<C> {
             listener: None,
             max_pages: 100_000,
             max_answer: 4 << 20,
-            version: None,
+            locate: Box::new(Ok),
             client: PhantomData,
         }
     }
@@ -102,8 +101,12 @@ impl<C> ClientBuilder<C> {
         self
     }
 
-    pub(crate) fn set_version(mut self, version: &'static str) -> Self {
-        self.version = Some(version);
+    /// Sets where the API is for a base URL. Defaults to the base URL itself.
+    pub(crate) fn set_locate(
+        mut self,
+        locate: impl Fn(Url) -> Result<Url> + Send + Sync + 'static,
+    ) -> Self {
+        self.locate = Box::new(locate);
         self
     }
 
@@ -243,29 +246,15 @@ impl<C> ClientBuilder<C> {
 
     /// Checks the settings and makes what sends requests to the service.
     pub(crate) fn transport(self, service: &'static Service) -> Result<Transport> {
-        self.transport_at(service, |base, _| Ok(base))
-    }
-
-    /// The same for a service whose API is not at the base URL itself: `locate` gets that, and the
-    /// version that is set.
-    pub(crate) fn transport_at(
-        self,
-        service: &'static Service,
-        locate: impl FnOnce(Url, Option<&'static str>) -> Result<Url>,
-    ) -> Result<Transport> {
-        let transport = self.checked(service, locate);
+        let transport = self.checked(service);
         transport.map_err(|error| error.during(&OPERATION))
     }
 
-    fn checked(
-        self,
-        service: &'static Service,
-        locate: impl FnOnce(Url, Option<&'static str>) -> Result<Url>,
-    ) -> Result<Transport> {
-        let base = locate(base_url(&self.base)?, self.version)?;
+    fn checked(self, service: &'static Service) -> Result<Transport> {
+        let base = (self.locate)(base_url(&self.base)?)?;
         #[cfg(all(feature = "rustls-no-provider", not(feature = "rustls")))]
         if rustls::crypto::CryptoProvider::get_default().is_none() {
-            return Err(invalid(
+            return Err(crate::error::Error::invalid(
                 "rustls needs a crypto provider to be installed first",
             ));
         }
@@ -274,12 +263,9 @@ impl<C> ClientBuilder<C> {
         let http = settings.client()?;
         let any = || http.get(base.clone());
         let (authorization, mut secrets) = self.credentials.header(any())?;
-        secrets.extend(
-            settings
-                .proxy
-                .iter()
-                .flat_map(|proxy| proxy_login(proxy, any())),
-        );
+        if let Some(proxy) = &settings.proxy {
+            secrets.extend(proxy_login(proxy, any()));
+        }
         let inner = Inner {
             http: Box::new(move || settings.client()),
             #[cfg(feature = "fs")]
@@ -309,104 +295,4 @@ impl<C> fmt::Debug for ClientBuilder<C> {
             .field("retry", &self.retry)
             .finish_non_exhaustive()
     }
-}
-
-impl Credentials {
-    /// The header's value, and what must never be shown.
-    fn header(
-        &self,
-        any: reqwest::RequestBuilder,
-    ) -> Result<(Option<HeaderValue>, Vec<SecretString>)> {
-        let (secret, request) = match self {
-            Self::None => return Ok((None, Vec::new())),
-            Self::Bearer(token) => {
-                let text = token.expose_secret();
-                if text.is_empty() || text.contains(char::is_whitespace) {
-                    return Err(invalid("the token is empty or has white space in it"));
-                }
-                (token, any.bearer_auth(text))
-            }
-            Self::Basic(user, _) if user.contains(':') => {
-                return Err(invalid("the user's name has a colon in it"));
-            }
-            Self::Basic(user, password) => (
-                password,
-                any.basic_auth(user, Some(password.expose_secret())),
-            ),
-        };
-        let request = request.build().ok();
-        let value = request.and_then(|mut request| request.headers_mut().remove(AUTHORIZATION));
-        let value = value.ok_or_else(|| invalid("the token cannot be sent in a header"))?;
-        let sent = value.to_str().unwrap_or_default();
-        let sent = sent.split_once(' ').map_or(sent, |(_, encoded)| encoded);
-        let mut secrets = vec![secret.clone(), sent.into()];
-        secrets.retain(|secret| !secret.expose_secret().is_empty());
-        Ok((Some(value), secrets))
-    }
-}
-
-/// A proxy's password, as it is written, meant and sent.
-fn proxy_login(proxy: &SecretString, any: reqwest::RequestBuilder) -> Vec<SecretString> {
-    let url = Url::parse(proxy.expose_secret()).ok();
-    let Some((url, password)) = url.as_ref().and_then(|url| Some((url, url.password()?))) else {
-        return Vec::new();
-    };
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let plain = decoded(password);
-    let login = Credentials::Basic(decoded(url.username()), plain.clone().into());
-    let sent = login.header(any).map_or(Vec::new(), |(_, secrets)| secrets);
-    [password.into(), plain.into()]
-        .into_iter()
-        .chain(sent)
-        .collect()
-}
-
-pub(crate) fn invalid(message: impl Into<String>) -> Error {
-    Error::invalid(message).during(&OPERATION)
-}
-
-const HAS_TLS: bool = cfg!(any(
-    feature = "rustls",
-    feature = "rustls-no-provider",
-    feature = "native-tls"
-));
-
-fn base_url(text: &str) -> Result<Url> {
-    let invalid = |why: &str| invalid(format!("the base URL {why}"));
-    let url = Url::parse(text.trim()).map_err(|_| invalid("is not a URL"))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(invalid("is not one of http or https"));
-    }
-    if url.scheme() == "https" && !HAS_TLS {
-        return Err(invalid("is https, which needs a TLS feature of this crate"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(invalid("carries credentials; set them on the builder"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(invalid("has a query or a fragment"));
-    }
-    Ok(url)
-}
-
-/// A variable of the environment, if it is set to something.
-pub(crate) fn from_env(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// A variable of the environment that must be set to something.
-pub(crate) fn required_env(name: &str) -> Result<String> {
-    from_env(name).ok_or_else(|| not_set(name))
-}
-
-/// A variable of the environment that must be set, if only to nothing.
-pub(crate) fn set_env(name: &str) -> Result<String> {
-    std::env::var(name).map_err(|error| match error {
-        VarError::NotPresent => not_set(name),
-        VarError::NotUnicode(_) => invalid(format!("{name} is not UTF-8")),
-    })
-}
-
-fn not_set(name: &str) -> Error {
-    invalid(format!("{name} is not set"))
 }

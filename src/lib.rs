@@ -30,13 +30,13 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attempt;
+mod call;
 mod client;
 mod content;
 pub mod devops;
 mod digest;
 pub mod djinn;
 mod error;
-mod http;
 mod inspect;
 mod model;
 mod operation;

@@ -1,11 +1,9 @@
-//! One call of the caller's: its name, what it is about, and its span. Attached here, once.
+//! The name, the subject and the span of a call.
 
 use std::fmt;
 use std::sync::Arc;
 
-use tracing::{Instrument, Span, debug_span};
-
-use crate::error::Result;
+use tracing::{Span, debug_span};
 
 /// The name of an operation, such as `get image`, and its subject, such as `42`.
 #[derive(Clone)]
@@ -30,13 +28,6 @@ impl Operation {
 
     pub(crate) fn name(&self) -> &'static str {
         self.name
-    }
-
-    /// Runs the work of the operation in its span, and names the operation in its error.
-    pub(crate) async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        // Boxed, so that the futures that callers hold are small.
-        let result = Box::pin(work.instrument(self.span())).await;
-        result.map_err(|error| error.during(self))
     }
 
     /// The span of the operation, however much it sends: inside of one there is no other.

@@ -1,10 +1,9 @@
 //! What the calls have in common: a request to be sent, and an answer in JSON.
 
-use reqwest::Method;
 use serde::de::DeserializeOwned;
 
-use super::{ApiVersion, ImageId, Images};
-use crate::error::{Error, ErrorKind, Result};
+use super::{ImageId, Images};
+use crate::error::{ErrorKind, Result};
 use crate::operation::Operation;
 use crate::transport::{Request, Transport};
 
@@ -26,22 +25,6 @@ impl Images {
             if_gone: None,
         }
     }
-
-    /// A request to `image/:image_id`.
-    pub(super) fn on_image(&self, method: Method, id: &ImageId) -> Result<Request> {
-        if self.version == ApiVersion::V2 && is_navigation(id.as_str()) {
-            let message = "version 2 takes the slashes and dots of this id for a path to another";
-            return Err(Error::invalid(message));
-        }
-        Request::new(method).path(["image", id.as_str()])
-    }
-}
-
-/// Whether a server of version 2, which resolves a path after decoding it, would get to another
-/// image or route by this id: `x/../y` is `y` there.
-fn is_navigation(id: &str) -> bool {
-    let mut parts = id.split(['/', '\\']);
-    id.contains(['/', '\\']) && parts.any(|part| matches!(part, "" | "." | ".."))
 }
 
 /// Names an operation on one image.

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
-
 use super::call::operation;
-use super::{Created, ImageId, Images, NewImage, reconcile};
-use crate::error::{ErrorKind, Result};
-use crate::transport::{Request, check_segment};
+use super::register::Register;
+use super::{Created, Images, NewImage, reconcile};
+use crate::error::Result;
+use crate::transport::check_segment;
 
 impl Images {
     /// Registers a provider's existing image.
@@ -28,8 +27,10 @@ impl Images {
     /// ```
     pub fn create(&self, image: NewImage) -> Create {
         Create {
-            images: self.clone(),
-            image,
+            register: Register {
+                images: self.clone(),
+                image,
+            },
             reconcile: None,
         }
     }
@@ -39,8 +40,7 @@ impl Images {
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent before `send`"]
 pub struct Create {
-    pub(super) images: Images,
-    pub(super) image: NewImage,
+    register: Register,
     /// How long to look for an image whose creation was not clearly answered.
     reconcile: Option<Duration>,
 }
@@ -97,32 +97,15 @@ impl Create {
     /// such an image could be neither shown nor deleted; and those of
     /// [`Call::send`](super::Call::send).
     pub async fn send(self) -> Result<Created> {
-        let operation = operation("create image", &self.image.id);
+        let operation = operation("create image", &self.register.image.id);
         operation.run(self.perform()).await
     }
 
     async fn perform(self) -> Result<Created> {
-        check_segment(self.image.id.as_str())?;
+        check_segment(self.register.image.id.as_str())?;
         match self.reconcile {
-            None => self.post().await,
-            Some(within) => reconcile::create(&self, within).await,
+            None => self.register.post().await,
+            Some(within) => reconcile::create(&self.register, within).await,
         }
     }
-
-    pub(super) async fn post(&self) -> Result<Created> {
-        let request = Request::new(Method::POST)
-            .path(["image"])?
-            .json(&self.image)?;
-        let answer = self.images.transport.fetch(request).await;
-        let answer = answer.map_err(|error| match error.kind() {
-            ErrorKind::NameTaken => error.meaning(ErrorKind::NameTaken, taken(&self.image.id)),
-            _ => error,
-        })?;
-        answer.json()
-    }
-}
-
-/// What is wrong with an id that there is already.
-pub(super) fn taken(id: &ImageId) -> String {
-    format!("an id must be unique: {:?} exists already", id.as_str())
 }

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::create::{Create, taken};
+use super::register::{Register, taken};
 use super::{Created, Image, NewImage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Extra;
@@ -29,17 +29,17 @@ enum Found {
 }
 
 /// Creates until there is the image, or it is known that there will be none.
-pub(super) async fn create(create: &Create, within: Duration) -> Result<Created> {
-    let transport = &create.images.transport;
+pub(super) async fn create(register: &Register, within: Duration) -> Result<Created> {
+    let transport = &register.images.transport;
     // What is found later was not there before.
-    if look(create, transport).await? != Found::Nothing {
-        return Err(name_taken(create));
+    if look(register, transport).await? != Found::Nothing {
+        return Err(name_taken(register));
     }
     let mut retries = transport.retry().start();
     // Whether an attempt before may have been done.
     let mut unclear = false;
     loop {
-        let error = match create.post().await {
+        let error = match register.post().await {
             Ok(created) => return Ok(created),
             Err(error) => error,
         };
@@ -55,14 +55,14 @@ pub(super) async fn create(create: &Create, within: Duration) -> Result<Created>
             continue;
         }
         unclear = true;
-        match find(create, within).await {
+        match find(register, within).await {
             Some(Found::Same) => {
                 return Ok(Created {
-                    id: Some(create.image.id.clone()),
+                    id: Some(register.image.id.clone()),
                     ..Created::default()
                 });
             }
-            Some(Found::Other) => return Err(name_taken(create).attempts_of(&error)),
+            Some(Found::Other) => return Err(name_taken(register).attempts_of(&error)),
             Some(Found::Nothing) if kind != ErrorKind::NameTaken => {}
             _ => return Err(error),
         }
@@ -83,18 +83,18 @@ fn is_unclear(kind: ErrorKind) -> bool {
     )
 }
 
-fn name_taken(create: &Create) -> Error {
-    Error::plain(ErrorKind::NameTaken, taken(&create.image.id))
+fn name_taken(register: &Register) -> Error {
+    Error::plain(ErrorKind::NameTaken, taken(&register.image.id))
 }
 
 /// Looks until the server answers; `None` if it does not in time, or gives no clear answer.
-async fn find(create: &Create, within: Duration) -> Option<Found> {
-    let once = create.images.transport.once();
+async fn find(register: &Register, within: Duration) -> Option<Found> {
+    let once = register.images.transport.once();
     let began = Instant::now();
     let mut interval = FIRST;
     loop {
         let left = within.saturating_sub(began.elapsed()).max(interval);
-        match timeout(left, look(create, &once)).await {
+        match timeout(left, look(register, &once)).await {
             Ok(Ok(found)) => return Some(found),
             Ok(Err(error)) if !error.is_retryable() => return None,
             _ => {}
@@ -107,9 +107,9 @@ async fn find(create: &Create, within: Duration) -> Option<Found> {
     }
 }
 
-async fn look(create: &Create, transport: &Transport) -> Result<Found> {
-    let sent = &create.image;
-    let request = create.images.on_image(Method::GET, &sent.id)?;
+async fn look(register: &Register, transport: &Transport) -> Result<Found> {
+    let sent = &register.image;
+    let request = register.images.on_image(Method::GET, &sent.id)?;
     let answer = match transport.fetch(request).await {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
         answer => answer?,

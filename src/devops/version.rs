@@ -2,10 +2,7 @@
 
 use url::Url;
 
-use crate::client::ClientBuilder;
 use crate::error::{Error, Result};
-
-use super::Client;
 
 /// A version of the service's API.
 ///
@@ -38,32 +35,9 @@ impl ApiVersion {
     }
 }
 
-impl ClientBuilder<Client> {
-    /// Sets the version of the API. Defaults to the one that the base URL ends in, and to
-    /// [`V3`](ApiVersion::V3) if it names none.
-    ///
-    /// These are the same client:
-    ///
-    /// ```
-    /// use machine_images::devops::{ApiVersion, Client};
-    ///
-    /// # fn example() -> machine_images::Result<()> {
-    /// let client = Client::builder("https://devops.example.org")
-    ///     .api_version(ApiVersion::V2)
-    ///     .build()?;
-    /// let client = Client::builder("https://devops.example.org/v2.0").build()?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// A base URL that ends in another version is refused by [`build`](Self::build).
-    pub fn api_version(self, version: ApiVersion) -> Self {
-        self.set_version(version.segment())
-    }
-}
-
 /// Where the API is: at a base URL that names its version, or below it.
-pub(super) fn locate(mut base: Url, set: Option<&'static str>) -> Result<Url> {
+pub(super) fn locate(mut base: Url, set: Option<ApiVersion>) -> Result<Url> {
+    let set = set.map(ApiVersion::segment);
     let named = ApiVersion::named_by(&base).map(ApiVersion::segment);
     let segment = match (named, set) {
         (Some(named), Some(set)) if named != set => {

@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
-
-use super::name::{self, check_name};
+use super::name::check_name;
 use super::reconcile::{self, Reconcile};
-use super::{Image, Images, NamespacePath, QEMU_DISK, Source};
+use super::upload::Target;
+use super::{Image, Images, NamespacePath, Source};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::operation::Operation;
 use crate::progress::{Meter, Phase, Progress};
 use crate::qcow2::Policy;
-use crate::transport::{Request, Transport};
 
 impl Images {
     /// Creates an image from bytes that are sent as they are.
@@ -65,13 +63,6 @@ pub struct CreateUpload {
     policy: Option<Policy>,
     meter: Meter,
     reconcile: Option<Reconcile>,
-}
-
-/// Where an image is to be.
-pub(super) struct Target {
-    pub(super) transport: Transport,
-    pub(super) name: String,
-    pub(super) namespace: Option<NamespacePath>,
 }
 
 impl CreateUpload {
@@ -184,21 +175,5 @@ impl CreateUpload {
                 Box::pin(upload).await
             }
         }
-    }
-}
-
-impl Target {
-    pub(super) async fn upload(&self, source: Source, meter: Meter) -> Result<Image> {
-        let mut request = Request::new(Method::POST)
-            .path(["images"])?
-            .query("name", &self.name);
-        if let Some(namespace) = &self.namespace {
-            request = request.query("namespace", &namespace.to_string());
-        }
-        let request = request.upload(source, meter.clone(), QEMU_DISK);
-        let answer = self.transport.fetch(request).await;
-        let answer = answer.map_err(|error| name::taken(error, &self.name))?;
-        meter.finish();
-        answer.json()
     }
 }

@@ -7,9 +7,9 @@ use futures::{Stream, TryStreamExt};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::create_upload::Target;
 use super::find::is_user;
 use super::name::is_taken;
+use super::upload::Target;
 use super::{Image, ImageId, Images, NamespacePath, Source, User, get, user};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};

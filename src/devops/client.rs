@@ -1,73 +1,12 @@
-//! Images of a DevOps Service, version 3 or 2.
-//!
-//! [`Client::images`] has the operations; each returns a builder that ends in `send()`.
-//!
-//! # Versions
-//!
-//! Requests go to the documented paths of version 3, below `/v3`. For a server of version 2, end
-//! the base URL in `/v2.0` or set [`api_version`](ClientBuilder::api_version).
-//!
-//! No public server of version 3 is known. The habits described in this module are those of the
-//! public version 2, whose answers are read as well: fields that they lack are `None`. Every
-//! operation does its whole job on both, except that version 2 cannot address an id with a slash.
-//!
-//! # Refusals
-//!
-//! | status | kind | meaning |
-//! |---|---|---|
-//! | 400, 422 | [`Rejected`](crate::ErrorKind::Rejected) | an invalid record, or an image in use |
-//! | 400 `Duplicate key error` | [`NameTaken`](crate::ErrorKind::NameTaken) | the id exists already |
-//! | 400 without a body, to a token | [`Unauthorized`](crate::ErrorKind::Unauthorized) | the server takes only a user and a password |
-//! | 401 without a body, or with `WWW-Authenticate` | [`Unauthorized`](crate::ErrorKind::Unauthorized) | the user, password or token is wrong, or missing |
-//! | 401 with a JSON body | [`Forbidden`](crate::ErrorKind::Forbidden) | the login lacks the privilege |
-//! | 404 with a message in JSON | [`NotFound`](crate::ErrorKind::NotFound) | no such image or provider |
-//! | 404 `Not found`, to a list of a provider | [`NotFound`](crate::ErrorKind::NotFound) | no such provider |
-//! | any other 404 | [`UnknownRoute`](crate::ErrorKind::UnknownRoute) | the base URL or the version is wrong, or version 2 got an id with a slash |
-//! | 406, 415 | [`UnexpectedStatus`](crate::ErrorKind::UnexpectedStatus) | a proxy removed headers that this client always sends |
-//! | 5xx | [`Server`](crate::ErrorKind::Server) | the server failed, or a proxy before it |
-
-mod call;
-mod create;
-mod delete;
-mod get;
-mod list;
-mod model;
-mod reconcile;
-mod service;
-mod update;
-mod version;
-
-pub use call::Call;
-pub use create::Create;
-pub use list::List;
-pub use model::{Created, Deleted, Image, ImageId, NewImage, Updated};
-pub use update::Update;
-pub use version::ApiVersion;
-
-pub use crate::client::ClientBuilder;
-pub use crate::model::Extra;
+//! A client of a DevOps Service, and what it is built with.
 
 use secrecy::SecretString;
 
-use crate::client::{from_env, invalid, required_env, set_env};
+use super::images::Images;
+use super::service::SERVICE;
+use super::version::{ApiVersion, locate};
+use crate::client::{ClientBuilder, from_env, invalid, required_env, set_env};
 use crate::error::Result;
-use crate::transport::Transport;
-use service::SERVICE;
-
-/// The operations on images; cheap to clone.
-///
-/// An id is one segment of a path, whatever characters it has: `/`, `?`, `%` and the like are
-/// percent-encoded. The empty id, `.` and `..` cannot be written in a URL; every operation on
-/// one refuses them with [`InvalidInput`](crate::ErrorKind::InvalidInput) before a byte is sent.
-///
-/// Version 2 decodes a path before it routes. It lists an image whose id has a slash or backslash,
-/// and cannot get, update or delete it. An id that would lead such a server to another image, like
-/// `x/../y`, is refused with `InvalidInput` if the [version](ApiVersion::V2) is known.
-#[derive(Clone, Debug)]
-pub struct Images {
-    transport: Transport,
-    version: ApiVersion,
-}
 
 /// A client of one DevOps Service; cheap to clone.
 ///
@@ -101,7 +40,7 @@ impl Client {
     /// Otherwise `/v3` is appended, or the version set with
     /// [`api_version`](ClientBuilder::api_version).
     pub fn builder(base: impl Into<String>) -> ClientBuilder<Self> {
-        ClientBuilder::new(base)
+        ClientBuilder::new(base).set_locate(|base| locate(base, None))
     }
 
     /// Makes a client for the service that `DEVOPS_SERVER` names, with the token in
@@ -146,9 +85,33 @@ impl ClientBuilder<Client> {
     /// user agent cannot be in a header; a certificate or the proxy cannot be read; the TLS
     /// library cannot be set up.
     pub fn build(self) -> Result<Client> {
-        let transport = self.transport_at(&SERVICE, version::locate)?;
+        let transport = self.transport(&SERVICE)?;
         let version = ApiVersion::named_by(transport.base()).unwrap_or_default();
         let images = Images { transport, version };
         Ok(Client { images })
+    }
+}
+
+impl ClientBuilder<Client> {
+    /// Sets the version of the API. Defaults to the one that the base URL ends in, and to
+    /// [`V3`](ApiVersion::V3) if it names none.
+    ///
+    /// These are the same client:
+    ///
+    /// ```
+    /// use machine_images::devops::{ApiVersion, Client};
+    ///
+    /// # fn example() -> machine_images::Result<()> {
+    /// let client = Client::builder("https://devops.example.org")
+    ///     .api_version(ApiVersion::V2)
+    ///     .build()?;
+    /// let client = Client::builder("https://devops.example.org/v2.0").build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A base URL that ends in another version is refused by [`build`](Self::build).
+    pub fn api_version(self, version: ApiVersion) -> Self {
+        self.set_locate(move |base| locate(base, Some(version)))
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::client::invalid;
 use crate::error::{Cause, Error, Result};
 
 /// Ten years: reqwest adds it to the present instant, which the greatest duration would overflow.
@@ -59,7 +58,7 @@ impl Settings {
         if let Some(proxy) = &self.proxy {
             // Its error would show the URL with the password.
             let proxy = reqwest::Proxy::all(proxy.expose_secret())
-                .map_err(|_| invalid("the proxy's URL cannot be read"))?;
+                .map_err(|_| Error::invalid("the proxy's URL cannot be read"))?;
             http = http.proxy(proxy);
         }
         http.build()
@@ -75,7 +74,7 @@ impl Settings {
 fn add_certificates(http: reqwest::ClientBuilder, pem: &[u8]) -> Result<reqwest::ClientBuilder> {
     let certificates = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
     if certificates.is_empty() {
-        return Err(invalid("there is no PEM certificate in the text"));
+        return Err(Error::invalid("there is no PEM certificate in the text"));
     }
     Ok(http.tls_certs_merge(certificates))
 }
@@ -86,5 +85,7 @@ fn add_certificates(http: reqwest::ClientBuilder, pem: &[u8]) -> Result<reqwest:
     feature = "native-tls"
 )))]
 fn add_certificates(_: reqwest::ClientBuilder, _: &[u8]) -> Result<reqwest::ClientBuilder> {
-    Err(invalid("certificates need a TLS feature of this crate"))
+    Err(Error::invalid(
+        "certificates need a TLS feature of this crate",
+    ))
 }

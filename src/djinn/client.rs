@@ -1,51 +1,10 @@
-//! Images of a [Djinn CI](https://djinn-ci.com) server.
-//!
-//! [`Client::images`] has the operations; each returns a builder that ends in `send()` or in a
-//! word for what it yields.
-//!
-//! What this module says of servers was seen on the public release of 2023-11-05; what was not
-//! seen and is not in the written API either is called a guess.
+//! A client of a Djinn CI server, and what it is built with.
 
-mod content;
-mod create_download;
-mod create_upload;
-mod delete;
-mod find;
-mod get;
-mod list;
-mod missing;
-mod model;
-mod name;
-mod reconcile;
-mod service;
-mod user;
-mod wait;
-
-pub use content::ContentRequest;
-pub use create_download::CreateDownload;
-pub use create_upload::CreateUpload;
-pub use delete::Delete;
-pub use find::Find;
-pub use get::Get;
-pub use list::List;
-pub use model::{
-    Download, DownloadState, Driver, Image, ImageId, Namespace, NamespaceId, SourceUrl, User,
-    UserId, Visibility,
-};
-pub use name::NamespacePath;
-pub use wait::WaitDownloaded;
-
-pub use crate::client::ClientBuilder;
-pub use crate::model::Extra;
-pub use crate::source::Source;
-
-use crate::client::required_env;
+use super::images::Images;
+use super::service::SERVICE;
+use crate::client::{ClientBuilder, required_env};
 use crate::error::Result;
 use crate::transport::Transport;
-use service::SERVICE;
-
-/// The media type of an image's contents, to the letter.
-const QEMU_DISK: &str = "application/x-qemu-disk";
 
 /// A client of one Djinn CI server; cheap to clone.
 ///
@@ -61,7 +20,7 @@ const QEMU_DISK: &str = "application/x-qemu-disk";
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    transport: Transport,
+    pub(super) transport: Transport,
 }
 
 impl Client {
@@ -102,10 +61,4 @@ impl ClientBuilder<Client> {
         let transport = self.transport(&SERVICE)?;
         Ok(Client { transport })
     }
-}
-
-/// The operations on images; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Images {
-    transport: Transport,
 }
