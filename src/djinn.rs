@@ -1,10 +1,21 @@
 //! Images of a [Djinn CI](https://djinn-ci.com) server.
 //!
-//! [`Client::images`] has the operations; each returns a builder that ends in `send()` or in a
-//! word for what it yields.
+//! [`Client::images`] has the operations. Each returns a builder to be awaited.
 //!
-//! What this module says of servers was seen on the public release of 2023-11-05; what was not
-//! seen and is not in the written API either is called a guess.
+//! ```
+//! use machine_images::djinn::Client;
+//!
+//! # async fn example() -> machine_images::Result<()> {
+//! let client = Client::builder("https://api.djinn-ci.com").token("1a2b3c").build()?;
+//! for image in client.images().list().await? {
+//!     println!("{} {}", image.id, image.name);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The behavior of servers that this module describes was observed with the public release of
+//! 2023-11-05. Behavior that is neither observed nor documented is called a guess.
 
 mod client;
 mod content;
@@ -33,7 +44,7 @@ pub use find::Find;
 pub use get::Get;
 pub use images::Images;
 pub(crate) use images::QEMU_DISK;
-pub use list::List;
+pub use list::{List, ListPage, Walk};
 pub use model::{
     Download, DownloadState, Driver, Image, ImageId, Namespace, NamespaceId, SourceUrl, User,
     UserId, Visibility,

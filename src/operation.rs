@@ -1,4 +1,4 @@
-//! The name, the subject and the span of a call.
+//! The name, the subject and the span of an operation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ impl Operation {
         }
     }
 
-    /// Names what the operation is about.
+    /// Sets the subject.
     pub(crate) fn on(mut self, subject: impl fmt::Display) -> Self {
         self.subject = Some(subject.to_string().into());
         self
@@ -30,7 +30,7 @@ impl Operation {
         self.name
     }
 
-    /// The span of the operation, however much it sends: inside of one there is no other.
+    /// Returns the span of the operation, or the current one inside of another operation.
     pub(crate) fn span(&self) -> Span {
         let current = Span::current();
         match current.metadata() {

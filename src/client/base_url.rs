@@ -10,7 +10,7 @@ const HAS_TLS: bool = cfg!(any(
     feature = "native-tls"
 ));
 
-/// Checks the base URL.
+/// Parses the base URL, and refuses one that cannot be used.
 pub(super) fn base_url(text: &str) -> Result<Url> {
     let invalid = |why: &str| Error::invalid(format!("the base URL {why}"));
     let url = Url::parse(text.trim()).map_err(|_| invalid("is not a URL"))?;

@@ -1,21 +1,21 @@
-//! Settings from the environment.
+//! Settings from environment variables.
 
 use std::env::VarError;
 
 use super::OPERATION;
 use crate::error::{Error, Result};
 
-/// A variable of the environment, if it is set to something.
+/// Returns an environment variable that is not empty.
 pub(crate) fn from_env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A variable of the environment that must be set to something.
+/// Returns an environment variable that must not be empty.
 pub(crate) fn required_env(name: &str) -> Result<String> {
     from_env(name).ok_or_else(|| not_set(name))
 }
 
-/// A variable of the environment that must be set, if only to nothing.
+/// Returns an environment variable that must be set, but may be empty.
 pub(crate) fn set_env(name: &str) -> Result<String> {
     std::env::var(name).map_err(|error| match error {
         VarError::NotPresent => not_set(name),
@@ -23,7 +23,7 @@ pub(crate) fn set_env(name: &str) -> Result<String> {
     })
 }
 
-/// An error of a client that cannot be built.
+/// Returns the error of a client that cannot be built.
 pub(crate) fn invalid(message: impl Into<String>) -> Error {
     Error::invalid(message).during(&OPERATION)
 }

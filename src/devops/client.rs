@@ -1,6 +1,4 @@
-//! A client of a DevOps Service, and what it is built with.
-
-use secrecy::SecretString;
+//! The client of a DevOps Service, and the settings that only it has.
 
 use super::images::Images;
 use super::service::SERVICE;
@@ -28,39 +26,37 @@ pub struct Client {
 }
 
 impl Client {
-    /// The images that the service knows.
+    /// Returns the operations on images.
     pub fn images(&self) -> Images {
         self.images.clone()
     }
 
-    /// Starts building a client for the service at `base`, such as `https://devops.example.org`,
-    /// with or without a slash at its end.
+    /// Starts building a client for the service at `base`, such as `https://devops.example.org`.
     ///
-    /// A base that ends in `/v3` or `/v2.0` names the [version](ApiVersion), and is used as it is.
-    /// Otherwise `/v3` is appended, or the version set with
-    /// [`api_version`](ClientBuilder::api_version).
+    /// A slash at its end makes no difference. A base that ends in `/v3` or `/v2.0` names the
+    /// [version](ApiVersion), and is used as it is. Otherwise `/v3` is appended, or the version set
+    /// with [`api_version`](ClientBuilder::api_version).
     pub fn builder(base: impl Into<String>) -> ClientBuilder<Self> {
         ClientBuilder::new(base).set_locate(|base| locate(base, None))
     }
 
-    /// Makes a client for the service that `DEVOPS_SERVER` names, with the token in
-    /// `DEVOPS_TOKEN`, or else the login in `DEVOPS_USER` and `DEVOPS_PASSWORD`.
+    /// Builds a client from environment variables.
     ///
-    /// If all are set, the token is used. A variable that is set to nothing counts as not set,
-    /// except for `DEVOPS_PASSWORD`: an empty password is a password.
+    /// `DEVOPS_SERVER` is the base URL. The token is `DEVOPS_TOKEN`, or else the login is
+    /// `DEVOPS_USER` with `DEVOPS_PASSWORD`. If all are set, the token is used. An empty variable
+    /// counts as not set, except for `DEVOPS_PASSWORD`: an empty password is a password.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the server is not set, or neither a token nor a whole login,
-    /// or as in [`ClientBuilder::build`].
+    /// Returns [`InvalidInput`](crate::ErrorKind::InvalidInput) if the server is not set, or
+    /// neither a token nor a complete login, or as [`build`](ClientBuilder::build) does.
     pub fn from_env() -> Result<Self> {
         let builder = Self::builder(required_env("DEVOPS_SERVER")?);
         match (from_env("DEVOPS_TOKEN"), from_env("DEVOPS_USER")) {
             (Some(token), _) => builder.token(token),
             (None, Some(user)) => builder.basic(user, set_env("DEVOPS_PASSWORD")?),
             (None, None) => {
-                let why = "neither DEVOPS_TOKEN nor DEVOPS_USER is set";
-                return Err(invalid(why));
+                return Err(invalid("neither DEVOPS_TOKEN nor DEVOPS_USER is set"));
             }
         }
         .build()
@@ -68,33 +64,18 @@ impl Client {
 }
 
 impl ClientBuilder<Client> {
-    /// Sends `Authorization: Basic` with this login, the only one that version 2 takes.
+    /// Authenticates with `Authorization: Basic`, the only scheme that version 2 accepts.
     ///
     /// The password may be empty, and both may have any characters but a colon in the user's name.
-    /// Of this and [`token`](Self::token) the later call counts.
-    pub fn basic(self, user: impl Into<String>, password: impl Into<SecretString>) -> Self {
-        self.set_basic(user.into(), password.into())
+    /// Of this and [`token`](Self::token) the later call wins.
+    #[doc(alias = "login")]
+    #[doc(alias = "password")]
+    pub fn basic(self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.set_basic(user.into(), password.into().into())
     }
 
-    /// Checks the settings and makes the client. Nothing is sent.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput): the base URL is not one of `http` or `https`, or carries
-    /// credentials, a query or a fragment, or names another version than is set; the user's name has a colon in it; the token or the
-    /// user agent cannot be in a header; a certificate or the proxy cannot be read; the TLS
-    /// library cannot be set up.
-    pub fn build(self) -> Result<Client> {
-        let transport = self.transport(&SERVICE)?;
-        let version = ApiVersion::named_by(transport.base()).unwrap_or_default();
-        let images = Images { transport, version };
-        Ok(Client { images })
-    }
-}
-
-impl ClientBuilder<Client> {
-    /// Sets the version of the API. Defaults to the one that the base URL ends in, and to
-    /// [`V3`](ApiVersion::V3) if it names none.
+    /// Sets the version of the API. Defaults to the one that the base URL ends in, or else to
+    /// [`V3`](ApiVersion::V3).
     ///
     /// These are the same client:
     ///
@@ -110,8 +91,24 @@ impl ClientBuilder<Client> {
     /// # }
     /// ```
     ///
-    /// A base URL that ends in another version is refused by [`build`](Self::build).
+    /// With a base URL that ends in another version, [`build`](Self::build) fails.
     pub fn api_version(self, version: ApiVersion) -> Self {
         self.set_locate(move |base| locate(base, Some(version)))
+    }
+
+    /// Checks the settings and builds the client. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidInput`](crate::ErrorKind::InvalidInput) if
+    /// - the base URL is not `http` or `https`, has credentials, a query or a fragment, or names
+    ///   another version than the one set;
+    /// - the token or the user agent cannot be sent in a header, or the user's name has a colon;
+    /// - a certificate or the proxy's URL cannot be parsed, or the TLS library cannot be set up.
+    pub fn build(self) -> Result<Client> {
+        let transport = self.transport(&SERVICE)?;
+        let version = ApiVersion::named_by(transport.base()).unwrap_or_default();
+        let images = Images { transport, version };
+        Ok(Client { images })
     }
 }

@@ -1,9 +1,12 @@
-//! A client of a Djinn CI server, and what it is built with.
+//! The client of a Djinn CI server.
 
 use super::images::Images;
+use super::model::User;
 use super::service::SERVICE;
+use super::user::user;
 use crate::client::{ClientBuilder, required_env};
 use crate::error::Result;
+use crate::operation::Operation;
 use crate::transport::Transport;
 
 /// A client of one Djinn CI server; cheap to clone.
@@ -20,43 +23,78 @@ use crate::transport::Transport;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    pub(super) transport: Transport,
+    transport: Transport,
 }
 
 impl Client {
-    /// Starts building a client for the API at `base`, such as `https://api.djinn-ci.com` or
-    /// `https://ci.example.org/api`, with or without a slash at its end.
+    /// Starts building a client for the API at `base`, such as `https://api.djinn-ci.com`.
+    ///
+    /// The API of an own server may have a path: `https://ci.example.org/api`. A slash at its end
+    /// makes no difference.
     pub fn builder(base: impl Into<String>) -> ClientBuilder<Self> {
         ClientBuilder::new(base)
     }
 
-    /// A client for the server and the token that `DJINN_API_SERVER` and `DJINN_TOKEN` name.
+    /// Builds a client from the environment variables `DJINN_API_SERVER` and `DJINN_TOKEN`.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if one of them is not set, or as in [`ClientBuilder::build`].
+    /// Returns [`InvalidInput`](crate::ErrorKind::InvalidInput) if one of them is not set, or as
+    /// [`build`](ClientBuilder::build) does.
     pub fn from_env() -> Result<Self> {
         Self::builder(required_env("DJINN_API_SERVER")?)
             .token(required_env("DJINN_TOKEN")?)
             .build()
     }
 
-    /// The images that the token's user can see.
+    /// Returns the operations on images.
     pub fn images(&self) -> Images {
         Images {
             transport: self.transport.clone(),
         }
     }
-}
 
-impl ClientBuilder<Client> {
-    /// Checks the settings and makes the client. Nothing is sent.
+    /// Checks the base URL and the token, and returns the user that the token belongs to.
+    ///
+    /// `Endpoint: GET /user`
+    ///
+    /// A Djinn CI server answers 404 to a bad token, as it does to a missing image. This call tells
+    /// the two apart: it fails only if the server cannot be reached, the base URL is not that of
+    /// the API, or the token is wrong. It does not check the token's scopes.
+    ///
+    /// The endpoint is not documented; a real server was observed to have it.
+    ///
+    /// ```
+    /// # async fn example(client: machine_images::djinn::Client) -> machine_images::Result<()> {
+    /// let user = client.check().await?;
+    /// println!("logged in as {}", user.username);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput): the base URL is not one of `http` or `https`, or carries
-    /// credentials, a query or a fragment; the token or the user agent cannot be in a header; a
-    /// certificate or the proxy cannot be read; the TLS library cannot be set up.
+    /// - [`Unauthorized`](crate::ErrorKind::Unauthorized) if the token is wrong or missing.
+    /// - [`UnknownRoute`](crate::ErrorKind::UnknownRoute) if the base URL is not that of the API.
+    /// - [`Connect`](crate::ErrorKind::Connect), [`Tls`](crate::ErrorKind::Tls) and the like if the
+    ///   server cannot be reached.
+    #[doc(alias = "whoami")]
+    #[doc(alias = "login")]
+    pub async fn check(&self) -> Result<User> {
+        let operation = Operation::new("check login");
+        operation.run(user(&self.transport)).await
+    }
+}
+
+impl ClientBuilder<Client> {
+    /// Checks the settings and builds the client. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidInput`](crate::ErrorKind::InvalidInput) if
+    /// - the base URL is not `http` or `https`, or has credentials, a query or a fragment;
+    /// - the token or the user agent cannot be sent in a header;
+    /// - a certificate or the proxy's URL cannot be parsed, or the TLS library cannot be set up.
     pub fn build(self) -> Result<Client> {
         let transport = self.transport(&SERVICE)?;
         Ok(Client { transport })

@@ -10,7 +10,7 @@ use crate::progress::Meter;
 use crate::source::Source;
 use crate::transport::{Request, Transport};
 
-/// Where an image is to be.
+/// The place of an image to upload.
 pub(super) struct Target {
     pub(super) transport: Transport,
     pub(super) name: String,
@@ -26,9 +26,9 @@ impl Target {
             request = request.query("namespace", &namespace.to_string());
         }
         let request = request.upload(source, meter.clone(), QEMU_DISK);
-        let answer = self.transport.fetch(request).await;
-        let answer = answer.map_err(|error| name::taken(error, &self.name))?;
+        let response = self.transport.fetch(request).await;
+        let response = response.map_err(|error| name::taken(error, &self.name))?;
         meter.finish();
-        answer.json()
+        response.json()
     }
 }

@@ -1,6 +1,7 @@
-//! The credentials that a client sends, and their secrets.
+//! Credentials: the header they are sent in, and the texts that must not be shown.
 
 use percent_encoding::percent_decode_str;
+use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -14,29 +15,29 @@ pub(crate) enum Credentials {
 }
 
 impl Credentials {
-    /// The header's value, and what must never be shown.
+    /// Returns the header's value, and the texts that must not be shown.
+    ///
+    /// The header is taken from `request`, which is never sent.
     pub(crate) fn header(
         &self,
-        any: reqwest::RequestBuilder,
+        request: RequestBuilder,
     ) -> Result<(Option<HeaderValue>, Vec<SecretString>)> {
         let (secret, request) = match self {
             Self::None => return Ok((None, Vec::new())),
             Self::Bearer(token) => {
                 let text = token.expose_secret();
                 if text.is_empty() || text.contains(char::is_whitespace) {
-                    return Err(Error::invalid(
-                        "the token is empty or has white space in it",
-                    ));
+                    return Err(Error::invalid("the token is empty or contains white space"));
                 }
-                (token, any.bearer_auth(text))
+                (token, request.bearer_auth(text))
             }
             Self::Basic(user, _) if user.contains(':') => {
-                return Err(Error::invalid("the user's name has a colon in it"));
+                return Err(Error::invalid("the user's name contains a colon"));
             }
-            Self::Basic(user, password) => (
-                password,
-                any.basic_auth(user, Some(password.expose_secret())),
-            ),
+            Self::Basic(user, password) => {
+                let request = request.basic_auth(user, Some(password.expose_secret()));
+                (password, request)
+            }
         };
         let request = request.build().ok();
         let value = request.and_then(|mut request| request.headers_mut().remove(AUTHORIZATION));
@@ -49,18 +50,18 @@ impl Credentials {
     }
 }
 
-/// A proxy's password, as it is written, meant and sent.
-pub(crate) fn proxy_login(proxy: &SecretString, any: reqwest::RequestBuilder) -> Vec<SecretString> {
+/// Returns the password in a proxy's URL: percent-encoded, decoded, and as it is sent.
+pub(crate) fn proxy_login(proxy: &SecretString, request: RequestBuilder) -> Vec<SecretString> {
     let url = Url::parse(proxy.expose_secret()).ok();
     let Some((url, password)) = url.as_ref().and_then(|url| Some((url, url.password()?))) else {
         return Vec::new();
     };
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let plain = decoded(password);
-    let login = Credentials::Basic(decoded(url.username()), plain.clone().into());
-    let sent = login.header(any).map_or(Vec::new(), |(_, secrets)| secrets);
-    [password.into(), plain.into()]
-        .into_iter()
-        .chain(sent)
-        .collect()
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let decoded = decode(password);
+    let login = Credentials::Basic(decode(url.username()), decoded.clone().into());
+    let sent = login.header(request);
+    let sent = sent.map_or(Vec::new(), |(_, secrets)| secrets);
+    let mut secrets = vec![password.into(), decoded.into()];
+    secrets.extend(sent);
+    secrets
 }
