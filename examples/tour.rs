@@ -50,7 +50,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("2. Create an image by upload.");
     let uploaded = images
         .create_upload("tour-uploaded", Source::file(&file))
-        .send()
         .await?;
     println!(
         "   image {} {:?}, created at {}",
@@ -63,14 +62,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         (Some(server), _) => server.publish(&original)?,
         (None, _) => return Err("set TOUR_URL to an image that the server can reach".into()),
     };
-    let downloaded = images
-        .create_download("tour-downloaded", url)
-        .send()
-        .await?;
+    let downloaded = images.create_download("tour-downloaded", url).await?;
     let downloaded = images
         .wait_downloaded(downloaded.id)
         .timeout(Duration::from_secs(600))
-        .send()
         .await?;
     let source = downloaded
         .download
@@ -114,7 +109,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     println!("7. Delete both.");
     for image in [uploaded, downloaded] {
-        images.delete(image.id).send().await?;
+        images.delete(image.id).await?;
         println!("   image {} is gone", image.id);
     }
     println!("\nThat was the main job.");

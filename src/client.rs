@@ -1,26 +1,31 @@
-//! The builder that both clients share.
+//! The builder of both clients.
 
-use std::env::VarError;
+mod base_url;
+mod env;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
 use crate::attempt::{Attempt, Listener};
-use crate::error::{Error, Result};
-use crate::http::Settings;
+use crate::error::Result;
 use crate::operation::Operation;
 use crate::retry::RetryPolicy;
-use crate::transport::{Inner, MinRate, Service, Timeouts, Transport, public_url};
+use crate::transport::{
+    Credentials, Inner, MinRate, Service, Settings, Timeouts, Transport, proxy_login, public_url,
+};
+use base_url::base_url;
+pub(crate) use env::{from_env, invalid, required_env, set_env};
+
+type Locate = Box<dyn Fn(Url) -> Result<Url> + Send + Sync>;
 
 const OPERATION: Operation = Operation::new("build client");
 
-/// Builds a client: where the server is, who asks, and how long to wait.
+/// A builder of a client: the server, the credentials, and the time limits.
 ///
 /// | setting | default |
 /// |---|---|
@@ -32,11 +37,11 @@ const OPERATION: Operation = Operation::new("build client");
 /// | [`user_agent`](Self::user_agent) | `machine-images/VERSION` |
 /// | proxies, root certificates | those of the system |
 ///
-/// There is no limit on the time of a whole transfer: one that moves is never cut off, unless
-/// [`min_rate`](Self::min_rate) asks it to move faster.
+/// The total time of a transfer is not limited: one that moves is never cut off, unless
+/// [`min_rate`](Self::min_rate) is set.
 ///
-/// Redirects are followed only for reading and only within the origin of the base URL, which is
-/// the only one that the credentials ever go to.
+/// Redirects are followed only for reads and only within the origin of the base URL. Credentials
+/// are never sent to another origin.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,7 +55,7 @@ const OPERATION: Operation = Operation::new("build client");
 /// # Ok(())
 /// # }
 /// ```
-#[must_use]
+#[must_use = "a builder does nothing until `build` is called"]
 pub struct ClientBuilder<C> {
     base: String,
     http: Settings,
@@ -60,15 +65,9 @@ pub struct ClientBuilder<C> {
     listener: Option<Listener>,
     max_pages: u64,
     max_answer: usize,
-    /// The path of the API's version below the base URL, if it is set.
-    version: Option<&'static str>,
+    /// Turns the base URL into that of the API.
+    locate: Locate,
     client: PhantomData<fn() -> C>,
-}
-
-enum Credentials {
-    None,
-    Bearer(SecretString),
-    Basic(String, SecretString),
 }
 
 impl<C> ClientBuilder<C> {
@@ -86,14 +85,17 @@ impl<C> ClientBuilder<C> {
             listener: None,
             max_pages: 100_000,
             max_answer: 4 << 20,
-            version: None,
+            locate: Box::new(Ok),
             client: PhantomData,
         }
     }
 
-    /// Sends `Authorization: Bearer TOKEN`.
-    pub fn token(mut self, token: impl Into<SecretString>) -> Self {
-        self.credentials = Credentials::Bearer(token.into());
+    /// Authenticates with `Authorization: Bearer TOKEN`. Defaults to no credentials.
+    ///
+    /// The token is never shown: not in `Debug`, errors or traces.
+    #[doc(alias = "bearer")]
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.credentials = Credentials::Bearer(token.into().into());
         self
     }
 
@@ -102,50 +104,54 @@ impl<C> ClientBuilder<C> {
         self
     }
 
-    pub(crate) fn set_version(mut self, version: &'static str) -> Self {
-        self.version = Some(version);
+    /// Sets how the base URL becomes that of the API. Defaults to the base URL itself.
+    pub(crate) fn set_locate(
+        mut self,
+        locate: impl Fn(Url) -> Result<Url> + Send + Sync + 'static,
+    ) -> Self {
+        self.locate = Box::new(locate);
         self
     }
 
-    /// What the client calls itself.
+    /// Sets the `User-Agent` header. Defaults to `machine-images/VERSION`.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.http.user_agent = user_agent.into();
         self
     }
 
-    /// How long making a connection may take.
+    /// Sets the time limit for connecting. Defaults to 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.http.connect_timeout = timeout;
         self
     }
 
-    /// How long the server may take to begin its answer, from the last byte of the request on.
+    /// Sets the time limit for a response to begin. Defaults to 5 minutes.
     ///
-    /// A Djinn CI server copies an upload before it answers, which takes it seconds for each GiB.
+    /// Counted from the last byte of the request. A Djinn CI server copies an upload before it
+    /// responds, which takes it seconds for each GiB.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.response = timeout;
         self
     }
 
-    /// How long a transfer may stand still.
+    /// Sets how long a transfer may go without moving a byte. Defaults to 60 s.
+    #[doc(alias = "read_timeout")]
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.stall = timeout;
         self
     }
 
-    /// The least rate of a body, in bytes a second, and the time over which it must be reached:
-    /// what curl calls `--speed-limit` and `--speed-time`. None unless told; zero for either is
-    /// none again.
+    /// Sets the minimum transfer rate. Disabled by default; zero disables it.
     ///
-    /// A server that sends a byte now and then never stalls, and never ends. With a least rate an
-    /// answer's body, or an upload, that moves fewer bytes than that in a whole stretch of `over`
-    /// counts as [`Stalled`](crate::ErrorKind::Stalled): reading is resumed or repeated as the
-    /// [retry policy](Self::retry) has it, an upload ends in [`NotSent`](crate::ErrorKind::NotSent).
+    /// A response body or an upload that moves fewer than `bytes_per_second` on average over a
+    /// period of `over` fails with [`Stalled`](crate::ErrorKind::Stalled), even if it moves a byte
+    /// now and then. Reads are then resumed or repeated by the [retry policy](Self::retry); an
+    /// upload ends in [`NotSent`](crate::ErrorKind::NotSent). Curl has the same as `--speed-limit`
+    /// and `--speed-time`.
     ///
-    /// Only the time counts in which the connection is waited for, not the time that a program
-    /// takes for what it got, or a source for what is to be sent. Each connection of a fetch to a
-    /// file has its own rate. An upload moves in bursts, as large as the system's buffers; `over`
-    /// should be long enough for a few of them.
+    /// Only time spent waiting for the connection counts, not the time that the program takes to
+    /// consume or supply bytes. Each connection of a transfer has its own rate. An upload moves in
+    /// bursts as large as the system's buffers: choose `over` long enough for several of them.
     ///
     /// ```
     /// use std::time::Duration;
@@ -169,9 +175,9 @@ impl<C> ClientBuilder<C> {
         self
     }
 
-    /// Reports every request to `listener` when its answer has been read, or failed.
+    /// Reports every request to `listener` once its response was read, or has failed.
     ///
-    /// It is called on the thread that works on the request, and should return at once.
+    /// Called on the thread that works on the request, so it should return at once.
     ///
     /// ```
     /// use machine_images::djinn;
@@ -197,89 +203,68 @@ impl<C> ClientBuilder<C> {
         self
     }
 
-    /// Sets the maximum length of a JSON answer in bytes. Defaults to 4 MiB; a page of 25 images
-    /// takes about 20 KiB.
+    /// Sets the maximum size of a JSON response in bytes. Defaults to 4 MiB.
     ///
-    /// A longer one fails with [`Limit`](crate::ErrorKind::Limit). What is decoded of it can take
-    /// ten times as much memory.
+    /// A larger one fails with [`Limit`](crate::ErrorKind::Limit). A page of 25 images has about
+    /// 20 KiB. Decoded, a response can take ten times as much memory.
     pub fn max_answer(mut self, bytes: usize) -> Self {
         self.max_answer = bytes;
         self
     }
 
-    /// Trusts the certificates in this PEM text besides those of the system.
+    /// Adds root certificates in PEM format to those of the system.
+    #[doc(alias = "ca")]
+    #[doc(alias = "tls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.http.certificates.push(pem.into());
         self
     }
 
-    /// Sends every request through this proxy, such as `http://user:password@proxy:3128`.
-    pub fn proxy(mut self, url: impl Into<SecretString>) -> Self {
-        self.http.proxy = Some(url.into());
+    /// Sends every request through this proxy. Defaults to the proxies of the system.
+    ///
+    /// The URL may carry a login: `http://user:password@proxy:3128`.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.http.proxy = Some(url.into().into());
         self
     }
 
-    /// Starts from an own [`reqwest::ClientBuilder`], for what this builder has no setting for.
+    /// Uses `builder` as the base of every HTTP client, for options not exposed here.
     ///
-    /// It is a builder, not a client, because this crate's own rules are set on it: no redirects
-    /// behind its back, no total timeout, no retries but its own. It is asked for again for
-    /// transfers of files, whose connections are their own.
+    /// Called once for the client, and again for transfers to files, which have connections of
+    /// their own. Redirects, timeouts, retries and decompression are set by this crate afterwards.
     ///
     /// ```
     /// # fn example() -> machine_images::Result<()> {
     /// let client = machine_images::djinn::Client::builder("https://api.djinn-ci.com")
-    ///     .http(|| reqwest::Client::builder().tcp_nodelay(false))
+    ///     .reqwest_builder(|| reqwest::Client::builder().tcp_nodelay(false))
     ///     .build()?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn http(
+    pub fn reqwest_builder(
         mut self,
         builder: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static,
     ) -> Self {
-        self.http.own = Some(Box::new(builder));
+        self.http.base = Some(Box::new(builder));
         self
     }
 
-    /// Checks the settings and makes what sends requests to the service.
+    /// Checks the settings and makes the transport to the service.
     pub(crate) fn transport(self, service: &'static Service) -> Result<Transport> {
-        self.transport_at(service, |base, _| Ok(base))
-    }
-
-    /// The same for a service whose API is not at the base URL itself: `locate` gets that, and the
-    /// version that is set.
-    pub(crate) fn transport_at(
-        self,
-        service: &'static Service,
-        locate: impl FnOnce(Url, Option<&'static str>) -> Result<Url>,
-    ) -> Result<Transport> {
-        let transport = self.checked(service, locate);
+        let transport = self.checked(service);
         transport.map_err(|error| error.during(&OPERATION))
     }
 
-    fn checked(
-        self,
-        service: &'static Service,
-        locate: impl FnOnce(Url, Option<&'static str>) -> Result<Url>,
-    ) -> Result<Transport> {
-        let base = locate(base_url(&self.base)?, self.version)?;
-        #[cfg(all(feature = "rustls-no-provider", not(feature = "rustls")))]
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            return Err(invalid(
-                "rustls needs a crypto provider to be installed first",
-            ));
-        }
+    fn checked(self, service: &'static Service) -> Result<Transport> {
+        let base = (self.locate)(base_url(&self.base)?)?;
         let progress = self.timeouts.min_rate.map_or(0, MinRate::least);
         let settings = self.http;
         let http = settings.client()?;
-        let any = || http.get(base.clone());
-        let (authorization, mut secrets) = self.credentials.header(any())?;
-        secrets.extend(
-            settings
-                .proxy
-                .iter()
-                .flat_map(|proxy| proxy_login(proxy, any())),
-        );
+        let request = || http.get(base.clone());
+        let (authorization, mut secrets) = self.credentials.header(request())?;
+        if let Some(proxy) = &settings.proxy {
+            secrets.extend(proxy_login(proxy, request()));
+        }
         let inner = Inner {
             http: Box::new(move || settings.client()),
             #[cfg(feature = "fs")]
@@ -309,104 +294,4 @@ impl<C> fmt::Debug for ClientBuilder<C> {
             .field("retry", &self.retry)
             .finish_non_exhaustive()
     }
-}
-
-impl Credentials {
-    /// The header's value, and what must never be shown.
-    fn header(
-        &self,
-        any: reqwest::RequestBuilder,
-    ) -> Result<(Option<HeaderValue>, Vec<SecretString>)> {
-        let (secret, request) = match self {
-            Self::None => return Ok((None, Vec::new())),
-            Self::Bearer(token) => {
-                let text = token.expose_secret();
-                if text.is_empty() || text.contains(char::is_whitespace) {
-                    return Err(invalid("the token is empty or has white space in it"));
-                }
-                (token, any.bearer_auth(text))
-            }
-            Self::Basic(user, _) if user.contains(':') => {
-                return Err(invalid("the user's name has a colon in it"));
-            }
-            Self::Basic(user, password) => (
-                password,
-                any.basic_auth(user, Some(password.expose_secret())),
-            ),
-        };
-        let request = request.build().ok();
-        let value = request.and_then(|mut request| request.headers_mut().remove(AUTHORIZATION));
-        let value = value.ok_or_else(|| invalid("the token cannot be sent in a header"))?;
-        let sent = value.to_str().unwrap_or_default();
-        let sent = sent.split_once(' ').map_or(sent, |(_, encoded)| encoded);
-        let mut secrets = vec![secret.clone(), sent.into()];
-        secrets.retain(|secret| !secret.expose_secret().is_empty());
-        Ok((Some(value), secrets))
-    }
-}
-
-/// A proxy's password, as it is written, meant and sent.
-fn proxy_login(proxy: &SecretString, any: reqwest::RequestBuilder) -> Vec<SecretString> {
-    let url = Url::parse(proxy.expose_secret()).ok();
-    let Some((url, password)) = url.as_ref().and_then(|url| Some((url, url.password()?))) else {
-        return Vec::new();
-    };
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let plain = decoded(password);
-    let login = Credentials::Basic(decoded(url.username()), plain.clone().into());
-    let sent = login.header(any).map_or(Vec::new(), |(_, secrets)| secrets);
-    [password.into(), plain.into()]
-        .into_iter()
-        .chain(sent)
-        .collect()
-}
-
-pub(crate) fn invalid(message: impl Into<String>) -> Error {
-    Error::invalid(message).during(&OPERATION)
-}
-
-const HAS_TLS: bool = cfg!(any(
-    feature = "rustls",
-    feature = "rustls-no-provider",
-    feature = "native-tls"
-));
-
-fn base_url(text: &str) -> Result<Url> {
-    let invalid = |why: &str| invalid(format!("the base URL {why}"));
-    let url = Url::parse(text.trim()).map_err(|_| invalid("is not a URL"))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(invalid("is not one of http or https"));
-    }
-    if url.scheme() == "https" && !HAS_TLS {
-        return Err(invalid("is https, which needs a TLS feature of this crate"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(invalid("carries credentials; set them on the builder"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(invalid("has a query or a fragment"));
-    }
-    Ok(url)
-}
-
-/// A variable of the environment, if it is set to something.
-pub(crate) fn from_env(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// A variable of the environment that must be set to something.
-pub(crate) fn required_env(name: &str) -> Result<String> {
-    from_env(name).ok_or_else(|| not_set(name))
-}
-
-/// A variable of the environment that must be set, if only to nothing.
-pub(crate) fn set_env(name: &str) -> Result<String> {
-    std::env::var(name).map_err(|error| match error {
-        VarError::NotPresent => not_set(name),
-        VarError::NotUnicode(_) => invalid(format!("{name} is not UTF-8")),
-    })
-}
-
-fn not_set(name: &str) -> Error {
-    invalid(format!("{name} is not set"))
 }

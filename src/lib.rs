@@ -30,7 +30,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attempt;
-mod awaited;
+mod call;
 mod client;
 mod content;
 pub mod devops;
@@ -39,7 +39,6 @@ pub mod djinn;
 mod error;
 #[cfg(feature = "fs")]
 mod file;
-mod http;
 mod inspect;
 mod model;
 mod operation;

@@ -1,6 +1,6 @@
-//! What the models of both services are made of.
+//! What the models of both services share.
 
 use serde_json::{Map, Value};
 
-/// What newer servers add to an entity; it is kept, and written again.
+/// Fields of an entity that this version of the crate does not know, kept as they were read.
 pub type Extra = Map<String, Value>;

@@ -1,11 +1,9 @@
-//! One call of the caller's: its name, what it is about, and its span. Attached here, once.
+//! The name, the subject and the span of an operation.
 
 use std::fmt;
 use std::sync::Arc;
 
-use tracing::{Instrument, Span, debug_span};
-
-use crate::error::Result;
+use tracing::{Span, debug_span};
 
 /// The name of an operation, such as `get image`, and its subject, such as `42`.
 #[derive(Clone)]
@@ -22,7 +20,7 @@ impl Operation {
         }
     }
 
-    /// Names what the operation is about.
+    /// Sets the subject.
     pub(crate) fn on(mut self, subject: impl fmt::Display) -> Self {
         self.subject = Some(subject.to_string().into());
         self
@@ -32,14 +30,7 @@ impl Operation {
         self.name
     }
 
-    /// Runs the work of the operation in its span, and names the operation in its error.
-    pub(crate) async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        // Boxed, so that the futures that callers hold are small.
-        let result = Box::pin(work.instrument(self.span())).await;
-        result.map_err(|error| error.during(self))
-    }
-
-    /// The span of the operation, however much it sends: inside of one there is no other.
+    /// Returns the span of the operation, or the current one inside of another operation.
     pub(crate) fn span(&self) -> Span {
         let current = Span::current();
         match current.metadata() {

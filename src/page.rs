@@ -141,7 +141,8 @@ where
     }
 }
 
-/// The items of repeated walks over a list, each id once, until two walks in a row meet the same.
+/// The pages of repeated walks over a list, each item once, until two walks in a row meet the same.
+/// Pages of later walks that have nothing new are left out.
 ///
 /// To miss a row, a walk has to pass a place where one that it has read was deleted; the next walk
 /// does not meet that one. So the first of two walks that meet the same ids has missed none.
@@ -149,7 +150,7 @@ pub(crate) fn steady<T, P>(
     walks: u32,
     id: fn(&T) -> i64,
     walk: impl Fn() -> P + Send,
-) -> impl Stream<Item = Result<T>> + Send
+) -> impl Stream<Item = Result<Page<T>>> + Send
 where
     T: Send,
     P: Stream<Item = Result<Page<T>>> + Send + Unpin,
@@ -160,13 +161,14 @@ where
         for _ in 0..walks {
             let (mut met, mut count) = (Seen::default(), 0);
             let mut pages = walk();
-            while let Some(page) = pages.try_next().await? {
+            while let Some(mut page) = pages.try_next().await? {
                 count += 1;
-                for item in page.items {
-                    met.insert(id(&item));
-                    if yielded.insert(id(&item)) {
-                        yield item;
-                    }
+                page.items.retain(|item| {
+                    met.insert(id(item));
+                    yielded.insert(id(item))
+                });
+                if before.is_none() || !page.items.is_empty() {
+                    yield page;
                 }
             }
             if count == 1 || before.as_ref() == Some(&met) {

@@ -167,8 +167,8 @@ impl Call {
                 Ok(check(whole, "the list is not the images"))
             }
             Self::Get { id } => {
-                let image = images.get(*id).send().await?;
-                Ok(check(image.id.0 == *id, "another image"))
+                let image = images.get(*id).await?;
+                Ok(check(image.id.get() == *id, "another image"))
             }
             Self::Upload {
                 name,
@@ -186,18 +186,19 @@ impl Call {
                 if *shared {
                     upload = upload.namespace(SHARED.parse()?);
                 }
-                let image = upload.send().await?;
-                let same = scene.server.content(image.id.0).as_deref() == Some(bytes);
+                let image = upload.await?;
+                let same = scene.server.content(image.id.get()).as_deref() == Some(bytes);
                 Ok(check(same, "the server has other bytes"))
             }
             Self::Download { name } => {
                 let Ok(url) = scene.server.publish(&scene.world.small) else {
                     return Ok(Err("nothing can be published".to_owned()));
                 };
-                let image = images.create_download(name, url).send().await?;
+                let image = images.create_download(name, url).await?;
                 let wait = images.wait_downloaded(image.id);
-                let image = wait.timeout(Duration::from_secs(10)).send().await?;
-                let same = scene.server.content(image.id.0).as_ref() == Some(&scene.world.small);
+                let image = wait.timeout(Duration::from_secs(10)).await?;
+                let same =
+                    scene.server.content(image.id.get()).as_ref() == Some(&scene.world.small);
                 Ok(check(same, "the server has other bytes"))
             }
             Self::File {
@@ -234,7 +235,7 @@ impl Call {
                 Ok(check(left.is_empty(), "the stream ended early"))
             }
             Self::Delete { id } => {
-                images.delete(*id).send().await?;
+                images.delete(*id).await?;
                 Ok(check(
                     scene.server.content(*id).is_none(),
                     "the image is there",
@@ -295,7 +296,7 @@ impl Call {
         });
         let mut broken = Vec::new();
         if let [image, ..] = mine[..] {
-            let found = scene.server.content(image.id.0);
+            let found = scene.server.content(image.id.get());
             if image.download.is_none() && found.as_deref() != Some(bytes) {
                 broken.push("a part of an upload became an image".to_owned());
             }

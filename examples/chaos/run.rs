@@ -118,13 +118,13 @@ async fn one(
         .max_delay(Duration::from_millis(200))
         .max_retry_after(Duration::from_secs(1));
     let client = Client::builder(server.url())
-        .http(without_certificates)
+        .reqwest_builder(without_certificates)
         .token(server.token())
         .response_timeout(TIMEOUT)
         .stall_timeout(TIMEOUT)
         .retry(policy);
     let afterwards = Client::builder(server.url())
-        .http(without_certificates)
+        .reqwest_builder(without_certificates)
         .token(server.token());
     let scene = Scene {
         images: client.build()?.images(),

@@ -117,27 +117,15 @@ pub(crate) struct List {
     pub(crate) prefetch: usize,
     /// List the images of this namespace only.
     #[arg(long, value_name = "USER/PATH", value_parser = user_and_path)]
-    pub(crate) namespace: Option<UserAndPath>,
+    pub(crate) namespace: Option<NamespacePath>,
 }
 
-/// A namespace, as the address of its list has it.
-#[derive(Clone)]
-pub(crate) struct UserAndPath {
-    pub(crate) user: String,
-    pub(crate) path: String,
-}
-
-fn user_and_path(text: &str) -> Result<UserAndPath, String> {
+fn user_and_path(text: &str) -> Result<NamespacePath, String> {
     let (user, path) = text
         .split_once('/')
         .ok_or("it is not a user and a path, as in gordon/lab")?;
-    // Both are held to what they are held to in the other form.
     let namespace: Result<NamespacePath, _> = format!("{path}@{user}").parse();
-    namespace.map_err(|error| error.to_string())?;
-    Ok(UserAndPath {
-        user: user.to_owned(),
-        path: path.to_owned(),
-    })
+    namespace.map_err(|error| error.to_string())
 }
 
 #[derive(clap::Args)]

@@ -33,21 +33,19 @@ fn client(args: &Devops) -> Result<Client> {
 async fn command(images: Images, command: DevopsCommand, output: &Output) -> Result {
     match command {
         DevopsCommand::List { provider } => list(&images, provider, output).await,
-        DevopsCommand::Get { id } => show(output, &images.get(id).send().await?),
+        DevopsCommand::Get { id } => show(output, &images.get(id).await?),
         DevopsCommand::Create {
             id,
             provider,
             remote_user,
             name,
         } => {
-            let image = NewImage::new(id.as_str(), provider, remote_user, name);
-            let created = images.create(image).send().await?;
-            // Version 2 of the service does not say the id.
-            let created_id = created.id.as_ref().map_or(id, ToString::to_string);
+            let image = NewImage::new(id, provider, remote_user, name);
+            let created = images.create(image).await?;
             let message = created.message.unwrap_or_default();
             output.object(
-                &json!({ "id": created_id, "message": message }),
-                &[("id", created_id.clone()), ("message", message.clone())],
+                &json!({ "id": created.id, "message": message }),
+                &[("id", created.id.to_string()), ("message", message.clone())],
             )
         }
         DevopsCommand::Update {
@@ -62,14 +60,14 @@ async fn command(images: Images, command: DevopsCommand, output: &Output) -> Res
             if let Some(name) = name {
                 update = update.name(name);
             }
-            match update.send().await?.image {
+            match update.await?.image {
                 Some(image) => show(output, &image),
-                // Version 2 of the service does not send it.
-                None => show(output, &images.get(id).send().await?),
+                // Version 2 does not send it.
+                None => show(output, &images.get(id).await?),
             }
         }
         DevopsCommand::Delete { id } => {
-            images.delete(id.as_str()).send().await?;
+            images.delete(id.as_str()).await?;
             output.deleted(&id)
         }
     }

@@ -38,7 +38,7 @@ fn client(args: &Djinn) -> Result<Client> {
 async fn command(images: Images, command: DjinnCommand, output: &Output) -> Result {
     match command {
         DjinnCommand::List(args) => list(&images, args, output).await,
-        DjinnCommand::Get { id } => show(output, &images.get(id).send().await?),
+        DjinnCommand::Get { id } => show(output, &images.get(id).await?),
         DjinnCommand::Find { name, namespace } => {
             let mut find = images.find(&name);
             let mut place = String::new();
@@ -46,7 +46,7 @@ async fn command(images: Images, command: DjinnCommand, output: &Output) -> Resu
                 place = format!(" in namespace {namespace}");
                 find = find.namespace(namespace);
             }
-            match find.send().await? {
+            match find.await? {
                 Some(image) => show(output, &image),
                 None => Err(Failure::NotFound(format!(
                     "find image {name:?}: there is none of that name{place}"
@@ -64,10 +64,10 @@ async fn command(images: Images, command: DjinnCommand, output: &Output) -> Resu
             if let Some(namespace) = namespace {
                 download = download.namespace(namespace);
             }
-            let image = download.send().await?;
+            let image = download.await?;
             match wait {
                 None => show(output, &image),
-                Some(seconds) => wait_for(&images, image.id.0, seconds, output).await,
+                Some(seconds) => wait_for(&images, image.id.get(), seconds, output).await,
             }
         }
         DjinnCommand::Wait { id, timeout } => wait_for(&images, id, timeout, output).await,
@@ -77,24 +77,26 @@ async fn command(images: Images, command: DjinnCommand, output: &Output) -> Resu
         }
         DjinnCommand::Content(args) => content(&images, args, output).await,
         DjinnCommand::Delete { id } => {
-            images.delete(id).send().await?;
+            images.delete(id).await?;
             output.deleted(&id)
         }
     }
 }
 
 async fn list(images: &Images, args: List, output: &Output) -> Result {
-    let mut list = images.list().prefetch(args.prefetch);
-    if let Some(namespace) = &args.namespace {
-        list = list.namespace(&namespace.user, &namespace.path);
+    let of_namespace = args.namespace.is_some();
+    let mut list = images.list();
+    if let Some(namespace) = args.namespace {
+        list = list.namespace(namespace);
     }
     if let Some(text) = args.search {
         list = list.search(text);
     }
+    let mut walk = list.prefetch(args.prefetch);
     if let Some(limit) = args.limit {
-        list = list.limit(limit);
+        walk = walk.limit(limit);
     }
-    let mut all = list.stream();
+    let mut all = walk.stream();
     if output.json {
         while let Some(image) = all.try_next().await? {
             output.line(&image)?;
@@ -102,7 +104,7 @@ async fn list(images: &Images, args: List, output: &Output) -> Result {
         return Ok(());
     }
     let mut head = vec!["ID", "NAME", "CREATED", "NAMESPACE", "STATE"];
-    if args.namespace.is_some() {
+    if of_namespace {
         // The list of a namespace does not have the rest.
         head.truncate(3);
     }
@@ -141,7 +143,7 @@ async fn upload(images: &Images, args: Upload, output: &Output) -> Result {
     if args.no_inspect {
         upload = upload.unchecked();
     }
-    show(output, &upload.send().await?)
+    show(output, &upload.await?)
 }
 
 /// The path of the namespace that an image is in, if the server tells.
@@ -200,7 +202,7 @@ async fn wait_for(images: &Images, id: i64, seconds: u64, output: &Output) -> Re
         .wait_downloaded(id)
         .timeout(Duration::from_secs(seconds))
         .progress(Bar::new(output, format!("image {id}")));
-    show(output, &wait.send().await?)
+    show(output, &wait.await?)
 }
 
 async fn content(images: &Images, args: Content, output: &Output) -> Result {

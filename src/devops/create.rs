@@ -1,13 +1,14 @@
-//! Creation.
+//! Creating the record of an image.
 
 use std::time::Duration;
 
-use reqwest::Method;
-
-use super::call::operation;
-use super::{Created, ImageId, Images, NewImage, reconcile};
-use crate::error::{ErrorKind, Result};
-use crate::transport::{Request, check_segment};
+use super::images::{Images, operation};
+use super::model::{Created, NewImage};
+use super::reconcile;
+use super::register::Register;
+use crate::call::awaitable;
+use crate::error::Result;
+use crate::transport::check_segment;
 
 impl Images {
     /// Registers a provider's existing image.
@@ -21,49 +22,51 @@ impl Images {
     ///
     /// # async fn example(images: machine_images::devops::Images) -> machine_images::Result<()> {
     /// let image = NewImage::new("ami-63071b0a", "ec2", "ec2-user", "debian-12");
-    /// let created = images.create(image).reconcile(true).send().await?;
-    /// println!("{}", created.message.unwrap_or_default());
+    /// let created = images.create(image).reconcile(true).await?;
+    /// println!("{}: {}", created.id, created.message.unwrap_or_default());
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "register")]
     pub fn create(&self, image: NewImage) -> Create {
         Create {
-            images: self.clone(),
-            image,
+            register: Register {
+                images: self.clone(),
+                image,
+            },
             reconcile: None,
         }
     }
 }
 
-/// Registers an image: see [`Images::create`].
+/// A builder that registers an image: see [`Images::create`].
 #[derive(Clone, Debug)]
-#[must_use = "nothing is sent before `send`"]
+#[must_use = "`create` does nothing unless awaited"]
 pub struct Create {
-    pub(super) images: Images,
-    pub(super) image: NewImage,
-    /// How long to look for an image whose creation was not clearly answered.
+    register: Register,
+    /// Time limit of each lookup after a lost response.
     reconcile: Option<Duration>,
 }
 
 impl Create {
-    /// Looks up the image if the answer is lost, instead of failing with
+    /// Looks up the image if the response is lost, instead of failing with
     /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown). Defaults to `false`.
     ///
-    /// The login needs `read_images` as well. Before the creation the id is looked up: one that
-    /// is taken fails with [`NameTaken`](crate::ErrorKind::NameTaken), and nothing is sent. If the
-    /// answer is lost, the id is looked up again until the [deadline](Self::reconcile_within).
-    /// If the image is not there, it is sent again as often as the
+    /// The login needs `read_images` as well. The id is looked up before the creation: one that
+    /// exists fails with [`NameTaken`](crate::ErrorKind::NameTaken), and nothing is sent. If the
+    /// response is lost, the id is looked up again until the [deadline](Self::reconcile_within).
+    /// If there is no such image, it is sent again as often as the
     /// [retry policy](crate::ClientBuilder::retry) allows, which is safe since ids are unique.
     ///
-    /// | after a lost answer the server | result |
+    /// | after a lost response, the server | result |
     /// |---|---|
-    /// | has an image with the fields that were sent | success, with the id and no message |
+    /// | has an image with the fields that were sent | success, with no message |
     /// | has an image with other fields | `NameTaken` |
     /// | has no such image | sent again |
-    /// | is away until the deadline | `OutcomeUnknown`; `Connect` while sending again |
+    /// | cannot be reached until the deadline | `OutcomeUnknown`; `Connect` while sending again |
     ///
     /// Fields are compared as version 2 stores them: strings are trimmed, and a field that the
-    /// server does not show counts as equal.
+    /// server does not return counts as equal.
     ///
     /// Not a guarantee: an equal image under the same id may be another client's, if that client
     /// created it during the call.
@@ -73,56 +76,39 @@ impl Create {
         self
     }
 
-    /// Turns on [`reconcile`](Self::reconcile), and sets how long each lookup is repeated while
-    /// the server cannot be reached. Defaults to 60 s.
+    /// Enables [`reconcile`](Self::reconcile), and sets the time limit of each lookup while the
+    /// server cannot be reached. Defaults to 60 s.
     pub fn reconcile_within(mut self, limit: Duration) -> Self {
         self.reconcile = Some(limit);
         self
     }
 
-    /// Sends the image.
-    ///
-    /// The `id` and `message` of the answer are `None` if the server leaves them out; version 2
-    /// has no id.
+    /// Sends the request. Awaiting the builder does the same.
     ///
     /// # Errors
     ///
-    /// [`NameTaken`](crate::ErrorKind::NameTaken) if the id exists already;
-    /// [`Rejected`](crate::ErrorKind::Rejected) if the service does not take the record, such as
-    /// for its provider;
-    /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks before the
-    /// answer: [`reconcile`](Self::reconcile) finds out;
-    /// [`NotSent`](crate::ErrorKind::NotSent) if it breaks before everything was sent;
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an id that a URL cannot carry, because
-    /// such an image could be neither shown nor deleted; and those of
-    /// [`Call::send`](super::Call::send).
+    /// - [`NameTaken`](crate::ErrorKind::NameTaken) if the id exists already.
+    /// - [`Rejected`](crate::ErrorKind::Rejected) if the service refuses the record, for example
+    ///   because of its provider: see [`message`](crate::Error::message).
+    /// - [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks before the
+    ///   response: [`get`](Images::get) the image, or use [`reconcile`](Self::reconcile).
+    /// - [`NotSent`](crate::ErrorKind::NotSent) if the connection breaks before the whole request
+    ///   was sent: send it again.
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for an id that a URL cannot carry, since
+    ///   such an image could be neither read nor deleted.
+    /// - [Errors of every call](super#errors).
     pub async fn send(self) -> Result<Created> {
-        let operation = operation("create image", &self.image.id);
-        operation.run(self.perform()).await
+        let operation = operation("create image", &self.register.image.id);
+        operation.run(self.create()).await
     }
 
-    async fn perform(self) -> Result<Created> {
-        check_segment(self.image.id.as_str())?;
+    async fn create(self) -> Result<Created> {
+        check_segment(self.register.image.id.as_str())?;
         match self.reconcile {
-            None => self.post().await,
-            Some(within) => reconcile::create(&self, within).await,
+            None => self.register.post().await,
+            Some(within) => reconcile::create(&self.register, within).await,
         }
     }
-
-    pub(super) async fn post(&self) -> Result<Created> {
-        let request = Request::new(Method::POST)
-            .path(["image"])?
-            .json(&self.image)?;
-        let answer = self.images.transport.fetch(request).await;
-        let answer = answer.map_err(|error| match error.kind() {
-            ErrorKind::NameTaken => error.meaning(ErrorKind::NameTaken, taken(&self.image.id)),
-            _ => error,
-        })?;
-        answer.json()
-    }
 }
 
-/// What is wrong with an id that there is already.
-pub(super) fn taken(id: &ImageId) -> String {
-    format!("an id must be unique: {:?} exists already", id.as_str())
-}
+awaitable!(Create, send -> Created);

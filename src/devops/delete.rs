@@ -1,10 +1,13 @@
-//! The end of an image.
+//! Deleting an image.
 
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
-use super::call::operation;
-use super::{Call, Deleted, ImageId, Images};
+use super::images::{Images, operation};
+use super::model::ImageId;
+use crate::call::awaitable;
+use crate::error::{ErrorKind, Result};
+use crate::model::Extra;
 use crate::transport::JSON;
 
 impl Images {
@@ -14,36 +17,57 @@ impl Images {
     ///
     /// The login needs `delete_image`. The image itself stays at its provider.
     ///
-    /// If the answer is lost and a repeated request finds no image, that is success, with the id
-    /// that was asked for and no message.
-    ///
     /// ```
     /// # async fn example(images: machine_images::devops::Images) -> machine_images::Result<()> {
-    /// images.delete("ami-63071b0a").send().await?;
+    /// images.delete("ami-63071b0a").await?;
     /// # Ok(())
     /// # }
     /// ```
+    pub fn delete(&self, id: impl Into<ImageId>) -> Delete {
+        Delete {
+            images: self.clone(),
+            id: id.into(),
+        }
+    }
+}
+
+/// A builder that deletes one image: see [`Images::delete`].
+#[derive(Clone, Debug)]
+#[must_use = "`delete` does nothing unless awaited"]
+pub struct Delete {
+    images: Images,
+    id: ImageId,
+}
+
+impl Delete {
+    /// Sends the request. Awaiting the builder does the same.
+    ///
+    /// Succeeds also if a response was lost and the repeated request finds no image.
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such image;
-    /// [`Rejected`](crate::ErrorKind::Rejected) if it is in use: the server's
-    /// [`message`](crate::Error::message) names the environments, and begins with `Deleting is
-    /// forbidden` in version 2. It has no kind of its own, because the status is that of every
-    /// refusal and the words are no part of the written API;
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an id that a URL cannot carry;
-    /// [`UnknownRoute`](crate::ErrorKind::UnknownRoute) for an id with a slash on version 2; and
-    /// those of [`Call::send`].
-    pub fn delete(&self, id: impl Into<ImageId>) -> Call<Deleted> {
-        let id = id.into();
-        // Version 2 wants the type, though there is no body.
-        let request = self.on_image(Method::DELETE, &id);
-        let request =
-            request.map(|request| request.header(CONTENT_TYPE, HeaderValue::from_static(JSON)));
-        let operation = operation("delete image", &id);
-        self.call(operation, request).if_gone(Deleted {
-            id: Some(id),
-            ..Deleted::default()
-        })
+    /// - [`NotFound`](ErrorKind::NotFound) if there is no such image.
+    /// - [`Rejected`](ErrorKind::Rejected) if the image is in use. The server's
+    ///   [`message`](crate::Error::message) names the environments, and begins with `Deleting is
+    ///   forbidden` on version 2.
+    /// - [`InvalidInput`](ErrorKind::InvalidInput) for an id that a URL cannot carry.
+    /// - [`UnknownRoute`](ErrorKind::UnknownRoute) for an id with a slash on version 2.
+    /// - [Errors of every call](super#errors).
+    pub async fn send(self) -> Result<()> {
+        let operation = operation("delete image", &self.id);
+        operation.run(self.delete()).await
+    }
+
+    async fn delete(self) -> Result<()> {
+        let request = self.images.request(Method::DELETE, &self.id)?;
+        // Version 2 requires the type of a body that there is not.
+        let request = request.header(CONTENT_TYPE, HeaderValue::from_static(JSON));
+        match self.images.transport.fetch(request).await {
+            // An unknown route is 404, too, and of another kind.
+            Err(error) if error.kind() == ErrorKind::NotFound && error.attempts() > 1 => Ok(()),
+            response => response?.json().map(|_: Extra| ()),
+        }
     }
 }
+
+awaitable!(Delete, send -> ());

@@ -1,9 +1,11 @@
-//! The list of images.
+//! Listing images.
 
 use futures::{Stream, TryFutureExt, stream};
 use reqwest::Method;
 
-use super::{Image, Images};
+use super::images::Images;
+use super::model::Image;
+use crate::call::awaitable;
 use crate::error::Result;
 use crate::operation::Operation;
 use crate::transport::Request;
@@ -13,11 +15,11 @@ impl Images {
     ///
     /// `Endpoint: GET /v3/images`
     ///
-    /// The login needs `read_images`. The service has no pages: all images come in one answer.
+    /// The login needs `read_images`. The service has no pages: all images come in one response.
     ///
     /// ```
     /// # async fn example(images: machine_images::devops::Images) -> machine_images::Result<()> {
-    /// for image in images.list().provider("ec2").send().await? {
+    /// for image in images.list().provider("ec2").await? {
     ///     println!("{} {}", image.id, image.name);
     /// }
     /// # Ok(())
@@ -31,9 +33,9 @@ impl Images {
     }
 }
 
-/// Lists images: see [`Images::list`].
+/// A builder that lists images: see [`Images::list`].
 #[derive(Clone, Debug)]
-#[must_use = "nothing is sent before `send` or `stream`"]
+#[must_use = "`list` does nothing unless awaited or streamed"]
 pub struct List {
     images: Images,
     provider: Option<String>,
@@ -43,27 +45,25 @@ impl List {
     /// Lists only the images of this provider.
     ///
     /// A parameter of version 2, not documented for version 3: a server that does not know it
-    /// lists everything.
+    /// lists all images.
     pub fn provider(mut self, provider: impl Into<String>) -> Self {
         self.provider = Some(provider.into());
         self
     }
 
-    /// Fetches the list.
+    /// Returns all images. Awaiting the builder does the same.
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::ErrorKind::NotFound) for a provider that the service does not know; and
-    /// those of [`Call::send`](super::Call::send).
-    pub async fn send(self) -> Result<Vec<Image>> {
-        self.images
-            .call(Operation::new("list images"), self.request())
-            .send()
-            .await
+    /// - [`NotFound`](crate::ErrorKind::NotFound) for a provider that the service does not know.
+    /// - [Errors of every call](super#errors).
+    pub async fn all(self) -> Result<Vec<Image>> {
+        Operation::new("list images").run(self.fetch()).await
     }
 
-    /// Returns the images one by one, for code that takes a stream. The list is fetched, all at
-    /// once, when the stream is first polled.
+    /// Returns a stream of the images.
+    ///
+    /// The whole list is fetched when the stream is first polled.
     ///
     /// ```
     /// use futures::TryStreamExt;
@@ -79,9 +79,9 @@ impl List {
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send), as the only item.
+    /// The only item is an error as of [`all`](Self::all).
     pub fn stream(self) -> impl Stream<Item = Result<Image>> + Send + Unpin + 'static {
-        let images = self.send();
+        let images = self.all();
         Box::pin(
             images
                 .map_ok(|images| stream::iter(images.into_iter().map(Ok)))
@@ -89,11 +89,13 @@ impl List {
         )
     }
 
-    fn request(&self) -> Result<Request> {
-        let request = Request::new(Method::GET).path(["images"])?;
-        Ok(match &self.provider {
-            Some(provider) => request.query("provider", provider),
-            None => request,
-        })
+    async fn fetch(self) -> Result<Vec<Image>> {
+        let mut request = Request::new(Method::GET).path(["images"])?;
+        if let Some(provider) = &self.provider {
+            request = request.query("provider", provider);
+        }
+        self.images.transport.fetch(request).await?.json()
     }
 }
+
+awaitable!(List, all -> Vec<Image>);

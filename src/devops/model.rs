@@ -1,17 +1,19 @@
-//! What a DevOps Service says of images.
+//! The models of a DevOps Service.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::Extra;
 
-/// The id that an image's provider gave it: `ami-63071b0a`, a UUID, a path.
+/// The id of an image at its provider: `ami-63071b0a`, a UUID, a path.
 ///
 /// ```
 /// use machine_images::devops::ImageId;
 ///
-/// let id = ImageId::from("ami-63071b0a");
+/// let id = ImageId::new("ami-63071b0a");
 /// assert_eq!(id.as_str(), "ami-63071b0a");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -19,7 +21,12 @@ use crate::model::Extra;
 pub struct ImageId(String);
 
 impl ImageId {
-    /// The id as the service writes it.
+    /// Returns an id of this text.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// Returns the id's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -34,6 +41,14 @@ impl From<&str> for ImageId {
 impl From<String> for ImageId {
     fn from(id: String) -> Self {
         Self(id)
+    }
+}
+
+impl FromStr for ImageId {
+    type Err = Infallible;
+
+    fn from_str(id: &str) -> Result<Self, Infallible> {
+        Ok(id.into())
     }
 }
 
@@ -73,24 +88,21 @@ impl fmt::Display for ImageId {
     }
 }
 
-/// An image that the service knows.
+/// The record of an image.
 ///
-/// A value that was read is written again as it was, with unknown fields and in the API's own
-/// names.
+/// Serialization gives back what was deserialized: the API's field names, and unknown fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Image {
     /// The image's id.
     pub id: ImageId,
-    /// The provider that has the image. The public version 2 knows `ec2` and `openstack`;
-    /// version 3 leaves providers to the server.
+    /// The provider that has the image, such as `ec2` or `openstack`.
     pub provider: String,
-    /// The user to log in as on a machine made of the image, such as `ec2-user`.
+    /// The user to log in as on a machine made from the image, such as `ec2-user`.
     pub remote_user: String,
     /// The name, which may be empty.
     pub name: String,
-    /// The template that machines made of the image are bootstrapped with; the written API of
-    /// version 3 does not speak of it.
+    /// The template that bootstraps machines made from the image; not documented for version 3.
     pub bootstrap_template: Option<String>,
     /// Fields that this version of the crate does not know.
     #[serde(flatten)]
@@ -113,22 +125,20 @@ pub struct NewImage {
     pub id: ImageId,
     /// The provider that has the image: see [`Image::provider`].
     pub provider: String,
-    /// The user to log in as on a machine made of the image.
+    /// The user to log in as on a machine made from the image.
     pub remote_user: String,
     /// The name, which may be empty.
     pub name: String,
-    /// The template that machines made of the image are bootstrapped with; sent only if there is
-    /// one.
+    /// The template that bootstraps machines made from the image; left out if `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bootstrap_template: Option<String>,
-    /// Fields that this version of the crate does not know, sent as they are. Version 2 drops
-    /// them.
+    /// Further fields, sent as they are. Version 2 ignores those that it does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
 impl NewImage {
-    /// Makes an image with the required fields, in the order of the service's documentation.
+    /// Returns an image with the required fields.
     pub fn new(
         id: impl Into<ImageId>,
         provider: impl Into<String>,
@@ -145,7 +155,7 @@ impl NewImage {
         }
     }
 
-    /// Sets the template that machines made of the image are bootstrapped with.
+    /// Sets the template that bootstraps machines made from the image. Defaults to none.
     #[must_use]
     pub fn bootstrap_template(mut self, template: impl Into<String>) -> Self {
         self.bootstrap_template = Some(template.into());
@@ -153,39 +163,29 @@ impl NewImage {
     }
 }
 
-macro_rules! answer {
-    ($(#[$doc:meta])* $name:ident, $(#[$about_doc:meta])* $about:ident: $of:ty) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(default)]
-        #[non_exhaustive]
-        pub struct $name {
-            $(#[$about_doc])*
-            pub $about: Option<$of>,
-            /// The server's words.
-            pub message: Option<String>,
-            /// Fields that this version of the crate does not know.
-            #[serde(flatten)]
-            pub extra: Extra,
-        }
-    };
+/// The answer to a creation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Created {
+    /// The id of the image.
+    pub id: ImageId,
+    /// The server's message; `None` if the answer was lost and the image was looked up.
+    pub message: Option<String>,
+    /// Fields that this version of the crate does not know.
+    #[serde(flatten)]
+    pub extra: Extra,
 }
 
-answer! {
-    /// The answer to a creation.
-    Created,
-    /// The id of the image; `None` on version 2.
-    id: ImageId
-}
-answer! {
-    /// The answer to an update.
-    Updated,
-    /// The image as it is now; `None` on version 2.
-    image: Image
-}
-answer! {
-    /// The answer to a deletion.
-    Deleted,
-    /// The id of the image; `None` on version 2.
-    id: ImageId
+/// The answer to an update.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Updated {
+    /// The image after the update; `None` on version 2, which does not send it.
+    pub image: Option<Image>,
+    /// The server's message.
+    pub message: Option<String>,
+    /// Fields that this version of the crate does not know.
+    #[serde(flatten)]
+    pub extra: Extra,
 }

@@ -1,4 +1,4 @@
-//! Creations that find out what came of them.
+//! Creations that look up the image after a lost response.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::create::{Create, taken};
-use super::{Created, Image, NewImage};
+use super::model::{Created, Image, NewImage};
+use super::register::{Register, taken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Extra;
 use crate::transport::Transport;
 
-/// How long to go on looking.
+/// The default time limit of a lookup.
 pub(super) const WITHIN: Duration = Duration::from_secs(60);
 
-/// The first and the longest time between two looks; each is twice the one before.
+/// The first and the longest pause between two lookups; each is twice the one before.
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// What there is under the id.
+/// What the service has under the id.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
     Nothing,
@@ -28,18 +28,18 @@ enum Found {
     Other,
 }
 
-/// Creates until there is the image, or it is known that there will be none.
-pub(super) async fn create(create: &Create, within: Duration) -> Result<Created> {
-    let transport = &create.images.transport;
-    // What is found later was not there before.
-    if look(create, transport).await? != Found::Nothing {
-        return Err(name_taken(create));
+/// Sends the image until it exists or cannot be created.
+pub(super) async fn create(register: &Register, within: Duration) -> Result<Created> {
+    let transport = &register.images.transport;
+    // So that an image found later is new.
+    if look(register, transport).await? != Found::Nothing {
+        return Err(name_taken(register));
     }
     let mut retries = transport.retry().start();
-    // Whether an attempt before may have been done.
+    // An earlier attempt may have created it.
     let mut unclear = false;
     loop {
-        let error = match create.post().await {
+        let error = match register.post().await {
             Ok(created) => return Ok(created),
             Err(error) => error,
         };
@@ -47,7 +47,7 @@ pub(super) async fn create(create: &Create, within: Duration) -> Result<Created>
         let is_looked_up = is_unclear(kind) || (unclear && kind == ErrorKind::NameTaken);
         if !is_looked_up {
             if kind == ErrorKind::Connect {
-                // Repeated already.
+                // Retried already.
                 return Err(error);
             }
             unclear |= kind != ErrorKind::NotSent;
@@ -55,24 +55,25 @@ pub(super) async fn create(create: &Create, within: Duration) -> Result<Created>
             continue;
         }
         unclear = true;
-        match find(create, within).await {
+        match find(register, within).await {
             Some(Found::Same) => {
                 return Ok(Created {
-                    id: Some(create.image.id.clone()),
-                    ..Created::default()
+                    id: register.image.id.clone(),
+                    message: None,
+                    extra: Extra::new(),
                 });
             }
-            Some(Found::Other) => return Err(name_taken(create).attempts_of(&error)),
+            Some(Found::Other) => return Err(name_taken(register).attempts_of(&error)),
             Some(Found::Nothing) if kind != ErrorKind::NameTaken => {}
             _ => return Err(error),
         }
-        // Looking takes its time, which is not that of the retries.
+        // The time of the lookup does not count towards that of the retries.
         retries.restart_clock();
         retries.pause(error, true).await?;
     }
 }
 
-/// Whether the server may have done what it did not clearly answer.
+/// Returns `true` if the server may have created the image although the call failed.
 fn is_unclear(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -83,18 +84,18 @@ fn is_unclear(kind: ErrorKind) -> bool {
     )
 }
 
-fn name_taken(create: &Create) -> Error {
-    Error::plain(ErrorKind::NameTaken, taken(&create.image.id))
+fn name_taken(register: &Register) -> Error {
+    Error::plain(ErrorKind::NameTaken, taken(&register.image.id))
 }
 
-/// Looks until the server answers; `None` if it does not in time, or gives no clear answer.
-async fn find(create: &Create, within: Duration) -> Option<Found> {
-    let once = create.images.transport.once();
+/// Repeats the lookup until the server answers; `None` if it does not in time, or unclearly.
+async fn find(register: &Register, within: Duration) -> Option<Found> {
+    let once = register.images.transport.once();
     let began = Instant::now();
     let mut interval = FIRST;
     loop {
         let left = within.saturating_sub(began.elapsed()).max(interval);
-        match timeout(left, look(create, &once)).await {
+        match timeout(left, look(register, &once)).await {
             Ok(Ok(found)) => return Some(found),
             Ok(Err(error)) if !error.is_retryable() => return None,
             _ => {}
@@ -107,30 +108,30 @@ async fn find(create: &Create, within: Duration) -> Option<Found> {
     }
 }
 
-async fn look(create: &Create, transport: &Transport) -> Result<Found> {
-    let sent = &create.image;
-    let request = create.images.on_image(Method::GET, &sent.id)?;
-    let answer = match transport.fetch(request).await {
+async fn look(register: &Register, transport: &Transport) -> Result<Found> {
+    let sent = &register.image;
+    let request = register.images.request(Method::GET, &sent.id)?;
+    let response = match transport.fetch(request).await {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
-        answer => answer?,
+        response => response?,
     };
-    let image: Image = answer.json()?;
-    let is_same = image.id == sent.id && is_same(&answer.json()?, sent)?;
+    let image: Image = response.json()?;
+    let is_same = image.id == sent.id && is_same(&response.json()?, sent)?;
     Ok(if is_same { Found::Same } else { Found::Other })
 }
 
-/// Whether a stored record is what the server makes of the one that was sent.
+/// Returns `true` if a stored record is the one that was sent.
 fn is_same(stored: &Extra, sent: &NewImage) -> Result<bool> {
     let sent = serde_json::to_value(sent).map_err(|error| Error::invalid(error.to_string()))?;
     let mut fields = sent.as_object().into_iter().flatten();
     Ok(fields.all(|(name, sent)| {
-        // Version 2 drops fields that it does not know.
+        // Version 2 drops unknown fields.
         let stored = stored.get(name);
         stored.is_none_or(|stored| stored == sent || stored == &trimmed(sent))
     }))
 }
 
-/// A value as version 2 stores it.
+/// Returns a value as version 2 stores it.
 fn trimmed(value: &Value) -> Value {
     match value {
         Value::String(text) => {

@@ -1,4 +1,4 @@
-//! What a DevOps Service means by its answers.
+//! The meaning of a DevOps Service's errors.
 
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -13,7 +13,7 @@ fn meaning(refused: &Refused<'_>) -> Option<Meaning> {
     match refused.status {
         401 => unauthorized(refused),
         400 if refused.empty && refused.login == Some("Bearer") => {
-            let text = "the server takes no token, only a user and a password (HTTP Basic)";
+            let text = "the server accepts no token, only a user and a password (HTTP Basic)";
             Meaning::new(ErrorKind::Unauthorized, text)
         }
         400 | 409 | 422 if is_duplicate(refused) => {
@@ -25,7 +25,7 @@ fn meaning(refused: &Refused<'_>) -> Option<Meaning> {
     }
 }
 
-/// Both a bad login and a missing privilege are 401, in different forms.
+/// Tells a bad login from a missing privilege: both are 401, in different forms.
 fn unauthorized(refused: &Refused<'_>) -> Option<Meaning> {
     let challenge = refused.headers.get(WWW_AUTHENTICATE);
     if challenge.is_some() || refused.empty {
@@ -36,7 +36,7 @@ fn unauthorized(refused: &Refused<'_>) -> Option<Meaning> {
                 "the token is refused; the server asks for a user and a password (HTTP Basic)"
             }
             Some(_) => "the token is refused",
-            None => "the server wants a login, and none is set",
+            None => "the server requires a login, and none is set",
         };
         return Meaning::new(ErrorKind::Unauthorized, text);
     }
@@ -57,13 +57,13 @@ fn is_duplicate(refused: &Refused<'_>) -> bool {
 }
 
 fn not_found(refused: &Refused<'_>) -> Option<Meaning> {
-    let is_told = refused.from_api && refused.message.is_some();
-    let about_provider = is_told || is_overwritten(refused);
+    let has_message = refused.from_api && refused.message.is_some();
+    let about_provider = has_message || is_overwritten(refused);
     if let Some(provider) = provider(refused).filter(|_| about_provider) {
         let text = format!("no such provider: {provider:?}");
         return Meaning::new(ErrorKind::NotFound, text);
     }
-    if is_told {
+    if has_message {
         return None;
     }
     if ["%2F", "%5C"]
@@ -77,7 +77,7 @@ fn not_found(refused: &Refused<'_>) -> Option<Meaning> {
     Meaning::unknown_route()
 }
 
-/// The provider whose images were asked for.
+/// Returns the provider whose images were requested.
 fn provider(refused: &Refused<'_>) -> Option<String> {
     let query = refused.query.unwrap_or_default().as_bytes();
     let mut pairs = form_urlencoded::parse(query);
@@ -85,7 +85,7 @@ fn provider(refused: &Refused<'_>) -> Option<String> {
     found.map(|(_, provider)| provider.into_owned())
 }
 
-/// Version 2 has a handler for unknown routes that replaces the body of a 404 and leaves its type.
+/// Returns `true` for a 404 whose body version 2 has replaced, and whose type it has kept.
 fn is_overwritten(refused: &Refused<'_>) -> bool {
     let media_type = refused.headers.get(CONTENT_TYPE);
     let is_json = media_type.is_some_and(|value| value.as_bytes().starts_with(JSON.as_bytes()));

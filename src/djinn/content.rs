@@ -3,7 +3,7 @@
 use std::ops::RangeBounds;
 
 use super::{ImageId, Images, QEMU_DISK, missing};
-use crate::awaited::awaited;
+use crate::call::awaitable;
 use crate::content::{ByteRange, Content, Location};
 use crate::digest::Digest;
 use crate::error::Result;
@@ -213,6 +213,6 @@ impl GetVerified {
     }
 }
 
-awaited!(GetContent => Content);
-awaited!(GetRange => Content);
-awaited!(GetVerified => Content);
+awaitable!(GetContent, send -> Content);
+awaitable!(GetRange, send -> Content);
+awaitable!(GetVerified, send -> Content);

@@ -1,33 +1,38 @@
-//! Creation by a download that the server makes.
+//! Creating an image by a download that the server makes.
+
+use std::fmt;
 
 use percent_encoding::percent_decode_str;
 use reqwest::Method;
 use serde::Serialize;
 use url::Url;
 
-use super::name::{check_name, taken};
-use super::{Image, Images, NamespacePath};
+use super::images::Images;
+use super::model::Image;
+use super::name::{NamespacePath, check_name, taken};
+use crate::call::awaitable;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
-use crate::transport::{Request, Transport};
+use crate::transport::{Request, Transport, public_url};
 
 impl Images {
-    /// Creates an image that the server downloads by itself, some time later.
+    /// Creates an image that the server downloads from a URL, some time later.
     ///
     /// `Endpoint: POST /images`
     ///
-    /// The source must answer with `Content-Type: application/x-qemu-disk`; its status and
-    /// contents are not checked by the server, but by [`wait_downloaded`](Images::wait_downloaded).
-    /// Servers were seen to fail with every `sftp` source, and to leave the download of an `http`
-    /// URL with user and password running for ever.
+    /// The token needs `image:write`. The name has ASCII letters, digits, `_` and `-`. The URL must
+    /// answer with `Content-Type: application/x-qemu-disk`. The server checks neither its status
+    /// nor its content: [`wait_downloaded`](Images::wait_downloaded) does. Servers were seen to
+    /// fail with every `sftp` URL, and to leave the download of an `http` URL with user and
+    /// password running forever.
     ///
     /// ```
     /// use std::time::Duration;
     ///
     /// # async fn example(images: machine_images::djinn::Images) -> Result<(), Box<dyn std::error::Error>> {
     /// let url = "https://example.org/alpine.qcow2".parse()?;
-    /// let image = images.create_download("alpine", url).send().await?;
-    /// let image = images.wait_downloaded(image.id).timeout(Duration::from_secs(600)).send().await?;
+    /// let image = images.create_download("alpine", url).await?;
+    /// let image = images.wait_downloaded(image.id).timeout(Duration::from_secs(600)).await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -41,14 +46,26 @@ impl Images {
     }
 }
 
-/// Creates an image by a download that the server makes: see [`Images::create_download`].
+/// A builder that creates an image by a download: see [`Images::create_download`].
 #[derive(Clone)]
-#[must_use = "nothing is sent before `send`"]
+#[must_use = "`create_download` does nothing unless awaited"]
 pub struct CreateDownload {
     transport: Transport,
     name: String,
     url: Url,
     namespace: Option<NamespacePath>,
+}
+
+/// Leaves out the secrets of the URL.
+impl fmt::Debug for CreateDownload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateDownload")
+            .field("transport", &self.transport)
+            .field("name", &self.name)
+            .field("url", &public_url(&self.url))
+            .field("namespace", &self.namespace)
+            .finish()
+    }
 }
 
 #[derive(Serialize)]
@@ -60,23 +77,31 @@ struct Parameters<'a> {
 }
 
 impl CreateDownload {
-    /// Puts the image in a namespace, which is created if it is one's own and does not exist.
+    /// Sets the namespace of the image. Defaults to none.
+    ///
+    /// `lab` is a namespace of the token's user, and created if it does not exist; `lab@gordon` is
+    /// one of the user `gordon`.
     pub fn namespace(mut self, namespace: NamespacePath) -> Self {
         self.namespace = Some(namespace);
         self
     }
 
-    /// Asks the server to download the image. Its answer does not wait for that, and has no
-    /// [`download`](Image::download) yet: see [`Images::wait_downloaded`].
+    /// Sends the request. Awaiting the builder does the same.
+    ///
+    /// Returns before the download begins, without a [`download`](Image::download): see
+    /// [`Images::wait_downloaded`].
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) before a byte is sent if the name is not
-    /// made of ASCII letters, digits, `_` and `-`, or the URL is not one of `http`, `https` or, with
-    /// a password, `sftp`; [`Rejected`](crate::ErrorKind::Rejected) with
-    /// [`fields`](crate::Error::fields) if the name is taken or the namespace denied;
-    /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks before the
-    /// answer.
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name with other characters, or a
+    ///   URL that is not `http`, `https` or, with a password, `sftp`; nothing is sent.
+    /// - [`NameTaken`](crate::ErrorKind::NameTaken) if an image of that name exists already.
+    /// - [`Rejected`](crate::ErrorKind::Rejected) for a namespace that the token must not use: see
+    ///   [`fields`](crate::Error::fields).
+    /// - [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if the token is wrong
+    ///   or lacks `image:write`.
+    /// - [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks before the
+    ///   response: [`find`](Images::find) the image before trying again.
     pub async fn send(self) -> Result<Image> {
         let operation = Operation::new("create image").on(format!("{:?}", self.name));
         operation.run(self.create()).await
@@ -95,13 +120,15 @@ impl CreateDownload {
             // The server repeats URLs in lower case.
             request = request.secret(&secret).secret(&secret.to_lowercase());
         }
-        let answer = self.transport.fetch(request).await;
-        answer.map_err(|error| taken(error, &self.name))?.json()
+        let response = self.transport.fetch(request).await;
+        response.map_err(|error| taken(error, &self.name))?.json()
     }
 }
 
-/// What of a URL is not to be shown: its password, what stands in for one, and long values of the
-/// query, such as signatures; as they are sent, and decoded.
+awaitable!(CreateDownload, send -> Image);
+
+/// Returns the secrets of a URL: its password, or else its user, and long values of its query, such
+/// as signatures; percent-encoded and decoded.
 fn secrets(url: &Url) -> Vec<String> {
     let pairs = url.query().unwrap_or_default().split('&');
     let values = pairs.filter_map(|pair| pair.split_once('=').map(|(_, value)| value));
@@ -112,13 +139,13 @@ fn secrets(url: &Url) -> Vec<String> {
         .collect()
 }
 
-/// Refuses what the server would refuse.
+/// Refuses a URL that the server would reject.
 fn check_url(url: &Url) -> Result<()> {
     let why = match url.scheme() {
         "http" | "https" => return Ok(()),
         "sftp" if url.password().is_some_and(|password| !password.is_empty()) => return Ok(()),
         "sftp" => "an sftp URL needs a password",
-        _ => "a download URL is one of http, https or sftp",
+        _ => "a download URL must be http, https or sftp",
     };
     Err(Error::invalid(why))
 }

@@ -1,28 +1,31 @@
-//! Creation by upload.
+//! Creating an image by upload.
 
+use std::fmt;
 use std::time::Duration;
 
-use reqwest::Method;
-
-use super::name::{self, check_name};
+use super::images::Images;
+use super::model::Image;
+use super::name::{NamespacePath, check_name};
 use super::reconcile::{self, Reconcile};
-use super::{Image, Images, NamespacePath, QEMU_DISK, Source};
+use super::upload::Target;
+use crate::call::awaitable;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::operation::Operation;
 use crate::progress::{Meter, Phase, ProgressListener};
 use crate::qcow2::Policy;
-use crate::transport::{Request, Transport};
+use crate::source::Source;
 
 impl Images {
-    /// Creates an image from bytes that are sent as they are.
+    /// Creates an image by uploading a QCOW2 file, bytes, a reader or a stream.
     ///
     /// `Endpoint: POST /images?name=&namespace=`
     ///
-    /// The name is made of ASCII letters, digits, `_` and `-`. The server looks at the name and at
-    /// the first four bytes of the image only after the whole body has arrived, and no further at
-    /// all. So the image is inspected before a request is made; of a reader or stream the first
-    /// bytes, 64 KiB as a rule and 2 MiB at most, are taken and held for that.
+    /// The token needs `image:write`. The name has ASCII letters, digits, `_` and `-`.
+    ///
+    /// The image is inspected before anything is sent, since the server checks only its first four
+    /// bytes, after the whole upload. Of a reader or stream the first bytes are held in memory for
+    /// that, usually 64 KiB and at most 2 MiB.
     ///
     /// ```
     /// # #[cfg(feature = "fs")]
@@ -32,7 +35,6 @@ impl Images {
     /// let image = images
     ///     .create_upload("debian-12", Source::file("debian-12.qcow2"))
     ///     .namespace("lab".parse()?)
-    ///     .send()
     ///     .await?;
     /// println!("image {}", image.id);
     /// # Ok(())
@@ -57,8 +59,10 @@ impl Images {
     }
 }
 
-/// Creates an image by upload: see [`Images::create_upload`].
-#[must_use = "nothing is sent before `send`"]
+/// A builder that creates an image by upload: see [`Images::create_upload`].
+///
+/// Not `Clone`, since some sources can be read only once.
+#[must_use = "`create_upload` does nothing unless awaited"]
 pub struct CreateUpload {
     target: Target,
     source: Source,
@@ -67,57 +71,67 @@ pub struct CreateUpload {
     reconcile: Option<Reconcile>,
 }
 
-/// Where an image is to be.
-pub(super) struct Target {
-    pub(super) transport: Transport,
-    pub(super) name: String,
-    pub(super) namespace: Option<NamespacePath>,
+impl fmt::Debug for CreateUpload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateUpload")
+            .field("transport", &self.target.transport)
+            .field("name", &self.target.name)
+            .field("namespace", &self.target.namespace)
+            .field("source", &self.source)
+            .field("policy", &self.policy)
+            .field("reconcile", &self.reconcile)
+            .finish_non_exhaustive()
+    }
 }
 
 impl CreateUpload {
-    /// Puts the image in a namespace, which is created if it is one's own and does not exist.
+    /// Sets the namespace of the image. Defaults to none.
+    ///
+    /// `lab` is a namespace of the token's user, and created if it does not exist; `lab@gordon` is
+    /// one of the user `gordon`.
     pub fn namespace(mut self, namespace: NamespacePath) -> Self {
         self.target.namespace = Some(namespace);
         self
     }
 
-    /// What the image is held to, in place of the default policy.
+    /// Sets the policy that the image must satisfy. Defaults to [`Policy::default`].
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// Sends whatever it is, without an inspection.
+    /// Uploads any bytes, without an inspection.
     pub fn unchecked(mut self) -> Self {
         self.policy = None;
         self
     }
 
-    /// Is told how many bytes have been sent.
+    /// Reports progress to `listener`.
     pub fn progress(mut self, listener: impl ProgressListener) -> Self {
         self.meter = Meter::new(Phase::Upload, listener);
         self
     }
 
-    /// Finds out what came of an upload whose answer was lost, instead of failing with
+    /// Looks for the image if the response is lost, instead of failing with
     /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown). Defaults to `false`.
     ///
-    /// Before the upload the token's user is asked for and the name looked up: one that is taken
-    /// fails with [`NameTaken`](crate::ErrorKind::NameTaken) before the image is sent. If the answer
-    /// is lost, the image is looked for until the [deadline](Self::reconcile_within). What is
-    /// returned was not there before the call, was created by the token's own user in the namespace
-    /// asked for, has the length that was sent, and the [digest](Self::reconcile_sha256) if one was
-    /// given. If the server has no such image, and if the upload was not sent to its end, it is sent
-    /// again, provided that the source can be read again.
+    /// The name is looked up before the upload: one that exists fails with
+    /// [`NameTaken`](crate::ErrorKind::NameTaken), and nothing is sent. If the response is lost, the
+    /// image is looked for until the [deadline](Self::reconcile_within). The image that is returned
+    /// did not exist before the call, was created by the token's user in the same namespace, and
+    /// has the length that was sent and the [digest](Self::reconcile_sha256), if one is set. If the
+    /// server has no such image, or the upload was not sent to its end, it is sent again, provided
+    /// that the source can be read again. The token needs `image:read` as well.
     ///
-    /// Where several users upload into one namespace, the name may be taken by another of them, and
-    /// an image of the same name and length there is not mistaken for the upload.
+    /// Where several users upload into one namespace, another user may take the name meanwhile. An
+    /// image of the same name and length there is not mistaken for the upload.
     ///
-    /// Guesses: that a server which answers, and has no image 15 s (and a second for each 50 MiB)
-    /// after the upload, will not have it later. A slower one may create the image after the upload
-    /// was sent again, and refuses the second as a rule, since names are unique. And that the same
-    /// user does not upload another image of the same name and length at the same moment, unless a
-    /// digest tells them apart.
+    /// Not guarantees:
+    /// - A server that answers and has no image 15 s (and a second for each 50 MiB) after the
+    ///   upload is assumed not to create it later. A slower one may create it after the upload was
+    ///   sent again, and will usually reject the second, since names are unique.
+    /// - The same user is assumed not to upload another image of the same name and length at the
+    ///   same time, unless a digest is set.
     ///
     #[doc = include_str!("reconcile.md")]
     #[doc(alias = "idempotent")]
@@ -126,44 +140,56 @@ impl CreateUpload {
         self
     }
 
-    /// Sets how long [`reconcile`](Self::reconcile) goes on looking, beyond the time that copying
-    /// the image takes (a second for each 50 MiB), while the server cannot be reached. Defaults to
-    /// 60 s. A server that answers and has no such image is given a quarter of that.
+    /// Enables [`reconcile`](Self::reconcile), and sets its deadline. Defaults to 60 s.
+    ///
+    /// This is how long to look for the image while the server cannot be reached, beyond the time
+    /// to copy the image: a second for each 50 MiB. A server that answers and has no such image
+    /// gets a quarter of it.
     pub fn reconcile_within(mut self, limit: Duration) -> Self {
         self.reconcile.get_or_insert_default().within = limit;
         self
     }
 
-    /// Sets the digest of the contents for [`reconcile`](Self::reconcile) to compare as well, which
-    /// fetches them.
+    /// Enables [`reconcile`](Self::reconcile), and sets the digest that the image must have.
+    ///
+    /// Comparing it downloads the image.
+    #[doc(alias = "checksum")]
+    #[doc(alias = "verify")]
     pub fn reconcile_sha256(mut self, digest: Digest) -> Self {
         self.reconcile.get_or_insert_default().sha256 = Some(digest);
         self
     }
 
-    /// Sends the image and waits for the server's answer.
+    /// Uploads the image and waits for the response. Awaiting the builder does the same.
     ///
-    /// The body is sent once. Only if no connection could be made, and the source is a file or
-    /// bytes, is it tried again. Dropping the future ends the upload, and the server keeps nothing
-    /// of it. A file is read ahead of the socket, by a blocking thread of the runtime; about 2 MiB of it
-    /// are in memory at a time.
+    /// The body is sent once. It is sent again only if no connection could be made, and the source
+    /// is a file or bytes. A file is read ahead on a blocking thread of the runtime; about 2 MiB of
+    /// it are in memory at a time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the upload, and the server keeps nothing of it.
     ///
     /// # Errors
     ///
-    /// Before a byte is sent: [`InvalidInput`](crate::ErrorKind::InvalidInput) for the name,
-    /// [`ImageRejected`](crate::ErrorKind::ImageRejected) with what was found as
-    /// [`inspection`](crate::Error::inspection);
-    /// [`Source`](crate::ErrorKind::Source) for a file that cannot be opened. Later:
-    /// [`Source`](crate::ErrorKind::Source) if the source fails, stalls, shrinks or grows;
-    /// [`NameTaken`](crate::ErrorKind::NameTaken) if there is an image of that name already;
-    /// [`Rejected`](crate::ErrorKind::Rejected) with [`fields`](crate::Error::fields) if the
-    /// namespace is denied or the file no QCOW2;
-    /// [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) for the token;
-    /// [`TooLarge`](crate::ErrorKind::TooLarge);
-    /// [`NotSent`](crate::ErrorKind::NotSent) if the connection breaks before everything was sent:
-    /// the server makes nothing of it, and it may be sent again;
-    /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if it breaks between that and the
-    /// answer: the server may have created the image or not.
+    /// Before anything is sent:
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name with other characters.
+    /// - [`ImageRejected`](crate::ErrorKind::ImageRejected) if the image does not satisfy the
+    ///   policy: see [`inspection`](crate::Error::inspection).
+    /// - [`Source`](crate::ErrorKind::Source) if the file cannot be opened.
+    ///
+    /// Later:
+    /// - [`Source`](crate::ErrorKind::Source) if the source fails, stalls, shrinks or grows.
+    /// - [`NameTaken`](crate::ErrorKind::NameTaken) if an image of that name exists already.
+    /// - [`Rejected`](crate::ErrorKind::Rejected) for a namespace that the token must not use, or
+    ///   a file that is not QCOW2: see [`fields`](crate::Error::fields).
+    /// - [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if the token is wrong
+    ///   or lacks `image:write`.
+    /// - [`TooLarge`](crate::ErrorKind::TooLarge) if the server, or a proxy, refuses the length.
+    /// - [`NotSent`](crate::ErrorKind::NotSent) if the connection breaks before the whole image was
+    ///   sent: the server creates nothing, so send it again.
+    /// - [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks between that
+    ///   and the response: [`find`](Images::find) the image, or use [`reconcile`](Self::reconcile).
     pub async fn send(self) -> Result<Image> {
         let operation = Operation::new("create image").on(format!("{:?}", self.target.name));
         operation.run(self.create()).await
@@ -178,7 +204,7 @@ impl CreateUpload {
         }
         match self.reconcile {
             None => self.target.upload(self.source, self.meter).await,
-            // Boxed, as it is rarely wanted and would make the future half as large again.
+            // Boxed, as it is rarely used and would make the future half as large again.
             Some(options) => {
                 let upload = reconcile::upload(&self.target, self.source, self.meter, options);
                 Box::pin(upload).await
@@ -187,18 +213,4 @@ impl CreateUpload {
     }
 }
 
-impl Target {
-    pub(super) async fn upload(&self, source: Source, meter: Meter) -> Result<Image> {
-        let mut request = Request::new(Method::POST)
-            .path(["images"])?
-            .query("name", &self.name);
-        if let Some(namespace) = &self.namespace {
-            request = request.query("namespace", &namespace.to_string());
-        }
-        let request = request.upload(source, meter.clone(), QEMU_DISK);
-        let answer = self.transport.fetch(request).await;
-        let answer = answer.map_err(|error| name::taken(error, &self.name))?;
-        meter.finish();
-        answer.json()
-    }
-}
+awaitable!(CreateUpload, send -> Image);

@@ -1,14 +1,16 @@
-//! The end of an image.
+//! Deleting an image.
 
 use reqwest::Method;
 
-use super::{ImageId, Images};
+use super::images::Images;
+use super::model::ImageId;
+use crate::call::awaitable;
 use crate::error::Result;
 use crate::operation::Operation;
 use crate::transport::{Request, Transport};
 
 impl Images {
-    /// Deletes one image, its contents included.
+    /// Deletes one image and its content.
     ///
     /// `Endpoint: DELETE /images/:id`
     ///
@@ -16,7 +18,7 @@ impl Images {
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
-    /// images.delete(42).send().await?;
+    /// images.delete(42).await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -28,30 +30,33 @@ impl Images {
     }
 }
 
-/// Deletes one image: see [`Images::delete`].
-#[derive(Clone)]
-#[must_use = "nothing is sent before `send`"]
+/// A builder that deletes one image: see [`Images::delete`].
+#[derive(Clone, Debug)]
+#[must_use = "`delete` does nothing unless awaited"]
 pub struct Delete {
     transport: Transport,
     id: ImageId,
 }
 
 impl Delete {
-    /// Sends the request. If the answer to it is lost and a repeated one finds no image, that is
-    /// success.
+    /// Sends the request. Awaiting the builder does the same.
+    ///
+    /// Succeeds also if a response was lost and the repeated request finds no image.
     ///
     /// # Errors
     ///
-    /// [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
-    /// image for this token; [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) or
-    /// [`Decode`](crate::ErrorKind::Decode) for a success that is not of the API, such as the
-    /// login page of a network.
+    /// - [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
+    ///   image, or the token is wrong or lacks `image:write`:
+    ///   [`check`](super::Client::check) tells which.
+    /// - [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) or
+    ///   [`Decode`](crate::ErrorKind::Decode) for a success that is not the API's, such as the
+    ///   login page of a network.
     pub async fn send(self) -> Result<()> {
         let operation = Operation::new("delete image").on(self.id);
         operation.run(self.delete()).await
     }
 
-    async fn delete(&self) -> Result<()> {
+    async fn delete(self) -> Result<()> {
         let request = Request::new(Method::DELETE).path(["images", &self.id.to_string()])?;
         match self.transport.fetch(request).await {
             Err(error)
@@ -59,7 +64,9 @@ impl Delete {
             {
                 Ok(())
             }
-            answer => answer?.nothing(),
+            response => response?.nothing(),
         }
     }
 }
+
+awaitable!(Delete, send -> ());

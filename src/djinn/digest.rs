@@ -1,7 +1,7 @@
 //! The digest of an image's content.
 
 use super::{ImageId, Images};
-use crate::awaited::awaited;
+use crate::call::awaitable;
 use crate::digest::{Digest, Hasher};
 use crate::error::Result;
 use crate::progress::{Meter, Phase, ProgressListener};
@@ -77,4 +77,4 @@ impl ComputeDigest {
     }
 }
 
-awaited!(ComputeDigest => ContentDigest);
+awaitable!(ComputeDigest, send -> ContentDigest);

@@ -1,28 +1,32 @@
-//! One image by its name.
+//! Finding an image by its name.
 
 use futures::{Stream, TryStreamExt, future};
 
-use super::{Image, Images, NamespacePath, User, UserId, get, user};
+use super::get;
+use super::images::Images;
+use super::model::{Image, User};
+use super::name::NamespacePath;
+use super::user::{is_user, user};
+use crate::call::awaitable;
 use crate::error::{ErrorKind, Result};
 use crate::operation::Operation;
 
-/// How often rows may move while a list is read.
+/// The maximum number of readings of a list that changes meanwhile.
 const WALKS: u32 = 10;
 
 impl Images {
-    /// Finds the image of exactly this name, if there is one.
-    ///
-    /// A name is unique among the images of one user that are in no namespace, and in each
-    /// namespace. Without a [`namespace`](Find::namespace), returns the image that the token's user
-    /// owns and that is in none; images of the same name in namespaces, the user's own included,
-    /// are not considered.
+    /// Finds the image of exactly this name.
     ///
     /// `Endpoint: GET /user`, then `GET /images` or `GET /n/:user/:path/-/images`, then
     /// `GET /images/:id`
     ///
+    /// A name is unique in each namespace, and among the images of one user that are in none.
+    /// Without a [`namespace`](Find::namespace), returns the image in no namespace that the token's
+    /// user owns. The token needs `image:read`.
+    ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
-    /// match images.find("debian-12").namespace("lab".parse()?).send().await? {
+    /// match images.find("debian-12").namespace("lab".parse()?).await? {
     ///     Some(image) => println!("image {}", image.id),
     ///     None => println!("there is no debian-12 in lab"),
     /// }
@@ -40,9 +44,9 @@ impl Images {
     }
 }
 
-/// Finds an image by its name: see [`Images::find`].
+/// A builder that finds an image by its name: see [`Images::find`].
 #[derive(Clone, Debug)]
-#[must_use = "nothing is sent before `send`"]
+#[must_use = "`find` does nothing unless awaited"]
 pub struct Find {
     images: Images,
     name: String,
@@ -50,30 +54,30 @@ pub struct Find {
 }
 
 impl Find {
-    /// Finds the image in a namespace, instead of among those that are in none.
+    /// Sets the namespace of the image. Defaults to none.
     ///
-    /// `path` is a namespace of the token's user, `path@owner` one of another user. Namespaces below
-    /// it are not searched.
+    /// `lab` is a namespace of the token's user, `lab@gordon` one of the user `gordon`. Namespaces
+    /// below it are not searched.
     pub fn namespace(mut self, namespace: NamespacePath) -> Self {
         self.namespace = Some(namespace);
         self
     }
 
-    /// Sends the requests.
+    /// Sends the requests. Awaiting the builder does the same.
     ///
-    /// Returns `None` if there is no such image, or no such namespace. A server does not tell a
+    /// Returns `None` if there is no such image or no such namespace. A server does not tell a
     /// missing namespace from one that the token must not list: a token without `namespace:read`
     /// finds images in public namespaces only.
     ///
-    /// Without a namespace, all pages of the user's images may be read, more than once if rows move
-    /// between pages meanwhile. If the server made several images of the name from parallel
-    /// uploads, one of them is returned.
+    /// Without a namespace, all pages of the user's images may be read, and again if rows move
+    /// between pages meanwhile. If parallel uploads created several images of the name, one of them
+    /// is returned.
     ///
     /// # Errors
     ///
-    /// [`Unauthorized`](crate::ErrorKind::Unauthorized) if the token is wrong or missing;
-    /// [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if it lacks
-    /// `image:read`; those of [`List::stream`](super::List::stream).
+    /// - [`Unauthorized`](ErrorKind::Unauthorized) if the token is wrong or missing.
+    /// - [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if it lacks `image:read`.
+    /// - Those of [`Walk::all`](super::Walk::all).
     pub async fn send(self) -> Result<Option<Image>> {
         let operation = Operation::new("find image").on(format!("{:?}", self.name));
         operation.run(self.find()).await
@@ -87,18 +91,13 @@ impl Find {
         } = self;
         let transport = &images.transport;
         let Some(namespace) = namespace else {
-            let me = user::user(transport).await?;
+            let me = user(transport).await?;
             return images.named_without_namespace(&name, &me).try_next().await;
         };
-        let owner = match namespace.owner() {
-            Some(owner) => owner.to_owned(),
-            None => user::user(transport).await?.username,
-        };
-        let mut named = images.named_in(&name, &owner, namespace.path());
-        let row = match named.try_next().await {
+        let row = match images.named_in(&name, &namespace).try_next().await {
             Err(error) if error.kind() == ErrorKind::NotFoundOrUnauthorized => {
-                // The same answer as to a bad token.
-                user::user(transport).await?;
+                // The same response as to a bad token.
+                user(transport).await?;
                 None
             }
             row => row?,
@@ -106,7 +105,7 @@ impl Find {
         let Some(row) = row else {
             return Ok(None);
         };
-        // The list of a namespace leaves most of it out.
+        // The list of a namespace leaves most fields out.
         match get::fetch(transport, row.id).await {
             // Deleted meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFoundOrUnauthorized => Ok(None),
@@ -115,9 +114,11 @@ impl Find {
     }
 }
 
+awaitable!(Find, send -> Option<Image>);
+
 impl Images {
-    /// Lists the images of this name that a user, the token's own, has in no namespace.
-    pub(super) fn named_without_namespace(
+    /// Lists the images of this name in no namespace that `me`, the token's user, owns.
+    fn named_without_namespace(
         &self,
         name: &str,
         me: &User,
@@ -130,26 +131,16 @@ impl Images {
         })
     }
 
-    /// Lists the images of this name in a namespace, as bare as the server lists them.
-    pub(super) fn named_in(
+    /// Lists the images of this name in a namespace.
+    fn named_in(
         &self,
         name: &str,
-        owner: &str,
-        path: &str,
+        namespace: &NamespacePath,
     ) -> impl Stream<Item = Result<Image>> + Send + Unpin + use<> {
         let name = name.to_owned();
-        let list = self.list().namespace(owner, path).search(&name);
-        // The search takes `_` for any letter, and finds more.
+        let list = self.list().namespace(namespace.clone()).search(&name);
+        // The search takes `_` for any character, and finds more.
         let list = list.steady(WALKS).stream();
         list.try_filter(move |image| future::ready(image.name == name))
-    }
-}
-
-/// Returns `true` if an image's user is this one: by the id, which not every server tells, or the
-/// name.
-pub(super) fn is_user(known: &User, id: UserId, user: Option<&User>) -> bool {
-    match known.id {
-        Some(known) => id == known,
-        None => user.is_some_and(|user| user.username == known.username),
     }
 }

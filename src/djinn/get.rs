@@ -1,20 +1,24 @@
-//! One image's metadata.
+//! Getting the metadata of an image.
 
 use reqwest::Method;
 
-use super::{Image, ImageId, Images};
+use super::images::Images;
+use super::model::{Image, ImageId};
+use crate::call::awaitable;
 use crate::error::Result;
 use crate::operation::Operation;
 use crate::transport::{Request, Transport};
 
 impl Images {
-    /// Reads one image's metadata.
+    /// Gets the metadata of one image.
     ///
     /// `Endpoint: GET /images/:id`
     ///
+    /// The token needs `image:read`. For the bytes of the image, see [`content`](Self::content).
+    ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
-    /// let image = images.get(42).send().await?;
+    /// let image = images.get(42).await?;
     /// println!("{} was created at {}", image.name, image.created_at);
     /// # Ok(())
     /// # }
@@ -27,26 +31,30 @@ impl Images {
     }
 }
 
-/// Reads one image's metadata: see [`Images::get`].
-#[derive(Clone)]
-#[must_use = "nothing is sent before `send`"]
+/// A builder that gets the metadata of one image: see [`Images::get`].
+#[derive(Clone, Debug)]
+#[must_use = "`get` does nothing unless awaited"]
 pub struct Get {
     transport: Transport,
     id: ImageId,
 }
 
 impl Get {
-    /// Sends the request.
+    /// Sends the request. Awaiting the builder does the same.
     ///
     /// # Errors
     ///
-    /// [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
-    /// image for this token; [`Server`](crate::ErrorKind::Server) also for an id above 2^31 - 1.
+    /// - [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
+    ///   image, or the token is wrong or lacks `image:read`:
+    ///   [`check`](super::Client::check) tells which.
+    /// - [`Server`](crate::ErrorKind::Server) also for an id above 2^31 - 1.
     pub async fn send(self) -> Result<Image> {
         let operation = Operation::new("get image").on(self.id);
         operation.run(fetch(&self.transport, self.id)).await
     }
 }
+
+awaitable!(Get, send -> Image);
 
 /// `GET /images/:id`
 pub(super) async fn fetch(transport: &Transport, id: ImageId) -> Result<Image> {

@@ -1,7 +1,7 @@
 //! The inspection of an image where it is.
 
 use super::{ImageId, Images};
-use crate::awaited::awaited;
+use crate::call::awaitable;
 use crate::error::Result;
 use crate::operation::Operation;
 use crate::qcow2::{Policy, Report};
@@ -70,4 +70,4 @@ impl Inspect {
     }
 }
 
-awaited!(Inspect => Report);
+awaitable!(Inspect, send -> Report);

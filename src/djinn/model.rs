@@ -1,4 +1,4 @@
-//! What a Djinn CI server says of images.
+//! The models of a Djinn CI server.
 
 use std::fmt;
 
@@ -17,11 +17,29 @@ macro_rules! id {
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
         )]
         #[serde(transparent)]
-        pub struct $name(pub i64);
+        pub struct $name(i64);
+
+        impl $name {
+            /// Returns an id of this number.
+            pub const fn new(id: i64) -> Self {
+                Self(id)
+            }
+
+            /// Returns the id's number.
+            pub const fn get(self) -> i64 {
+                self.0
+            }
+        }
 
         impl From<i64> for $name {
             fn from(id: i64) -> Self {
                 Self(id)
+            }
+        }
+
+        impl From<$name> for i64 {
+            fn from(id: $name) -> Self {
+                id.0
             }
         }
 
@@ -54,42 +72,42 @@ id! {
     NamespaceId
 }
 
-/// An image: its metadata, not its contents.
+/// The metadata of an image.
 ///
-/// A value that was read is written again as it was, with unknown fields and in the API's own
-/// names; timestamps are written in UTC.
+/// Serialization gives back what was deserialized: the API's field names, and unknown fields.
+/// Timestamps are serialized in UTC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Image {
     /// The image's id.
     pub id: ImageId,
-    /// Who created it.
+    /// The id of the user who created it.
     pub author_id: UserId,
-    /// Whose it is: the owner of the namespace, or else the author.
+    /// The id of the user who owns it: the owner of the namespace, or else the author.
     pub user_id: UserId,
-    /// The namespace it is in, if any.
+    /// The id of its namespace, if any.
     #[serde(default)]
     pub namespace_id: Option<NamespaceId>,
-    /// What runs it. Older servers do not say.
+    /// The driver that runs it; `None` on older servers.
     #[serde(default)]
     pub driver: Option<Driver>,
     /// The name, unique per user or per namespace.
     pub name: String,
-    /// When it was created: with nanoseconds in the answer to a creation, later microseconds.
+    /// The time of its creation: nanoseconds in the response to a creation, later microseconds.
     pub created_at: Timestamp,
-    /// Where the API has it. It is never followed by this crate.
+    /// The URL of the image in the API. This crate never follows it.
     pub url: Url,
-    /// Who created it; the list of a namespace does not say.
+    /// The user who created it; `None` in the list of a namespace.
     #[serde(default)]
     pub author: Option<User>,
-    /// Whose it is; the list of a namespace does not say.
+    /// The user who owns it; `None` in the list of a namespace.
     #[serde(default)]
     pub user: Option<User>,
-    /// The namespace; the list of a namespace does not say.
+    /// Its namespace, if any; `None` in the list of a namespace.
     #[serde(default)]
     pub namespace: Option<Box<Namespace>>,
-    /// The server's download, if the image was created by one. The answer to the creation does
-    /// not say, nor do older servers.
+    /// The server's download, if the image was created by one; `None` in the response to the
+    /// creation, in the list of a namespace, and on older servers.
     #[serde(default)]
     pub download: Option<Download>,
     /// Fields that this version of the crate does not know.
@@ -101,19 +119,18 @@ pub struct Image {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Download {
-    /// Where the image comes from, as the server shows it: in lower case, with `xxxxx` for a
-    /// password.
+    /// The source of the image, as the server shows it: in lower case, with `xxxxx` for a password.
     pub source: SourceUrl,
-    /// Why it failed.
+    /// The error that it failed with.
     #[serde(default)]
     pub error: Option<String>,
-    /// When it was asked for.
+    /// The time at which it was requested.
     #[serde(default)]
     pub created_at: Option<Timestamp>,
-    /// When it began.
+    /// The time at which it began.
     #[serde(default)]
     pub started_at: Option<Timestamp>,
-    /// When it ended, well or not.
+    /// The time at which it succeeded or failed.
     #[serde(default)]
     pub finished_at: Option<Timestamp>,
     /// Fields that this version of the crate does not know.
@@ -121,22 +138,22 @@ pub struct Download {
     pub extra: Extra,
 }
 
-/// How far a [`Download`] is.
+/// The state of a [`Download`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DownloadState {
     /// It has not begun.
     Queued,
-    /// It has begun. A server may leave it so for ever, such as when the source was cut short.
+    /// It has begun. A server may leave it so forever, for example when the source was cut short.
     Running,
-    /// It is done. The server checks neither the source's status nor what it sent.
+    /// It has finished. The server checks neither the source's status nor its content.
     Finished,
     /// The server gave up; [`Download::error`] says why.
     Failed,
 }
 
 impl Download {
-    /// How far it is, by what is set of its fields.
+    /// Returns the state, derived from the fields.
     ///
     /// ```
     /// use machine_images::djinn::{Download, DownloadState};
@@ -160,14 +177,14 @@ impl Download {
     }
 }
 
-/// The source of a download: servers also show texts that are no URL.
+/// The source of a download, usually a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 #[non_exhaustive]
 pub enum SourceUrl {
     /// A URL.
     Url(Url),
-    /// A text that is no URL, or that a URL would not keep as it is, such as `http:///x`.
+    /// A text that is not a URL, or not a normalized one, such as `http:///x`.
     Other(String),
 }
 
@@ -195,20 +212,20 @@ impl fmt::Display for SourceUrl {
     }
 }
 
-/// A user, as images and namespaces name them.
+/// A user: an author or owner of images and namespaces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct User {
-    /// The user's id, which only [`Client::check`](super::Client::check) gets, and not from every
-    /// server.
+    /// The user's id; `Some` only in the result of [`Client::check`](super::Client::check), and not
+    /// on every server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<UserId>,
-    /// The user's address.
+    /// The user's e-mail address.
     #[serde(default)]
     pub email: Option<String>,
     /// The user's name, unique on the server.
     pub username: String,
-    /// When the user was created.
+    /// The time of the user's creation.
     #[serde(default)]
     pub created_at: Option<Timestamp>,
     /// Fields that this version of the crate does not know.
@@ -218,44 +235,44 @@ pub struct User {
 
 /// A namespace.
 ///
-/// In the answer to a creation `user` is null, and every URL is the bare address of the API.
+/// In the response to a creation `user` is null, and every URL is that of the API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the fields that end in _url say what they are")]
 pub struct Namespace {
     /// The namespace's id.
     pub id: NamespaceId,
-    /// Whose it is.
+    /// The id of the user who owns it.
     pub user_id: UserId,
-    /// The namespace at the top of the path.
+    /// The id of the first namespace of the path.
     #[serde(default)]
     pub root_id: Option<NamespaceId>,
-    /// The namespace above this one, if any.
+    /// The id of the parent namespace, if any.
     #[serde(default)]
     pub parent_id: Option<NamespaceId>,
-    /// The last part of the path.
+    /// The last segment of the path.
     pub name: String,
-    /// The path from the top, parts separated by `/`.
+    /// The whole path, its segments separated by `/`.
     pub path: String,
-    /// What it is for; may be empty.
+    /// The description, which may be empty.
     #[serde(default)]
     pub description: Option<String>,
-    /// Who may see it.
+    /// The visibility.
     #[serde(default)]
     pub visibility: Option<Visibility>,
-    /// When it was created.
+    /// The time of its creation.
     #[serde(default)]
     pub created_at: Option<Timestamp>,
-    /// Whose it is.
+    /// The user who owns it.
     #[serde(default)]
     pub user: Option<User>,
-    /// The namespace above this one. One that has more than 24 above it is not read.
+    /// The parent namespace. More than 24 levels fail to deserialize.
     #[serde(default, deserialize_with = "parent")]
     pub parent: Option<Box<Namespace>>,
-    /// The namespace's last build; null wherever it was seen, so of unknown shape.
+    /// The namespace's last build; only null was observed.
     #[serde(default)]
     pub build: Option<Value>,
-    /// Where the API has it.
+    /// The URL of the namespace in the API.
     #[serde(default)]
     pub url: Option<Url>,
     #[serde(default)]
@@ -284,7 +301,7 @@ pub struct Namespace {
 /// More than the 20 levels that a server allows.
 const PARENTS_MAX: usize = 24;
 
-/// Reads a parent with all above it, from the top down so that each takes the same stack.
+/// Deserializes a parent and its parents from the root down, which needs no recursion.
 fn parent<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Box<Namespace>>, D::Error> {
     let mut path = Vec::new();
     let mut next = Option::<Value>::deserialize(json)?;
@@ -313,12 +330,12 @@ macro_rules! words {
         #[non_exhaustive]
         pub enum $name {
             $($(#[$variant_doc])* $variant,)*
-            /// A word that this version of the crate does not know.
+            /// A value that this version of the crate does not know.
             Other(String),
         }
 
         impl $name {
-            /// The API's word.
+            /// Returns the API's name of the value.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $text,)*
@@ -351,7 +368,7 @@ macro_rules! words {
 }
 
 words! {
-    /// What runs an image.
+    /// The driver that runs an image.
     Driver {
         /// QEMU, the only driver that images are made for so far.
         Qemu = "qemu",
@@ -365,13 +382,13 @@ words! {
 }
 
 words! {
-    /// Who may see a namespace.
+    /// The visibility of a namespace.
     Visibility {
-        /// Its owner and collaborators.
+        /// For its owner and collaborators.
         Private = "private",
-        /// Whoever has an account.
+        /// For all users with an account.
         Internal = "internal",
-        /// Everyone.
+        /// For everyone.
         Public = "public",
     }
 }

@@ -1,4 +1,4 @@
-//! Names and namespaces, checked as the server checks them.
+//! Names of images and namespaces, checked as the server checks them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,8 +6,9 @@ use std::str::FromStr;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Operation;
 
-/// Refuses a name that the server would refuse after the whole image was sent: it takes
-/// `^[a-zA-Z0-9_\-]+$`, of any length.
+/// Refuses a name that the server would reject after the whole upload.
+///
+/// It accepts `^[a-zA-Z0-9_\-]+$`, of any length.
 pub(super) fn check_name(name: &str) -> Result<()> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if name.is_empty() || !name.bytes().all(fits) {
@@ -17,7 +18,7 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Says of a name that there is already which one it is.
+/// Adds the name to an error of a name that exists already.
 pub(super) fn taken(error: Error, name: &str) -> Error {
     match error.kind() {
         ErrorKind::NameTaken => error.meaning(ErrorKind::NameTaken, is_taken(name)),
@@ -25,15 +26,15 @@ pub(super) fn taken(error: Error, name: &str) -> Error {
     }
 }
 
+/// The message for a name that exists already.
 pub(super) fn is_taken(name: &str) -> String {
     format!("a name must be unique: {name:?} exists already")
 }
 
-/// A namespace to create an image in: `path`, or `path@owner` for someone else's.
+/// The path of a namespace: `path`, or `path@owner` for one of another user.
 ///
-/// A path has parts of ASCII letters and digits, separated by `/`. The server creates a namespace
-/// of one's own that does not exist. That the owner's name may be anything but `/`, `@` and white
-/// space is a guess.
+/// A path has segments of ASCII letters and digits, separated by `/`. That the owner's name may
+/// have any characters but `/`, `@` and white space is a guess.
 ///
 /// ```
 /// use machine_images::djinn::NamespacePath;
@@ -51,14 +52,22 @@ pub struct NamespacePath {
 }
 
 impl NamespacePath {
-    /// The path, without the owner.
+    /// Returns the path without the owner.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The owner, if it was named.
+    /// Returns the owner, or `None` for a namespace of the token's user.
     pub fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
+    }
+
+    /// Returns the namespace of this path that another user owns.
+    pub(super) fn of(&self, owner: &str) -> Self {
+        Self {
+            path: self.path.clone(),
+            owner: Some(owner.to_owned()),
+        }
     }
 }
 
@@ -70,11 +79,12 @@ impl FromStr for NamespacePath {
             Some((path, owner)) => (path, Some(owner)),
             None => (text, None),
         };
-        let part_fits =
-            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let fits = |segment: &str| {
+            !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        };
         let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@');
         let owner_fits = |owner: &str| !owner.is_empty() && !owner.contains(odd);
-        if !path.split('/').all(part_fits) || !owner.is_none_or(owner_fits) {
+        if !path.split('/').all(fits) || !owner.is_none_or(owner_fits) {
             let message =
                 format!("{text:?} is not a path of letters and digits, with or without @owner");
             let error = Error::invalid(message);

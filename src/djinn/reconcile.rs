@@ -1,31 +1,30 @@
-//! Uploads that find out what came of them.
+//! Uploads that look for the image after a lost response.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use futures::{Stream, TryStreamExt};
+use futures::TryStreamExt;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::create_upload::Target;
-use super::find::is_user;
 use super::name::is_taken;
-use super::{Image, ImageId, Images, NamespacePath, Source, User, get, user};
+use super::upload::Target;
+use super::user::{is_user, user};
+use super::{Image, ImageId, Images, List, NamespacePath, Source, User, get};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
 
-/// The first and the longest time between two looks; each is twice the one before.
+/// The first and the longest pause between two lookups; each is twice the one before.
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// How long a server may take to copy what it received: a second for each of so many bytes. The
-/// real one was seen to copy 1 GiB in 6 s.
-const BYTES_A_SECOND: u64 = 50 * 1024 * 1024;
+/// The least rate at which a server copies an upload; a real one was seen to copy 1 GiB in 6 s.
+const BYTES_PER_SECOND: u64 = 50 * 1024 * 1024;
 
-/// How often rows may move while the list is read before the upload.
+/// The maximum number of readings of a list that changes meanwhile.
 const WALKS: u32 = 10;
 
-/// What is looked for, and for how long.
+/// The image to look for, and the time limit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reconcile {
     pub(super) within: Duration,
@@ -41,7 +40,7 @@ impl Default for Reconcile {
     }
 }
 
-/// Uploads until there is the image, or it is known that there will be none.
+/// Sends the image until it exists or cannot be created.
 pub(super) async fn upload(
     target: &Target,
     mut source: Source,
@@ -50,8 +49,8 @@ pub(super) async fn upload(
 ) -> Result<Image> {
     let mut search = Search::begin(target, options).await?;
     let mut retries = target.transport.retry().start();
-    // The length of what was sent whole at some time, without a clear answer.
-    let mut whole = None;
+    // The length of an upload that was sent to its end and not clearly answered.
+    let mut sent = None;
     loop {
         let again = source.again();
         let error = match target.upload(source, meter.clone()).await {
@@ -60,15 +59,15 @@ pub(super) async fn upload(
         };
         let kind = error.kind();
         if is_unclear(kind) {
-            whole = Some(error.sent());
+            sent = Some(error.sent());
         }
-        // The one before may have taken the name after all. Of the refusal the body may be lost.
+        // An earlier attempt may have created it. The body of the response may be lost.
         let may_be_taken = match kind {
             ErrorKind::NameTaken => true,
             ErrorKind::Rejected => error.fields().is_none(),
             _ => false,
         };
-        match (kind, whole) {
+        match (kind, sent) {
             (ErrorKind::NotSent, _) => {}
             (kind, Some(length)) if is_unclear(kind) || may_be_taken => {
                 match search.find(length).await {
@@ -82,14 +81,14 @@ pub(super) async fn upload(
         let Some(again) = again else {
             return Err(error);
         };
-        // Sending and looking take their time, which is not that of the retries.
+        // The time of the upload and the lookup does not count towards that of the retries.
         retries.restart_clock();
         retries.pause(error, true).await?;
         source = again;
     }
 }
 
-/// Whether the server may have done what it did not clearly answer.
+/// Returns `true` if the server may have created the image although the call failed.
 fn is_unclear(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -104,29 +103,31 @@ fn is_unclear(kind: ErrorKind) -> bool {
 struct Search<'a> {
     target: &'a Target,
     images: Images,
-    /// The token's own user.
+    /// The token's user.
     me: User,
-    /// The name of the user whose namespace it is.
-    owner: String,
+    /// The namespace of the image, with its owner.
+    namespace: Option<NamespacePath>,
     options: Reconcile,
-    /// Images that the upload did not make: those that were there before, wherever they were, and
-    /// those that were looked into.
+    /// Images that the upload did not create: those that existed before, in any namespace, and
+    /// those that were found to be others.
     others: HashSet<ImageId>,
 }
 
 impl<'a> Search<'a> {
-    /// Refuses a name that is taken: what is found later was not there before.
+    /// Fails if the name is taken, so that an image found later is new.
     async fn begin(target: &'a Target, options: Reconcile) -> Result<Self> {
-        let me = user::user(&target.transport).await.map_err(unknown_user)?;
-        let owner = target.namespace.as_ref().and_then(NamespacePath::owner);
-        let owner = owner.unwrap_or(&me.username).to_owned();
+        let me = user(&target.transport).await.map_err(unknown_user)?;
+        let namespace = target.namespace.as_ref().map(|namespace| {
+            let owner = namespace.owner().unwrap_or(&me.username);
+            namespace.of(owner)
+        });
         let mut search = Self {
             target,
             images: Images {
                 transport: target.transport.clone(),
             },
             me,
-            owner,
+            namespace,
             options,
             others: HashSet::new(),
         };
@@ -138,18 +139,19 @@ impl<'a> Search<'a> {
         Err(Error::plain(ErrorKind::NameTaken, is_taken(&target.name)))
     }
 
-    /// Looks for the image until it is there, or the server has had the time to make it. An error
-    /// means that the server could not be asked.
+    /// Looks for the image until it exists, or the server has had the time to create it.
+    ///
+    /// Fails if the server could not be asked.
     async fn find(&mut self, length: u64) -> Result<Option<Image>> {
         let Reconcile { within, .. } = self.options;
         let began = Instant::now();
-        let copying = Duration::from_secs(length / BYTES_A_SECOND);
+        let copying = Duration::from_secs(length / BYTES_PER_SECOND);
         let enough = copying.saturating_add(within / 4);
         let deadline = copying.saturating_add(within);
         let mut interval = FIRST.min(within / 16);
         loop {
             let asked = began.elapsed();
-            // The last look has some time, too.
+            // The last lookup has some time, too.
             let left = deadline.saturating_sub(asked).max(FIRST);
             let error = match timeout(left, self.candidates(length)).await {
                 Ok(Ok(candidates)) => match self.choose(candidates).await {
@@ -172,9 +174,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The images that the upload may have made, without a look at their digests.
+    /// Returns the images that the upload may have created, without comparing their digests.
     async fn candidates(&mut self, length: u64) -> Result<Vec<Image>> {
-        // Looking is repeated as a whole.
+        // The lookup is repeated as a whole.
         let images = Images {
             transport: self.images.transport.once(),
         };
@@ -183,8 +185,8 @@ impl<'a> Search<'a> {
             if self.others.contains(&found.id) {
                 continue;
             }
-            // The list of a namespace leaves most of it out.
-            let Some(image) = there(get::fetch(&images.transport, found.id).await)? else {
+            // The list of a namespace leaves most fields out.
+            let Some(image) = existing(get::fetch(&images.transport, found.id).await)? else {
                 continue;
             };
             let is_same = |image: &Image| {
@@ -199,10 +201,10 @@ impl<'a> Search<'a> {
                 self.others.insert(image.id);
                 continue;
             }
-            let Some(total) = there(total(&images, image.id).await)? else {
+            let Some(found_length) = existing(total_length(&images, image.id).await)? else {
                 continue;
             };
-            if total == length {
+            if found_length == length {
                 candidates.push(image);
             } else {
                 self.others.insert(image.id);
@@ -211,15 +213,15 @@ impl<'a> Search<'a> {
         Ok(candidates)
     }
 
-    /// The first image with the digest, if there is one to compare.
+    /// Returns the first image with the expected digest; without one, the first.
     async fn choose(&mut self, candidates: Vec<Image>) -> Result<Option<Image>> {
         for image in candidates {
             let Some(expected) = self.options.sha256 else {
                 return Ok(Some(image));
             };
-            match there(digest(&self.images, image.id).await)? {
+            match existing(digest(&self.images, image.id).await)? {
                 Some(found) if found == expected => return Ok(Some(image)),
-                // It is not fetched for every look.
+                // Not to be fetched again.
                 Some(_) => self.others.insert(image.id),
                 None => false,
             };
@@ -227,40 +229,37 @@ impl<'a> Search<'a> {
         Ok(None)
     }
 
-    /// The images where the new one is to be.
+    /// Lists the images in the place of the new one.
     async fn list(&self, images: &Images) -> Result<Listed> {
         let name = &self.target.name;
-        // The search takes `_` for any letter, and finds more.
-        let list = || images.list().search(name).steady(WALKS);
-        let Some(namespace) = &self.target.namespace else {
+        // The search takes `_` for any character, and finds more.
+        let list = || images.list().search(name);
+        let Some(namespace) = &self.namespace else {
             let is_there = |image: &Image| {
                 image.namespace_id.is_none()
                     && is_user(&self.me, image.user_id, image.user.as_ref())
             };
-            return self.collect(list().stream(), is_there).await;
+            return self.collect(list(), is_there).await;
         };
-        let within = list().namespace(&self.owner, namespace.path()).stream();
+        let within = list().namespace(namespace.clone());
         match self.collect(within, |_| true).await {
-            // It is created with its first image, if the token may see it at all; and the server
-            // cannot list one of two namespaces with the same path. The list of all images has
-            // what is in them.
+            // A namespace is created with its first image, the token may lack the permission to
+            // list it, and the server fails to list one of two with the same path. Their images
+            // are in the list of all.
             Err(error) if matches!(error.status(), Some(404 | 500)) => {}
             listed => return listed,
         }
         let is_there = |image: &Image| {
-            let is_owner = |user: &User| user.username == self.owner;
+            let is_owner = |user: &User| Some(user.username.as_str()) == namespace.owner();
             let place = image.namespace.as_ref();
             place.is_some_and(|place| place.path == namespace.path())
                 && image.user.as_ref().is_some_and(is_owner)
         };
-        self.collect(list().stream(), is_there).await
+        self.collect(list(), is_there).await
     }
 
-    async fn collect(
-        &self,
-        mut images: impl Stream<Item = Result<Image>> + Unpin,
-        is_there: impl Fn(&Image) -> bool,
-    ) -> Result<Listed> {
+    async fn collect(&self, list: List, is_there: impl Fn(&Image) -> bool) -> Result<Listed> {
+        let mut images = list.steady(WALKS).stream();
         let mut listed = Listed::default();
         while let Some(image) = images.try_next().await? {
             listed.ids.insert(image.id);
@@ -272,34 +271,34 @@ impl<'a> Search<'a> {
     }
 }
 
-/// What a list has.
+/// The images of a list.
 #[derive(Default)]
 struct Listed {
-    /// The images of the name in the place, whoever created them.
+    /// The images of the name in the place, of any author.
     named: Vec<Image>,
-    /// All that were met.
+    /// The ids of all images.
     ids: HashSet<ImageId>,
 }
 
-/// Nothing for an image that is not there any more.
-fn there<T>(answer: Result<T>) -> Result<Option<T>> {
+/// Returns `None` for an image that does not exist any more.
+fn existing<T>(answer: Result<T>) -> Result<Option<T>> {
     match answer {
         Err(error) if error.kind() == ErrorKind::NotFoundOrUnauthorized => Ok(None),
         answer => answer.map(Some),
     }
 }
 
-/// The length of an image's contents.
-async fn total(images: &Images, id: ImageId) -> Result<u64> {
+/// Returns the length of an image's content.
+async fn total_length(images: &Images, id: ImageId) -> Result<u64> {
     match images.content(id).range(0..1).send().await {
         Ok(start) => match start.total() {
             Some(total) => Ok(total),
             None => {
-                let message = "the server does not say how long the image is";
+                let message = "the response does not have the length of the image";
                 Err(Error::plain(ErrorKind::Range, message))
             }
         },
-        // There is no first byte.
+        // No first byte.
         Err(error) if error.status() == Some(416) => Ok(0),
         Err(error) => Err(error),
     }
@@ -314,7 +313,7 @@ async fn digest(images: &Images, id: ImageId) -> Result<Digest> {
     Ok(hasher.finish())
 }
 
-/// Says what else a 404 may mean.
+/// Adds what else a 404 may mean.
 fn unknown_user(error: Error) -> Error {
     if error.kind() != ErrorKind::Unauthorized {
         return error;

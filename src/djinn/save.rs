@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{ImageId, Images};
-use crate::awaited::awaited;
+use crate::call::awaitable;
 use crate::content::{Options, Saved, WhenBusy, save};
 use crate::digest::Digest;
 use crate::error::Result;
@@ -192,4 +192,4 @@ impl Save {
     }
 }
 
-awaited!(Save => Saved);
+awaitable!(Save, send -> Saved);

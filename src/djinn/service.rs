@@ -1,4 +1,4 @@
-//! What a Djinn CI server means by its answers.
+//! The meaning of a Djinn CI server's errors.
 
 use reqwest::Method;
 
@@ -9,7 +9,7 @@ pub(super) static SERVICE: Service = Service { meaning };
 
 fn meaning(refused: &Refused<'_>) -> Option<Meaning> {
     match refused.status {
-        // Whatever is wrong with the token.
+        // The same for everything that is wrong with the token.
         404 if refused.from_api => {
             let text = match *refused.method {
                 Method::GET => "not found, or the token is wrong or lacks image:read",

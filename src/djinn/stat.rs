@@ -1,7 +1,7 @@
 //! The length and the version of an image's content.
 
 use super::{ImageId, Images};
-use crate::awaited::awaited;
+use crate::call::awaitable;
 use crate::content::ContentInfo;
 use crate::error::Result;
 use crate::operation::Operation;
@@ -51,4 +51,4 @@ impl Stat {
     }
 }
 
-awaited!(Stat => ContentInfo);
+awaitable!(Stat, send -> ContentInfo);

@@ -1,12 +1,14 @@
 //! Waiting for a download that the server makes.
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::content::location;
 use super::missing::failed;
-use super::{DownloadState, Image, ImageId, Images, get};
+use super::{Download, DownloadState, Image, ImageId, Images, get};
+use crate::call::awaitable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inspect::accept;
 use crate::operation::Operation;
@@ -14,29 +16,32 @@ use crate::progress::{Meter, Phase, ProgressListener};
 use crate::qcow2::Policy;
 use crate::transport::Transport;
 
-/// What a look that has begun may take beyond the time of the whole.
+/// The time that a started request has beyond the timeout.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// The first and the longest time between two looks; each is half as long again as the one before.
+/// The first and the longest pause between two requests; each is 1.5 times the one before.
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(15);
 
+/// A longer timeout could not be represented as an instant.
 const LONGEST_WAIT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl Images {
-    /// Waits until the server has downloaded an image, and inspects it there.
+    /// Waits until the server has downloaded an image, and inspects the image there.
     ///
-    /// `Endpoint: GET /images/:id`, asked again at growing intervals, from 0.25 s to 15 s. Dropping
-    /// the future ends it; the server's download goes on.
+    /// `Endpoint: GET /images/:id`
     ///
-    /// The server takes whatever its source sends, an error page too. So once it has it, its header
-    /// is read, as by [`ContentRequest::inspect`](super::ContentRequest::inspect).
+    /// The request is repeated at growing intervals, from 0.25 s to 15 s. An image that was
+    /// uploaded needs no waiting.
+    ///
+    /// The server accepts anything that its source sends, an error page too. So the header of the
+    /// downloaded image is inspected.
     ///
     /// ```
     /// use std::time::Duration;
     ///
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
-    /// let image = images.wait_downloaded(42).timeout(Duration::from_secs(600)).send().await?;
+    /// let image = images.wait_downloaded(42).timeout(Duration::from_secs(600)).await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -51,9 +56,9 @@ impl Images {
     }
 }
 
-/// Waits for the server's download: see [`Images::wait_downloaded`].
+/// A builder that waits for a download: see [`Images::wait_downloaded`].
 #[derive(Clone)]
-#[must_use = "nothing is sent before `send`"]
+#[must_use = "`wait_downloaded` does nothing unless awaited"]
 pub struct WaitDownloaded {
     transport: Transport,
     id: ImageId,
@@ -62,91 +67,107 @@ pub struct WaitDownloaded {
     meter: Meter,
 }
 
+impl fmt::Debug for WaitDownloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitDownloaded")
+            .field("transport", &self.transport)
+            .field("id", &self.id)
+            .field("timeout", &self.timeout)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
 impl WaitDownloaded {
-    /// How long to wait in all: an hour unless told.
+    /// Sets the total time limit. Defaults to one hour.
     ///
-    /// A server may leave a download running for ever, so there is no way to wait without end.
+    /// It cannot be disabled, since a server may leave a download running forever.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// What the image is held to, in place of the default policy.
+    /// Sets the policy that the image must satisfy. Defaults to [`Policy::default`].
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// Takes whatever the server has downloaded, without an inspection.
+    /// Accepts any content, without an inspection.
     pub fn unchecked(mut self) -> Self {
         self.policy = None;
         self
     }
 
-    /// Is told after each look that the wait goes on; nothing is known of how far the server is.
+    /// Reports to `listener` after each request. The server does not tell how far the download is.
     pub fn progress(mut self, listener: impl ProgressListener) -> Self {
         self.meter = Meter::new(Phase::Wait, listener);
         self
     }
 
-    /// Waits. An image that was uploaded is there at once.
+    /// Waits for the download. Awaiting the builder does the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the wait; the server's download goes on.
     ///
     /// # Errors
     ///
-    /// [`ImageRejected`](ErrorKind::ImageRejected) with what was found as
-    /// [`inspection`](Error::inspection), if the server has something bad; it stays there.
-    /// [`DownloadFailed`](ErrorKind::DownloadFailed) with the server's text as
-    /// [`message`](Error::message); [`Gone`](ErrorKind::Gone) if the image is deleted meanwhile;
-    /// [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if there was none;
-    /// [`Timeout`](ErrorKind::Timeout) when the time is over.
+    /// - [`ImageRejected`](ErrorKind::ImageRejected) if the image does not satisfy the policy: see
+    ///   [`inspection`](Error::inspection). The image stays on the server: delete it.
+    /// - [`DownloadFailed`](ErrorKind::DownloadFailed) if the server gave up: see
+    ///   [`message`](Error::message).
+    /// - [`Gone`](ErrorKind::Gone) if the image is deleted meanwhile.
+    /// - [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if there is no such image, or
+    ///   the token is wrong or lacks `image:read`.
+    /// - [`Timeout`](ErrorKind::Timeout) after the time limit: wait again, or delete the image.
     pub async fn send(self) -> Result<Image> {
         let operation = Operation::new("wait for download of image").on(self.id);
         operation.run(self.wait(&operation)).await
     }
 
     async fn wait(&self, operation: &Operation) -> Result<Image> {
-        // Bounded, as an instant too far away cannot be represented.
         let deadline = Instant::now() + self.timeout.min(LONGEST_WAIT);
         let mut interval = FIRST;
-        let mut seen = None;
+        let mut last = None;
         self.meter.start(None, 0);
         loop {
-            let look = tokio::time::timeout_at(deadline + GRACE, self.look(seen.is_some()));
-            let Ok(image) = look.await else {
-                return Err(self.out_of_time(seen));
+            let image = tokio::time::timeout_at(deadline + GRACE, self.get(last.is_some()));
+            let Ok(image) = image.await else {
+                return Err(self.timed_out(last));
             };
             let image = image?;
-            match image.download.as_ref().map(super::Download::state) {
+            match image.download.as_ref().map(Download::state) {
                 None | Some(DownloadState::Finished) => {
-                    // Boxed, as it comes once and would make the future half as large again.
+                    // Boxed, as it would make the future half as large again.
                     let check = Box::pin(self.check(operation));
                     return match tokio::time::timeout_at(deadline + GRACE, check).await {
                         Ok(checked) => checked.map(|()| image),
-                        Err(_) => Err(self.out_of_time(Some(DownloadState::Finished))),
+                        Err(_) => Err(self.timed_out(Some(DownloadState::Finished))),
                     };
                 }
                 Some(DownloadState::Failed) => {
                     return Err(failed(&self.transport, image.download));
                 }
-                state => seen = state,
+                state => last = state,
             }
             self.meter.at(0);
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(self.out_of_time(seen));
+                return Err(self.timed_out(last));
             }
             tokio::time::sleep(interval.min(left)).await;
             interval = (interval * 3 / 2).min(LONGEST);
         }
     }
 
-    async fn look(&self, was_there: bool) -> Result<Image> {
+    async fn get(&self, existed: bool) -> Result<Image> {
         match get::fetch(&self.transport, self.id).await {
-            Err(error) if was_there && error.status() == Some(404) => {
-                let message = "it was deleted while it was waited for";
+            Err(error) if existed && error.status() == Some(404) => {
+                let message = "the image was deleted meanwhile";
                 Err(Error::plain(ErrorKind::Gone, message))
             }
-            answer => answer,
+            image => image,
         }
     }
 
@@ -159,18 +180,18 @@ impl WaitDownloaded {
         accept(report)
     }
 
-    fn out_of_time(&self, seen: Option<DownloadState>) -> Error {
-        let state = match seen {
+    fn timed_out(&self, last: Option<DownloadState>) -> Error {
+        let state = match last {
             Some(DownloadState::Finished) => {
                 let message = format!(
-                    "the server has the image, and it could not be inspected within {:?}",
+                    "the download has finished, but the image could not be inspected within {:?}",
                     self.timeout
                 );
                 return Error::plain(ErrorKind::Timeout, message);
             }
             Some(DownloadState::Running) => "running",
             Some(_) => "queued",
-            None => "of unknown state",
+            None => "in an unknown state",
         };
         let message = format!(
             "the server's download is still {state} after {:?}",
@@ -179,3 +200,5 @@ impl WaitDownloaded {
         Error::plain(ErrorKind::Timeout, message)
     }
 }
+
+awaitable!(WaitDownloaded, send -> Image);

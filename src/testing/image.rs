@@ -21,8 +21,8 @@ pub fn image(id: impl Into<djinn::ImageId>, name: impl Into<String>) -> djinn::I
     let id = id.into();
     djinn::Image {
         id,
-        author_id: djinn::UserId(1),
-        user_id: djinn::UserId(1),
+        author_id: djinn::UserId::new(1),
+        user_id: djinn::UserId::new(1),
         namespace_id: None,
         driver: Some(djinn::Driver::Qemu),
         name: name.into(),

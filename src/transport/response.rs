@@ -11,9 +11,12 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use url::Url;
 
+use super::failure;
+use super::handle::{Timeouts, Transport};
 use super::rate::{MinRate, Pace};
+use super::request::{JSON, Request};
 use super::retry_after::retry_after;
-use super::{Meaning, Refused, Request, Timeouts, Transport, failure};
+use super::service::{Meaning, Refused};
 use crate::attempt::Observed;
 use crate::error::{Cause, Error, ErrorKind, FieldErrors, Refusal, Result};
 
@@ -156,7 +159,7 @@ impl Response {
         };
         serde_json::from_slice(body).map_err(|error| {
             let media_type = self.media_type();
-            if media_type == super::JSON || media_type.is_empty() {
+            if media_type == JSON || media_type.is_empty() {
                 return self.error(Cause::Decode(Box::new(error)));
             }
             let message = format!("the answer is {media_type}, not JSON");
@@ -232,7 +235,7 @@ impl Response {
                 .map(str::to_owned),
             None if self.media_type() == "text/plain" => plain_text(&body),
             // A handler may replace the body and leave the type.
-            None if self.media_type() == super::JSON && whole && !looks_like_json(&body) => {
+            None if self.media_type() == JSON && whole && !looks_like_json(&body) => {
                 plain_text(&body)
             }
             None => None,

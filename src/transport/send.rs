@@ -11,8 +11,11 @@ use tracing::Span;
 use url::Url;
 
 use super::body::{Sending, UploadBody};
-use super::request::Payload;
-use super::{MinRate, Request, Response, Timeouts, Transport, failure};
+use super::failure;
+use super::handle::{Timeouts, Transport};
+use super::rate::MinRate;
+use super::request::{Payload, Request};
+use super::response::Response;
 use crate::attempt::Observed;
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::source::Chunks;

@@ -75,7 +75,8 @@ async fn every_operation(place: &'static str, builder: ClientBuilder<Client>) ->
     let images: Images = client.images();
     check(place, &format!("{client:?} {images:?}"));
     let secret_query = images.list().query("token", TOKEN);
-    run.note(secret_query.send().await);
+    check(place, &format!("{secret_query:?}"));
+    run.note(secret_query.page(1).await);
     run.note(images.list().stream().try_collect::<Vec<_>>().await);
     run.note(images.get(42).send().await);
     if let Some(content) = run.note(images.content(42).send().await) {
@@ -233,7 +234,7 @@ async fn no_secret_is_shown_or_traced() {
             place: "link",
             failures: 0,
         };
-        run.note(images.list().send().await);
+        run.note(images.list().page(1).send().await);
         assert_eq!(run.failures, 1);
     }
 

@@ -112,7 +112,7 @@ async fn a_message_says_how_often_for_how_long_and_what_the_server_asks() {
 async fn a_message_of_the_network_has_one_reason() {
     let client = Client::builder("http://127.0.0.1:1").retry(RetryPolicy::none());
     let images = client.build().unwrap().images();
-    let error = images.list().send().await.unwrap_err();
+    let error = images.list().page(1).send().await.unwrap_err();
     let text = "list images: cannot connect to 127.0.0.1:1: Connection refused (os error 111)";
     assert_eq!(lines(&error), text);
     // As a `main` prints it that returns the error.
@@ -126,7 +126,7 @@ async fn a_message_of_the_network_has_one_reason() {
 async fn another_404_asks_for_the_base_url() {
     let (server, images) = site();
     server.inject(Fault::Html { status: 404 });
-    let error = images.list().send().await.unwrap_err();
+    let error = images.list().page(1).send().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownRoute);
     let text = "list images: no such route: is the base URL right? (404 Not Found)";
     assert_eq!(lines(&error), text);

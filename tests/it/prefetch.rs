@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use machine_images::djinn::{Client, Image, List};
+use machine_images::djinn::{Client, Image, List, Walk};
 use machine_images::testing::{DjinnServer, Fault};
 use machine_images::{Error, ErrorKind, Page};
 
@@ -26,7 +26,7 @@ fn shape(page: Page<Image>) -> (u64, Option<u64>, Option<u64>, Vec<String>) {
 }
 
 /// The numbers of the pages that came, and the error that ended them.
-async fn walk(list: List) -> (Vec<u64>, Option<Error>) {
+async fn walk(list: Walk) -> (Vec<u64>, Option<Error>) {
     let mut pages = list.pages();
     let mut numbers = Vec::new();
     while let Some(page) = pages.next().await {
@@ -73,7 +73,12 @@ async fn the_pages_are_those_of_the_plain_walk() {
 #[tokio::test]
 async fn a_search_and_a_first_page_are_kept() {
     let server = server_of(200);
-    let images = || list(&server).search("a b&c").query("x", "page=3").page(3);
+    let images = || {
+        list(&server)
+            .search("a b&c")
+            .query("x", "page=3")
+            .from_page(3)
+    };
     let plain: Vec<_> = images().pages().try_collect().await.unwrap();
     let asked = |server: &DjinnServer| {
         let requests = server.requests().into_iter();

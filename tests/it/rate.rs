@@ -47,7 +47,7 @@ async fn read(what: &str, images: &Images, id: i64) -> Result<()> {
     let path = directory.path().join("disk.qcow2");
     let save = images.save(id, &path).unchecked();
     let bytes = match what {
-        "list" => return images.list().send().await.map(drop),
+        "list" => return images.list().page(1).send().await.map(drop),
         "get" => return images.get(id).send().await.map(drop),
         "bytes" => content.send().await?.bytes().await?,
         "stream" => {
@@ -244,5 +244,5 @@ async fn a_slow_source_is_not_cut() {
     let source = Source::stream(pieces, Some(DISK.len() as u64));
     let images = images(builder(&server));
     let created = images.create_upload("disk", source).send().await.unwrap();
-    assert_eq!(server.content(created.id.0).unwrap(), DISK);
+    assert_eq!(server.content(created.id.get()).unwrap(), DISK);
 }

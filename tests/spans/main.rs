@@ -150,7 +150,7 @@ async fn a_call_is_an_operation_and_each_attempt_a_request_in_it() {
 async fn each_call_is_an_operation() {
     let (_server, images, log, _guard) = setup();
     let image = images.create_upload("disk", DISK).send().await.unwrap();
-    images.list().send().await.unwrap();
+    images.list().page(1).send().await.unwrap();
     let content = images.content(image.id).send().await.unwrap();
     content.bytes().await.unwrap();
     images.inspect(image.id).await.unwrap();

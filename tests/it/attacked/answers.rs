@@ -104,12 +104,12 @@ async fn a_list_is_no_larger_than_a_page_can_be() {
     };
     let server = RawServer::start(answer()).await;
     let images = images(&server, RetryPolicy::none());
-    let error = images.list().send().await.map(drop).unwrap_err();
+    let error = images.list().page(1).send().await.map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit, "{error:?}");
 
     let server = RawServer::start(answer()).await;
     let client = Client::builder(server.url("")).max_answer(8 << 20);
-    let page = client.build().unwrap().images().list().send().await;
+    let page = client.build().unwrap().images().list().page(1).send().await;
     assert!(page.unwrap().items.len() > 10_000);
 }
 
@@ -148,7 +148,7 @@ async fn what_the_server_repeats_of_a_url_or_a_proxys_login_is_not_shown() {
     let proxy = RawServer::start(vec![Answer::new(answer, Then::KeepAlive)]).await;
     let proxy_url = proxy.url("").replace("//", "//proxy:canary%20pr0xy@");
     let client = Client::builder("http://images.example").proxy(proxy_url);
-    let error = client.build().unwrap().images().list().send().await;
+    let error = client.build().unwrap().images().list().page(1).send().await;
     let shown = everything(&error.unwrap_err());
     assert!(shown.contains("you are proxy with "), "{shown}");
     for secret in ["canary pr0xy", "canary%20pr0xy", login] {
@@ -161,7 +161,11 @@ async fn what_the_server_repeats_of_a_url_or_a_proxys_login_is_not_shown() {
 async fn no_encoding_is_asked_for_whatever_another_crate_turns_on() {
     let empty = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]";
     let server = RawServer::start(vec![Answer::new(empty, Then::KeepAlive)]).await;
-    let listed = images(&server, RetryPolicy::none()).list().send().await;
+    let listed = images(&server, RetryPolicy::none())
+        .list()
+        .page(1)
+        .send()
+        .await;
     assert_eq!(listed.unwrap().items.len(), 0);
     assert_eq!(server.received()[0].header("accept-encoding"), None);
 }

@@ -17,7 +17,7 @@ const LOGIN: &str = "Y2FuYXJ5OmNhbmFyeS1wNHNzdzByZA==";
 
 async fn authorization(build: impl FnOnce(&MockServer) -> Client) -> Option<String> {
     let server = answering_json(200, "[]").await;
-    build(&server).images().list().send().await.unwrap();
+    build(&server).images().list().await.unwrap();
     only_request(&server).await.authorization
 }
 
@@ -63,7 +63,7 @@ async fn the_base_may_have_a_path() {
         let server = answering_json(200, "[]").await;
         let base = format!("{}/devops/api{slash}", server.uri());
         let client = Client::builder(base).build().unwrap();
-        client.images().list().send().await.unwrap();
+        client.images().list().await.unwrap();
         let call = only_request(&server).await.call;
         assert_eq!(call, "GET /devops/api/v3/images");
     }
@@ -109,7 +109,7 @@ async fn from_env(variables: &[(&str, &str)]) -> Result<Sent, String> {
 #[allow(clippy::print_stderr)]
 async fn child() {
     match Client::from_env() {
-        Ok(client) => assert_eq!(client.images().list().send().await.unwrap(), []),
+        Ok(client) => assert_eq!(client.images().list().await.unwrap(), []),
         Err(error) => eprintln!("{:?}: {error}", error.kind()),
     }
 }
@@ -245,7 +245,7 @@ async fn an_error_without_an_answer_shows_no_secrets() {
         Client::builder(&base).token(TOKEN),
     ] {
         let client = builder.retry(RetryPolicy::none()).build().unwrap();
-        let error = client.images().list().send().await.unwrap_err();
+        let error = client.images().list().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connect);
         assert_secret(&whole(&error));
     }
@@ -259,7 +259,7 @@ fn futures_are_small_and_can_be_sent() {
     let images = Client::builder("http://h").build().unwrap().images();
     let new = NewImage::new("a", "p", "u", "n");
     for size in [
-        size(&images.list().send()),
+        size(&images.list().all()),
         size(&images.get("a").send()),
         size(&images.create(new).send()),
         size(&images.update("a").name("x").send()),

@@ -15,7 +15,7 @@ const HTML: &str = "<html><body><h1>Sign in</h1></body></html>";
 /// Every call, by name.
 fn calls(images: &Images) -> [(&'static str, BoxFuture<'static, Result<()>>); 6] {
     let new = NewImage::new("ami-1", "ec2", "ec2-user", "debian");
-    let (list, stream) = (images.list().send(), images.list().stream());
+    let (list, stream) = (images.list().all(), images.list().stream());
     let (get, create) = (images.get("ami-1").send(), images.create(new).send());
     let update = images.update("ami-1").name("x").remote_user("y").send();
     let delete = images.delete("ami-1").send();
@@ -123,7 +123,7 @@ async fn refused_list(
     Mock::given(any()).respond_with(answer).mount(&server).await;
     let builder = Client::builder(server.uri()).retry(RetryPolicy::none());
     let images = login(builder).build().unwrap().images();
-    images.list().send().await.unwrap_err()
+    images.list().await.unwrap_err()
 }
 
 #[tokio::test]
@@ -147,11 +147,11 @@ async fn a_login_that_is_refused_is_named() {
         ),
         (
             only_basic,
-            "the server takes no token, only a user and a password (HTTP Basic) (400 Bad Request)",
+            "the server accepts no token, only a user and a password (HTTP Basic) (400 Bad Request)",
         ),
         (
             nobody,
-            "the server wants a login, and none is set (401 Unauthorized)",
+            "the server requires a login, and none is set (401 Unauthorized)",
         ),
     ] {
         assert_eq!(error.kind(), ErrorKind::Unauthorized);
@@ -220,7 +220,7 @@ async fn an_unknown_provider() {
         ("Not found", "Not found", ""),
     ] {
         let server = answering(404, "application/json;charset=utf-8", body).await;
-        let error = images(&server).list().provider("x").send().await;
+        let error = images(&server).list().provider("x").await;
         let error = error.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert_eq!(error.message(), Some(message));
@@ -243,7 +243,7 @@ async fn an_unknown_route() {
         assert_refused(answer, ErrorKind::UnknownRoute, message, shown).await;
     }
     let server = answering(404, "text/html", HTML).await;
-    let error = images(&server).list().provider("x").send().await;
+    let error = images(&server).list().provider("x").await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::UnknownRoute);
 }
 

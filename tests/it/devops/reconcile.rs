@@ -64,7 +64,7 @@ impl Site {
     /// Creates, and expects one image in the end, after so many attempts.
     async fn assert_created(&self, image: NewImage, posts: usize) {
         let created = self.create(image).await.unwrap();
-        assert!(created.id.is_none_or(|id| id == ID));
+        assert_eq!(created.id, ID);
         assert_eq!((self.posts(), self.server.images().len()), (posts, 1));
     }
 }
@@ -75,7 +75,7 @@ async fn a_lost_answer_is_looked_up() {
         for site in sites() {
             site.inject(Fault::DropResponse { close });
             let created = site.create(new()).await.unwrap();
-            assert_eq!(created.id.unwrap(), ID);
+            assert_eq!(created.id, ID);
             assert_eq!(created.message, None);
             assert_eq!((site.posts(), site.server.images().len()), (1, 1));
         }
@@ -219,7 +219,7 @@ async fn a_duplicate_after_an_unclear_attempt_is_looked_up() {
         let rule = overtaken(&site, Fault::status(503), "debian");
         site.server.inject(rule);
         let created = site.create(new()).await.unwrap();
-        assert_eq!(created.id.unwrap(), ID);
+        assert_eq!(created.id, ID);
         assert_eq!((site.posts(), site.server.images().len()), (2, 1));
         site.server.clear_faults();
     }

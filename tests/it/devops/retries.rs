@@ -40,7 +40,7 @@ async fn failing_once(verb: &str, then: ResponseTemplate) -> MockServer {
 #[tokio::test]
 async fn a_list_and_an_image_are_asked_for_again() {
     let server = failing_once("GET", json(200, "[]")).await;
-    assert!(patient(&server).list().send().await.unwrap().is_empty());
+    assert!(patient(&server).list().await.unwrap().is_empty());
     let image = r#"{"id":"a","provider":"p","remote_user":"u","name":"n"}"#;
     let server = failing_once("GET", json(200, image)).await;
     assert_eq!(patient(&server).get("a").send().await.unwrap().name, "n");
@@ -75,9 +75,7 @@ async fn a_creation_is_not_sent_again() {
 #[tokio::test]
 async fn a_repeated_deletion_that_finds_nothing_is_done() {
     let server = failing_once("DELETE", json(404, r#"{"message":"No image"}"#)).await;
-    let deleted = patient(&server).delete("a").send().await.unwrap();
-    assert_eq!(deleted.id.unwrap(), "a");
-    assert_eq!(deleted.message, None);
+    patient(&server).delete("a").send().await.unwrap();
 }
 
 #[tokio::test]

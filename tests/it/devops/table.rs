@@ -34,7 +34,7 @@ fn assert_v2(image: &Image) {
 #[tokio::test]
 async fn list_as_documented() {
     let server = answering_json(200, &format!("[{V3_IMAGE}]")).await;
-    let list = images(&server).list().send().await.unwrap();
+    let list = images(&server).list().await.unwrap();
     assert_sent(&server, "GET /v3/images", None).await;
     assert_eq!(list.len(), 1);
     assert_v3(&list[0]);
@@ -43,7 +43,7 @@ async fn list_as_documented() {
 #[tokio::test]
 async fn list_in_the_manner_of_version_2() {
     let server = answering_json(200, &format!("[{V2_IMAGE}]")).await;
-    let list = images(&server).list().send().await.unwrap();
+    let list = images(&server).list().await.unwrap();
     assert_sent(&server, "GET /v3/images", None).await;
     assert_eq!(list.len(), 1);
     assert_v2(&list[0]);
@@ -52,14 +52,14 @@ async fn list_in_the_manner_of_version_2() {
 #[tokio::test]
 async fn list_of_nothing() {
     let server = answering_json(200, "[]").await;
-    assert_eq!(images(&server).list().send().await.unwrap(), []);
+    assert_eq!(images(&server).list().await.unwrap(), []);
     assert_sent(&server, "GET /v3/images", None).await;
 }
 
 #[tokio::test]
 async fn list_of_a_provider() {
     let server = answering_json(200, &format!("[{V2_IMAGE}]")).await;
-    let list = images(&server).list().provider("ec2").send().await.unwrap();
+    let list = images(&server).list().provider("ec2").await.unwrap();
     assert_sent(&server, "GET /v3/images?provider=ec2", None).await;
     assert_v2(&list[0]);
 }
@@ -68,7 +68,7 @@ async fn list_of_a_provider() {
 async fn a_provider_stays_one_parameter() {
     let server = answering_json(200, "[]").await;
     let list = images(&server).list().provider("a&b=c d#é");
-    assert!(list.send().await.unwrap().is_empty());
+    assert!(list.await.unwrap().is_empty());
     let call = "GET /v3/images?provider=a%26b%3Dc+d%23%C3%A9";
     assert_sent(&server, call, None).await;
 }
@@ -106,7 +106,7 @@ async fn create_as_documented() {
     let image = NewImage::new(ID, "ec2", "ec2-user", "debian-12");
     let created = images(&server).create(image).send().await.unwrap();
     assert_sent(&server, "POST /v3/image", Some(V3_IMAGE)).await;
-    assert_eq!(created.id.unwrap(), ID);
+    assert_eq!(created.id, ID);
     assert_eq!(created.message.as_deref(), Some("Created"));
     assert!(created.extra.is_empty());
 }
@@ -118,7 +118,7 @@ async fn create_in_the_manner_of_version_2() {
     let created = images(&server).create(image).send().await.unwrap();
     let body = r#"{"id":"ami-63071b0a","provider":"ec2","remote_user":"ec2-user","name":"","bootstrap_template":"omnibus"}"#;
     assert_sent(&server, "POST /v3/image", Some(body)).await;
-    assert_eq!(created.id, None);
+    assert_eq!(created.id, ID);
     assert_eq!(created.message.as_deref(), Some("Created"));
 }
 
@@ -162,20 +162,14 @@ async fn an_update_of_nothing_is_not_sent() {
 #[tokio::test]
 async fn delete_as_documented() {
     let server = answering_json(200, r#"{"id":"ami-63071b0a","message":"Deleted"}"#).await;
-    let deleted = images(&server).delete(ID).send().await.unwrap();
+    images(&server).delete(ID).send().await.unwrap();
     assert_sent(&server, "DELETE /v3/image/ami-63071b0a", None).await;
-    assert_eq!(deleted.id.unwrap(), ID);
-    assert_eq!(deleted.message.as_deref(), Some("Deleted"));
-    assert!(deleted.extra.is_empty());
 }
 
 #[tokio::test]
 async fn delete_in_the_manner_of_version_2() {
     let answer = r#"{"message":"Image 'ami-63071b0a' has been removed"}"#;
     let server = answering_json(200, answer).await;
-    let deleted = images(&server).delete(ID).send().await.unwrap();
+    images(&server).delete(ID).send().await.unwrap();
     assert_sent(&server, "DELETE /v3/image/ami-63071b0a", None).await;
-    assert_eq!(deleted.id, None);
-    let words = "Image 'ami-63071b0a' has been removed";
-    assert_eq!(deleted.message.as_deref(), Some(words));
 }

@@ -16,7 +16,7 @@ async fn path(suffix: &str, version: Option<ApiVersion>) -> Result<String, Strin
     }
     match builder.build() {
         Ok(client) => {
-            client.images().list().send().await.unwrap();
+            client.images().list().await.unwrap();
             Ok(only_request(&server).await.call)
         }
         Err(error) => {
@@ -59,8 +59,8 @@ async fn a_base_that_names_a_version_is_used_as_it_is() {
 #[tokio::test]
 async fn a_base_that_names_another_version_is_refused() {
     for (suffix, version, why) in [
-        ("/v3", ApiVersion::V2, "/v3, and the API version is v2.0"),
-        ("/v2.0/", ApiVersion::V3, "/v2.0, and the API version is v3"),
+        ("/v3", ApiVersion::V2, "/v3, but the API version is v2.0"),
+        ("/v2.0/", ApiVersion::V3, "/v2.0, but the API version is v3"),
     ] {
         let error = path(suffix, Some(version)).await.unwrap_err();
         let expected = format!("build client: the base URL ends in {why}");

@@ -37,7 +37,7 @@ async fn an_upload_is_one_exact_request() {
     for status in [201, 200] {
         let server = serve(json_answer(status, &image(7, "debian-12"))).await;
         let created = images(&server).create_upload("debian-12", DISK).unchecked();
-        assert_eq!(created.send().await.unwrap().id, ImageId(7));
+        assert_eq!(created.send().await.unwrap().id, ImageId::new(7));
         let line = "POST /api/images?name=debian-12";
         assert_request(&only_request(&server).await, line, &headers, DISK);
     }
@@ -68,7 +68,7 @@ async fn a_download_is_one_exact_request() {
             create = create.namespace(namespace.parse().unwrap());
         }
         let created = create.send().await.unwrap();
-        assert_eq!((created.id, created.download), (ImageId(8), None));
+        assert_eq!((created.id, created.download), (ImageId::new(8), None));
         let request = only_request(&server).await;
         let length = format!("content-length: {}", request.body.len());
         let headers = [

@@ -29,14 +29,14 @@ pub(crate) async fn serve(server: &MockServer, pages: &[Vec<Value>]) {
 }
 
 pub(crate) fn ids(images: &[Image]) -> Vec<i64> {
-    images.iter().map(|image| image.id.0).collect()
+    images.iter().map(|image| image.id.get()).collect()
 }
 
 #[tokio::test]
 async fn a_page_is_one_exact_request() {
     let server = MockServer::start().await;
     serve(&server, &[rows(1..26), rows(26..31)]).await;
-    let page = images(&server).list().send().await.unwrap();
+    let page = images(&server).list().page(1).send().await.unwrap();
     assert_eq!(ids(&page.items), (1..26).collect::<Vec<_>>());
     assert_eq!((page.number, page.previous, page.next), (1, None, Some(2)));
     assert_request(&only_request(&server).await, "GET /api/images", JSON, b"");
@@ -73,7 +73,14 @@ async fn the_base_has_a_path_or_a_slash_or_neither() {
             .mount(&server)
             .await;
         let client = Client::builder(server.uri() + base).token(TOKEN).build();
-        client.unwrap().images().list().send().await.unwrap();
+        client
+            .unwrap()
+            .images()
+            .list()
+            .page(1)
+            .send()
+            .await
+            .unwrap();
         assert_request(&only_request(&server).await, line, JSON, b"");
     }
 }
@@ -87,7 +94,14 @@ async fn without_a_token_no_authorization_is_sent() {
         .mount(&server)
         .await;
     let client = Client::builder(server.uri()).user_agent("mirror/7").build();
-    client.unwrap().images().list().send().await.unwrap();
+    client
+        .unwrap()
+        .images()
+        .list()
+        .page(1)
+        .send()
+        .await
+        .unwrap();
     let request = only_request(&server).await;
     let mut names: Vec<_> = request.headers.keys().map(|name| name.as_str()).collect();
     names.sort();
@@ -115,7 +129,7 @@ async fn the_next_page_is_asked_for_only_when_it_is_polled_for() {
         all.next().await.unwrap().unwrap();
     }
     assert_eq!(targets(&server).await.len(), 1, "after 25 images");
-    assert_eq!(all.next().await.unwrap().unwrap().id.0, 26);
+    assert_eq!(all.next().await.unwrap().unwrap().id.get(), 26);
     assert!(all.next().await.is_none());
     assert_eq!(targets(&server).await.len(), 2);
 }
@@ -153,7 +167,7 @@ async fn an_image_that_moved_to_the_next_page_comes_once() {
 async fn pages_show_the_list_as_it_is() {
     let server = MockServer::start().await;
     serve(&server, &[rows(1..26), rows(20..24)]).await;
-    let pages = images(&server).list().limit(3).pages();
+    let pages = images(&server).list().pages();
     let pages: Vec<_> = pages.try_collect().await.unwrap();
     let counts: Vec<_> = pages
         .iter()
@@ -179,7 +193,7 @@ async fn a_list_without_end_ends_at_the_most_pages() {
     let images = builder(&server).max_pages(7).build().unwrap().images();
     let mut all = images.list().stream();
     for id in 1..8 {
-        assert_eq!(all.next().await.unwrap().unwrap().id.0, id);
+        assert_eq!(all.next().await.unwrap().unwrap().id.get(), id);
     }
     let error = all.next().await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit);
@@ -229,7 +243,7 @@ async fn a_page_that_is_no_list_of_images_is_not_taken_for_an_empty_one() {
             .expect(1)
             .mount(&server)
             .await;
-        let error = images(&server).list().send().await.unwrap_err();
+        let error = images(&server).list().page(1).send().await.unwrap_err();
         assert_eq!(error.kind(), kind, "{}", String::from_utf8_lossy(body));
         assert_eq!(error.operation(), "list images");
     }

@@ -34,7 +34,7 @@ async fn reading_follows_within_the_origin_with_everything_it_sent() {
         for location in ["/there", "../../there", "{server}/there?x=1#y"] {
             let server = serve(status, location, 1).await;
             let got = images(&server).get(42).send().await.unwrap();
-            assert_eq!(got.id.0, 42);
+            assert_eq!(got.id.get(), 42);
             let requests = server.received_requests().await.unwrap();
             let line = match location.contains('?') {
                 true => "GET /there?x=1",

@@ -46,7 +46,7 @@ async fn reading_is_repeated_until_it_succeeds() {
         images(&server).get(42).send().await.unwrap();
 
         let server = serve(failure.clone(), 2, json_answer(200, &json!([]))).await;
-        images(&server).list().send().await.unwrap();
+        images(&server).list().page(1).send().await.unwrap();
 
         let server = serve(failure.clone(), 2, disk_answer(200, "QFI")).await;
         let content = images(&server).content(42).send().await.unwrap();
@@ -171,7 +171,14 @@ async fn reading_whose_answer_is_cut_is_repeated() {
         .token(TOKEN)
         .retry(quick())
         .build();
-    client.unwrap().images().list().send().await.unwrap();
+    client
+        .unwrap()
+        .images()
+        .list()
+        .page(1)
+        .send()
+        .await
+        .unwrap();
     let received = server.received();
     assert_eq!(received.len(), 4);
     for request in &received {

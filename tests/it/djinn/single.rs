@@ -30,7 +30,7 @@ async fn get(body: serde_json::Value) -> machine_images::djinn::Image {
 #[tokio::test]
 async fn an_image_is_one_exact_request() {
     let got = get(image(42, "debian-12")).await;
-    assert_eq!((got.id, got.name.as_str()), (ImageId(42), "debian-12"));
+    assert_eq!((got.id, got.name.as_str()), (ImageId::new(42), "debian-12"));
     assert_eq!(got.driver, Some(Driver::Qemu));
     assert_eq!(
         got.created_at,

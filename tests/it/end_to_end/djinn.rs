@@ -276,7 +276,7 @@ async fn a_wrong_token_is_told_on_every_call() {
     let client = machine_images::djinn::Client::builder(server.url()).token("wrong");
     let images = client.build().unwrap().images();
     let errors = [
-        images.list().send().await.unwrap_err(),
+        images.list().page(1).send().await.unwrap_err(),
         images.get(id).send().await.unwrap_err(),
         images.content(id).send().await.unwrap_err(),
         images

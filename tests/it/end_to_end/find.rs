@@ -43,7 +43,7 @@ async fn a_name_is_found_where_it_is_looked_for() {
 
         let image = find.send().await.unwrap().unwrap();
 
-        assert_eq!(image.id.0, id, "{namespace:?}");
+        assert_eq!(image.id.get(), id, "{namespace:?}");
         // All of it, which the list of a namespace does not have.
         assert_eq!(image.user.unwrap().username, owner, "{namespace:?}");
         assert_eq!(image.namespace.is_some(), namespace.is_some());
@@ -94,7 +94,7 @@ async fn a_private_namespace_is_found_by_those_who_may_list_it() {
 
     assert_eq!(find().await.unwrap(), None);
     server.add_collaborator("lab", "eli").unwrap();
-    assert_eq!(find().await.unwrap().unwrap().id.0, id);
+    assert_eq!(find().await.unwrap().unwrap().id.get(), id);
 }
 
 #[tokio::test]
@@ -118,5 +118,5 @@ async fn a_name_is_found_on_a_later_page() {
 
     let found = images(&server, server.token()).find("zebra").send().await;
 
-    assert_eq!(found.unwrap().unwrap().id.0, id);
+    assert_eq!(found.unwrap().unwrap().id.get(), id);
 }

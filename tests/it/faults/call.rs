@@ -136,7 +136,7 @@ impl Scene {
         let upload = self.images.create_upload("new", Source::file(DISK));
         let created = upload.send().await;
         assert!(self.server.image_count() <= COUNT + 1, "a second image");
-        let id = created?.id.0;
+        let id = created?.id.get();
         Ok(self.server.content(id).as_ref() == Some(&self.disk))
     }
 

@@ -43,7 +43,7 @@ fn client(server: &DjinnServer, first_delay: Duration) -> Images {
     // A connection of an earlier cell may be one that its fault has broken.
     let http = || without_certificates().pool_max_idle_per_host(0);
     let client = Client::builder(server.url())
-        .http(http)
+        .reqwest_builder(http)
         .token(server.token())
         .response_timeout(TIMEOUT)
         .stall_timeout(TIMEOUT)

@@ -73,7 +73,7 @@ impl Calls {
     pub(super) async fn call(self, operation: &'static str, lie: Lie) -> Outcome {
         let images = self.djinn.images();
         match operation {
-            "list" => images.list().send().await.map(drop),
+            "list" => images.list().page(1).send().await.map(drop),
             "list stream" => images
                 .list()
                 .stream()
@@ -95,7 +95,8 @@ impl Calls {
                 all.try_for_each(async |_| Ok(())).await
             }
             "list namespace" => {
-                let list = images.list().namespace("gordon.freeman", "lab");
+                let lab = "lab@gordon.freeman".parse().unwrap();
+                let list = images.list().namespace(lab);
                 list.stream().try_collect::<Vec<_>>().await.map(drop)
             }
             "find" => images.find("disk").send().await.map(drop),
@@ -191,7 +192,7 @@ impl Calls {
     async fn devops(&self, operation: &str) -> Outcome {
         let images = self.devops.images();
         match operation {
-            "devops list" => images.list().send().await.map(drop),
+            "devops list" => images.list().await.map(drop),
             "devops get" => images.get("ami-1").send().await.map(drop),
             "devops create" => {
                 let image = NewImage::new("ami-1", "ec2", "admin", "disk");

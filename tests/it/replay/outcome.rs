@@ -158,21 +158,27 @@ fn as_text(image: &Image) -> String {
 
 fn query(mut list: List, call: &Call) -> List {
     if let Some((user, path)) = call.option("ns=").and_then(|text| text.split_once('/')) {
-        list = list.namespace(user, path);
+        list = list.namespace(format!("{path}@{user}").parse().unwrap());
     }
     let pairs = call.option("?").unwrap_or_default();
     for (name, value) in form_urlencoded::parse(pairs.as_bytes()) {
-        list = match value.parse() {
-            Ok(number) if name == "page" => list.page(number),
-            _ => list.query(name, value),
-        };
+        if name != "page" {
+            list = list.query(name, value);
+        }
     }
     list
 }
 
+fn page_number(call: &Call) -> u64 {
+    let pairs = call.option("?").unwrap_or_default();
+    let mut pairs = form_urlencoded::parse(pairs.as_bytes());
+    let page = pairs.find(|(name, _)| name == "page");
+    page.map_or(1, |(_, number)| number.parse().unwrap())
+}
+
 /// One page, and a walk from it to the end.
 async fn list(exchange: &Exchange, list: List, call: &Call) -> Result<String, Error> {
-    let page = list.send().await?;
+    let page = list.page(page_number(call)).await?;
     if let Some(json) = &exchange.response.json {
         let items = json.as_array().unwrap();
         assert_eq!(page.items.len(), items.len());
@@ -190,7 +196,8 @@ async fn list(exchange: &Exchange, list: List, call: &Call) -> Result<String, Er
     let empty = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]";
     let answers = vec![exchange.answer(), Answer::new(empty, Then::KeepAlive)];
     let server = RawServer::start(answers).await;
-    let walk = query(images(exchange, &server).list(), call).stream();
+    let walk = query(images(exchange, &server).list(), call);
+    let walk = walk.from_page(page_number(call)).stream();
     let walked: Vec<_> = walk.try_collect().await?;
     assert_eq!(walked, page.items, "{}", exchange.name);
     let received = server.received();

@@ -192,7 +192,7 @@ async fn fetches_after_each_other_share_what_makes_connections() {
     let made = Arc::new(AtomicUsize::new(0));
     let count = made.clone();
     let client = Client::builder(setup.server.url()).token(setup.server.token());
-    let client = client.http(move || {
+    let client = client.reqwest_builder(move || {
         count.fetch_add(1, Ordering::Relaxed);
         reqwest::Client::builder()
     });

@@ -106,11 +106,11 @@ impl Tale {
 #[tokio::test]
 async fn a_server_that_tells_the_truth_is_believed() {
     let (outcome, posts) = Tale::truth().upload().await;
-    assert_eq!((outcome.unwrap().id.0, posts), (9, 1));
+    assert_eq!((outcome.unwrap().id.get(), posts), (9, 1));
 
     let mut no_id = Tale::truth();
     no_id.user = json_answer(200, &image(9, NAME)["author"]);
-    assert_eq!(no_id.upload().await.0.unwrap().id.0, 9);
+    assert_eq!(no_id.upload().await.0.unwrap().id.get(), 9);
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn a_server_that_is_starting_is_asked_again() {
             ..Tale::truth()
         };
         let (outcome, posts) = tale.upload().await;
-        assert_eq!((outcome.unwrap().id.0, posts), (9, 1));
+        assert_eq!((outcome.unwrap().id.get(), posts), (9, 1));
     }
 }
 

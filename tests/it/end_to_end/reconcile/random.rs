@@ -68,7 +68,7 @@ fn client(server: &DjinnServer, token: &str) -> ClientBuilder<Client> {
         .first_delay(Duration::from_millis(5))
         .max_delay(Duration::from_millis(100));
     Client::builder(server.url())
-        .http(without_certificates)
+        .reqwest_builder(without_certificates)
         .token(token)
         .retry(retry)
 }
@@ -89,7 +89,7 @@ impl Scene {
             let mut list = images.list().search(NAME).steady(20).stream();
             while let Some(image) = list.try_next().await.unwrap() {
                 if image.name == NAME {
-                    all.insert(image.id.0, image);
+                    all.insert(image.id.get(), image);
                 }
             }
         }
@@ -156,7 +156,7 @@ fn scene(plan: &Plan) -> Scene {
 async fn run(plan: Plan) -> Result<String, String> {
     let mut scene = scene(&plan);
     let before = scene.named().await;
-    scene.before = before.iter().map(|image| image.id.0).collect();
+    scene.before = before.iter().map(|image| image.id.get()).collect();
     let scene = scene;
     for rule in plan.rules() {
         scene.server.inject(rule);
@@ -238,23 +238,26 @@ fn judge(
     outcome: Option<&Result<Image, Error>>,
     after: &[Image],
 ) -> Result<(), String> {
-    let mine = |image: &&Image| image.author_id.0 == 1 && plan.place.has(image);
+    let mine = |image: &&Image| image.author_id.get() == 1 && plan.place.has(image);
     let mine: Vec<_> = after.iter().filter(mine).collect();
-    let is_new = |image: &&&Image| !scene.before.contains(&image.id.0);
+    let is_new = |image: &&&Image| !scene.before.contains(&image.id.get());
     let new = mine.iter().filter(is_new).count();
     if new > 1 || new > 0 && new < mine.len() {
         return Err(format!("{} images of the caller's, {new} new", mine.len()));
     }
-    let is_sent = |image: &&&Image| scene.server.content(image.id.0).as_deref() == Some(bytes);
+    let is_sent = |image: &&&Image| scene.server.content(image.id.get()).as_deref() == Some(bytes);
     let made = mine.iter().filter(is_new).find(is_sent);
     match outcome {
         Some(Ok(image)) => {
             let there = after.iter().find(|other| other.id == image.id);
             let there = there.ok_or("the image is not on the server")?;
             let wrong = [
-                (scene.before.contains(&image.id.0), "it was there before"),
+                (
+                    scene.before.contains(&image.id.get()),
+                    "it was there before",
+                ),
                 (image.name != NAME, "it has another name"),
-                (there.author_id.0 != 1, "it is another user's"),
+                (there.author_id.get() != 1, "it is another user's"),
                 (!plan.place.has(there), "it is in another place"),
                 (!is_sent(&&there), "it has other bytes"),
             ];

@@ -163,7 +163,7 @@ async fn cell(row: String, column: String) -> String {
     let failed = Arc::clone(&failures);
     // The defaults, with which the table is true, but for clients that give up.
     let mut client = Client::builder(server.url())
-        .http(without_certificates)
+        .reqwest_builder(without_certificates)
         .token(server.token())
         .on_attempt(move |attempt| {
             if attempt.method == "POST" {
@@ -186,9 +186,9 @@ async fn cell(row: String, column: String) -> String {
     let outcome = match upload.send().await {
         Ok(found) => {
             assert_eq!(found.author.unwrap().username, "tester");
-            let contents = server.content(found.id.0).unwrap();
+            let contents = server.content(found.id.get()).unwrap();
             assert!(contents == image.bytes, "other contents");
-            assert!(found.id.0 > old as i64, "an older image");
+            assert!(found.id.get() > old as i64, "an older image");
             "new image".to_owned()
         }
         Err(error) => error.kind().to_string(),

@@ -31,7 +31,7 @@ impl Place {
     pub(super) fn has(self, image: &Image) -> bool {
         let owner = if self == Self::Shared { 2 } else { 1 };
         let path = image.namespace.as_ref().map(|namespace| &*namespace.path);
-        image.user_id.0 == owner && path == self.namespace().map(|_| "lab")
+        image.user_id.get() == owner && path == self.namespace().map(|_| "lab")
     }
 }
 

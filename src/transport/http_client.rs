@@ -1,20 +1,20 @@
-//! What every connection is made with.
+//! Making HTTP clients.
 
 use std::time::Duration;
 
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::client::invalid;
 use crate::error::{Cause, Error, Result};
 
-/// Ten years: reqwest adds it to the present instant, which the greatest duration would overflow.
+/// Ten years: reqwest adds it to the present instant, which `Duration::MAX` would overflow.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
-/// The settings of the HTTP clients that a client of this crate has.
+/// The settings of HTTP clients.
 pub(crate) struct Settings {
-    pub(crate) own: Option<Box<dyn Fn() -> reqwest::ClientBuilder + Send + Sync>>,
+    /// Returns the caller's builder to start from.
+    pub(crate) base: Option<Box<dyn Fn() -> reqwest::ClientBuilder + Send + Sync>>,
     pub(crate) certificates: Vec<Vec<u8>>,
     pub(crate) proxy: Option<SecretString>,
     pub(crate) user_agent: String,
@@ -24,7 +24,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            own: None,
+            base: None,
             certificates: Vec::new(),
             proxy: None,
             user_agent: concat!("machine-images/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -34,20 +34,25 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// A client with connections of its own.
+    /// Makes a client with a connection pool of its own.
     pub(crate) fn client(&self) -> Result<reqwest::Client> {
-        let mut http = match &self.own {
-            // What a foreign builder may bring is undone; `None` cannot be set again.
-            Some(own) => own().timeout(NEVER).read_timeout(NEVER),
-            // Servers close idle connections, and a creation sent into one that is being closed
-            // has an unknown outcome.
+        #[cfg(all(feature = "rustls-no-provider", not(feature = "rustls")))]
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            let message = "rustls needs a crypto provider to be installed first";
+            return Err(Error::invalid(message));
+        }
+        let mut http = match &self.base {
+            // Timeouts of the caller's builder cannot be unset, only made long.
+            Some(base) => base().timeout(NEVER).read_timeout(NEVER),
+            // Servers close idle connections, and a creation that is sent into one that is just
+            // being closed has an unknown outcome.
             None => reqwest::Client::builder().pool_idle_timeout(POOL_IDLE),
         }
         .user_agent(&self.user_agent)
         .connect_timeout(self.connect_timeout)
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never())
-        // Another crate in the program may have turned these features on.
+        // Another crate in the program may have enabled these features.
         .no_gzip()
         .no_brotli()
         .no_deflate()
@@ -59,7 +64,7 @@ impl Settings {
         if let Some(proxy) = &self.proxy {
             // Its error would show the URL with the password.
             let proxy = reqwest::Proxy::all(proxy.expose_secret())
-                .map_err(|_| invalid("the proxy's URL cannot be read"))?;
+                .map_err(|_| Error::invalid("the proxy's URL cannot be parsed"))?;
             http = http.proxy(proxy);
         }
         http.build()
@@ -75,7 +80,7 @@ impl Settings {
 fn add_certificates(http: reqwest::ClientBuilder, pem: &[u8]) -> Result<reqwest::ClientBuilder> {
     let certificates = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
     if certificates.is_empty() {
-        return Err(invalid("there is no PEM certificate in the text"));
+        return Err(Error::invalid("no PEM certificate in the text"));
     }
     Ok(http.tls_certs_merge(certificates))
 }
@@ -86,5 +91,6 @@ fn add_certificates(http: reqwest::ClientBuilder, pem: &[u8]) -> Result<reqwest:
     feature = "native-tls"
 )))]
 fn add_certificates(_: reqwest::ClientBuilder, _: &[u8]) -> Result<reqwest::ClientBuilder> {
-    Err(invalid("certificates need a TLS feature of this crate"))
+    let message = "certificates need a TLS feature of this crate";
+    Err(Error::invalid(message))
 }

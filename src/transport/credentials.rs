@@ -1,0 +1,67 @@
+//! Credentials: the header they are sent in, and the texts that must not be shown.
+
+use percent_encoding::percent_decode_str;
+use reqwest::RequestBuilder;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::error::{Error, Result};
+
+pub(crate) enum Credentials {
+    None,
+    Bearer(SecretString),
+    Basic(String, SecretString),
+}
+
+impl Credentials {
+    /// Returns the header's value, and the texts that must not be shown.
+    ///
+    /// The header is taken from `request`, which is never sent.
+    pub(crate) fn header(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<(Option<HeaderValue>, Vec<SecretString>)> {
+        let (secret, request) = match self {
+            Self::None => return Ok((None, Vec::new())),
+            Self::Bearer(token) => {
+                let text = token.expose_secret();
+                if text.is_empty() || text.contains(char::is_whitespace) {
+                    return Err(Error::invalid("the token is empty or contains white space"));
+                }
+                (token, request.bearer_auth(text))
+            }
+            Self::Basic(user, _) if user.contains(':') => {
+                return Err(Error::invalid("the user's name contains a colon"));
+            }
+            Self::Basic(user, password) => {
+                let request = request.basic_auth(user, Some(password.expose_secret()));
+                (password, request)
+            }
+        };
+        let request = request.build().ok();
+        let value = request.and_then(|mut request| request.headers_mut().remove(AUTHORIZATION));
+        let value = value.ok_or_else(|| Error::invalid("the token cannot be sent in a header"))?;
+        let sent = value.to_str().unwrap_or_default();
+        let sent = sent.split_once(' ').map_or(sent, |(_, encoded)| encoded);
+        let mut secrets = vec![secret.clone(), sent.into()];
+        secrets.retain(|secret| !secret.expose_secret().is_empty());
+        Ok((Some(value), secrets))
+    }
+}
+
+/// Returns the password in a proxy's URL: percent-encoded, decoded, and as it is sent.
+pub(crate) fn proxy_login(proxy: &SecretString, request: RequestBuilder) -> Vec<SecretString> {
+    let url = Url::parse(proxy.expose_secret()).ok();
+    let Some((url, password)) = url.as_ref().and_then(|url| Some((url, url.password()?))) else {
+        return Vec::new();
+    };
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let decoded = decode(password);
+    let login = Credentials::Basic(decode(url.username()), decoded.clone().into());
+    let sent = login.header(request);
+    let sent = sent.map_or(Vec::new(), |(_, secrets)| secrets);
+    let mut secrets = vec![password.into(), decoded.into()];
+    secrets.extend(sent);
+    secrets
+}
