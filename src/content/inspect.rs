@@ -36,7 +36,7 @@ impl Location {
                 Inspection::Done(report) => {
                     let head = Head {
                         version,
-                        bytes: inspector.into_head().into(),
+                        bytes: inspector.into_prefix().into(),
                     };
                     return Ok((report, head));
                 }
