@@ -290,7 +290,7 @@ impl ContentRequest {
     /// [`Io`](crate::ErrorKind::Io) if the file cannot be written;
     /// [`Busy`](crate::ErrorKind::Busy) if it is being fetched already, or `PATH.part` was removed
     /// or replaced meanwhile;
-    /// [`Digest`](crate::ErrorKind::Digest) for another digest than the expected;
+    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) for another digest than the expected;
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) with a [`range`](Self::range).
     pub async fn save_to(self, path: impl Into<PathBuf>) -> Result<Saved> {
         let path = path.into();

@@ -96,7 +96,7 @@ impl WaitDownloaded {
     /// [`ImageRejected`](ErrorKind::ImageRejected) with what was found as
     /// [`inspection`](Error::inspection), if the server has something bad; it stays there.
     /// [`DownloadFailed`](ErrorKind::DownloadFailed) with the server's text as
-    /// [`message`](Error::message); [`Gone`](ErrorKind::Gone) if the image is deleted meanwhile;
+    /// [`message`](Error::message); [`Deleted`](ErrorKind::Deleted) if the image is deleted meanwhile;
     /// [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if there was none;
     /// [`Timeout`](ErrorKind::Timeout) when the time is over.
     pub async fn send(self) -> Result<Image> {
@@ -144,7 +144,7 @@ impl WaitDownloaded {
         match get::fetch(&self.transport, self.id).await {
             Err(error) if was_there && error.status() == Some(404) => {
                 let message = "it was deleted while it was waited for";
-                Err(Error::plain(ErrorKind::Gone, message))
+                Err(Error::plain(ErrorKind::Deleted, message))
             }
             answer => answer,
         }

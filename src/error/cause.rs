@@ -1,4 +1,4 @@
-//! What is behind an error: the text for people, and the kind for programs.
+//! The cause of an error: its text, its kind, and the details of a server's answer.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,29 +12,29 @@ use crate::qcow2;
 
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong, one variant a [`ErrorKind`] or a family of them.
+/// The cause of an error. Each variant has one [`ErrorKind`] or a family of them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Cause {
     #[error("{0}")]
     Invalid(String),
-    #[error("the HTTP client cannot be set up")]
+    #[error("cannot set up the HTTP client")]
     Setup(#[source] Source),
     #[error("{1}")]
     Plain(ErrorKind, String),
     #[error("{0}")]
     Refused(Box<Refusal>),
-    /// No connection, or a broken one.
+    /// A connection that could not be made, or broke.
     #[error("{1}")]
     Network(ErrorKind, String, #[source] Option<Source>),
-    #[error("no answer came, so the server may have created it or not")]
+    #[error("no answer came, so the server may or may not have created the image")]
     OutcomeUnknown(#[source] Source),
-    #[error("the request was not sent to its end, so the server created nothing")]
+    #[error("the request was not sent completely, so the server created nothing")]
     NotSent {
-        /// Whether the same call can send it again.
-        again: bool,
+        /// The source can be read again.
+        is_replayable: bool,
         source: Source,
     },
-    #[error("the answer is not what the API promises")]
+    #[error("the answer is not in the API's form")]
     Decode(#[source] Source),
     #[error("the source of the upload failed")]
     Source(#[source] io::Error),
@@ -66,11 +66,11 @@ impl Cause {
         }
     }
 
-    /// Whether the same call may succeed later without anything being changed.
+    /// Returns `true` if the same call may succeed later.
     pub(super) fn is_retryable(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.is_retryable(),
-            Self::NotSent { again, .. } => *again,
+            Self::NotSent { is_replayable, .. } => *is_replayable,
             _ => matches!(
                 self.kind(),
                 ErrorKind::Connect
@@ -83,18 +83,20 @@ impl Cause {
     }
 }
 
-/// What a server said with a status that is no success.
+/// An answer whose status is not a success.
 #[derive(Debug, Default)]
 pub(crate) struct Refusal {
-    /// The kind, if it is another than the status stands for.
+    /// The kind, if it differs from that of the status.
     pub(crate) kind: Option<ErrorKind>,
-    /// What it means and what to try, in place of the bare status.
+    /// A text for people: the meaning, and what to try.
     pub(crate) meaning: Option<Cow<'static, str>>,
     pub(crate) status: u16,
     pub(crate) message: Option<String>,
     pub(crate) fields: Option<FieldErrors>,
     pub(crate) retry_after: Option<Duration>,
-    /// The body is not of the API's form, so it comes from something before the server.
+    /// The length of the image, which a 416 has.
+    pub(crate) total: Option<u64>,
+    /// The body does not have the API's form, so a proxy or gateway sent it.
     pub(crate) from_gateway: bool,
 }
 
@@ -109,7 +111,7 @@ impl Refusal {
             413 => ErrorKind::TooLarge,
             416 => ErrorKind::Range,
             429 => ErrorKind::RateLimited,
-            // It leads nowhere: a 304 is an answer to a condition that was never set.
+            // Not a redirect, and no request has the condition that it answers.
             304 => ErrorKind::UnexpectedStatus,
             300..=399 => ErrorKind::Redirect,
             500..=599 => ErrorKind::Server,
@@ -127,8 +129,8 @@ impl Refusal {
         }
     }
 
-    /// The server's words, unless they are those of the status.
-    fn words(&self, reason: Option<&str>) -> Option<&str> {
+    /// Returns the server's message, unless it only repeats the status.
+    fn distinct_message(&self, reason: Option<&str>) -> Option<&str> {
         let message = self.message.as_deref()?;
         let same = reason.is_some_and(|reason| reason.eq_ignore_ascii_case(message.trim()));
         (!same).then_some(message)
@@ -148,7 +150,7 @@ impl fmt::Display for Refusal {
             Some(meaning) => write!(f, "{meaning} ({status})")?,
             None => f.write_str(&status)?,
         }
-        if let Some(message) = self.words(reason) {
+        if let Some(message) = self.distinct_message(reason) {
             write!(f, ": {message}")?;
         }
         let mut separator = ": ";

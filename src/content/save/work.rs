@@ -339,7 +339,7 @@ impl Fetch {
         let found = hasher.finish();
         if found != expected {
             let message = format!("the SHA-256 is {found}, not {expected}");
-            return Err(Error::plain(ErrorKind::Digest, message));
+            return Err(Error::plain(ErrorKind::DigestMismatch, message));
         }
         Ok(Some(found))
     }

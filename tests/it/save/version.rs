@@ -303,7 +303,7 @@ async fn a_wrong_digest_leaves_no_file_and_the_right_one_is_told() {
         let digest = right(&setup.image);
         let request = setup.content(connections).sha256(Digest::new([7; 32]));
         let error = request.save_to(setup.target()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Digest);
+        assert_eq!(error.kind(), ErrorKind::DigestMismatch);
         assert!(setup.files().is_empty());
 
         std::fs::write(setup.target(), "before").unwrap();
