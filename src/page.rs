@@ -1,4 +1,4 @@
-//! One page of a list, and the stream over all of them.
+//! Pages of a list, and streams over them.
 
 mod prefetch;
 
@@ -17,50 +17,53 @@ use prefetch::Prefetch;
 
 /// One page of a list.
 ///
+/// Streams follow the pages by themselves; a page is for those who show a list piece by piece.
+///
 /// ```
 /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
 /// let page = images.list().page(2).send().await?;
 /// println!("page {}: {} images", page.number, page.items.len());
+///
 /// if let Some(next) = page.next {
 ///     let page = images.list().page(next).send().await?;
 /// }
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "pagination")]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Page<T> {
-    /// What is on the page.
+    /// The items on the page.
     pub items: Vec<T>,
-    /// The page's number, from 1.
+    /// The number of the page, from 1.
     pub number: u64,
-    /// The number of the next page, or `None` on the last: unlike the server's `Link`, which names
-    /// the last page as its own next.
+    /// The number of the next page, or `None` on the last page.
     pub next: Option<u64>,
-    /// The number of the page before, or `None` on the first.
+    /// The number of the previous page, or `None` on the first page.
     pub previous: Option<u64>,
-    pub(crate) follow: Option<Cursor>,
+    pub(crate) next_cursor: Option<Cursor>,
 }
 
-/// How to ask for a page: its number, and the query that the server gave for it.
+/// The position of a page: its number, and the query that the server gave for it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Cursor {
     pub(crate) number: u64,
     pub(crate) query: Option<String>,
 }
 
-/// What a page's links say, made safe to follow: forward only, and never off the origin.
-pub(crate) struct Neighbours {
+/// The links of a page, made safe to follow: only forward, and only on the same origin.
+pub(crate) struct PageLinks {
     pub(crate) next: Option<Cursor>,
     pub(crate) previous: Option<u64>,
 }
 
-impl Neighbours {
-    /// Reads the targets of a page's links, absolute or relative to the page's own URL.
+impl PageLinks {
+    /// Parses the targets of a page's links, absolute or relative to the page's own URL.
     ///
-    /// Only the query of a link is used: a proxy may have rewritten the path. A next page has a
-    /// higher number than this one, which is what ends the walk on a real server, where the last
-    /// page links to itself, an empty list to page 0, and a page past the end to an earlier one.
+    /// Uses only the query of a link, as a proxy may have rewritten the path. Accepts only a next
+    /// page with a higher number: real servers link the last page to itself, an empty list to page
+    /// 0, and a page past the end to an earlier one.
     pub(crate) fn new(
         url: &Url,
         number: u64,
@@ -71,10 +74,12 @@ impl Neighbours {
         let resolve = |target: &str| {
             let target = url
                 .join(target)
-                .map_err(|_| "a link cannot be read".to_owned())?;
+                .map_err(|_| "a link of the list is not a URL".to_owned())?;
             if !crate::transport::same_origin(&target, url) {
                 let origin = target.origin().ascii_serialization();
-                return Err(format!("a link leads to another origin: {origin}"));
+                return Err(format!(
+                    "a link of the list leads to another origin: {origin}"
+                ));
             }
             Ok(target)
         };
@@ -99,19 +104,19 @@ impl Neighbours {
     }
 }
 
-/// The number in a link's query; a link without one means the first page.
+/// Returns the page number in a link. A link without one is to the first page.
 fn page_number(url: &Url) -> Result<u64, String> {
     let mut pairs = url.query_pairs();
     match pairs.find(|(name, _)| name == "page") {
         Some((_, text)) => text
             .parse()
-            .map_err(|_| "a link's page is not a number".to_owned()),
+            .map_err(|_| "the page in a link of the list is not a number".to_owned()),
         None => Ok(1),
     }
 }
 
-/// Walks over pages from `start` on, at most `max` of them; each is asked for when the one before
-/// has been taken, or up to `prefetch` pages earlier.
+/// Returns at most `max` pages from `start` on. Each is requested when the previous one has been
+/// taken, or up to `prefetch` pages earlier.
 pub(crate) fn pages<T, F>(
     max: u64,
     prefetch: usize,
@@ -125,26 +130,28 @@ where
     try_stream! {
         let mut ahead = Prefetch::new(prefetch, fetch);
         let mut next = Some(start);
-        for walked in 1.. {
+        for count in 1.. {
             let Some(cursor) = next else { break };
-            if walked > max {
+            if count > max {
                 let message = format!("the list has more than {max} pages");
                 Err(Error::plain(ErrorKind::Limit, message))?;
             }
             let page = ahead.page(cursor).await?;
-            if let Some(next) = &page.follow {
-                ahead.ask(next, max - walked);
+            if let Some(next) = &page.next_cursor {
+                ahead.request(next, max - count);
             }
-            next = page.follow.clone();
+            next = page.next_cursor.clone();
             yield page;
         }
     }
 }
 
-/// The items of repeated walks over a list, each id once, until two walks in a row meet the same.
+/// Returns the items of repeated walks over a list, each id once, until two walks in a row see the
+/// same ids.
 ///
-/// To miss a row, a walk has to pass a place where one that it has read was deleted; the next walk
-/// does not meet that one. So the first of two walks that meet the same ids has missed none.
+/// A walk misses a row when one that it has read is deleted, which moves later rows forward. The
+/// next walk does not see the deleted row, so the first of two walks that see the same ids has
+/// missed none.
 pub(crate) fn steady<T, P>(
     walks: u32,
     id: fn(&T) -> i64,
@@ -155,37 +162,37 @@ where
     P: Stream<Item = Result<Page<T>>> + Send + Unpin,
 {
     try_stream! {
-        let mut yielded = Seen::default();
-        let mut before = None;
+        let mut yielded = IdSet::default();
+        let mut previous = None;
         for _ in 0..walks {
-            let (mut met, mut count) = (Seen::default(), 0);
+            let (mut ids, mut count) = (IdSet::default(), 0);
             let mut pages = walk();
             while let Some(page) = pages.try_next().await? {
                 count += 1;
                 for item in page.items {
-                    met.insert(id(&item));
+                    ids.insert(id(&item));
                     if yielded.insert(id(&item)) {
                         yield item;
                     }
                 }
             }
-            if count == 1 || before.as_ref() == Some(&met) {
+            if count == 1 || previous.as_ref() == Some(&ids) {
                 return;
             }
-            before = Some(met);
+            previous = Some(ids);
         }
-        let message = format!("the list changed in each of {walks} walks");
+        let message = format!("the list changed during each of {walks} walks");
         Err(Error::plain(ErrorKind::Limit, message))?;
     }
 }
 
-/// The items of a stream of pages, each id once, at most `limit`.
+/// The items of a stream of pages, each id once, limited to a number.
 pub(crate) struct Items<P, T> {
     pages: P,
     page: vec::IntoIter<T>,
-    seen: Seen,
+    seen: IdSet,
     id: fn(&T) -> i64,
-    left: u64,
+    remaining: u64,
 }
 
 impl<P, T> Items<P, T> {
@@ -193,9 +200,9 @@ impl<P, T> Items<P, T> {
         Self {
             pages,
             page: Vec::new().into_iter(),
-            seen: Seen::default(),
+            seen: IdSet::default(),
             id,
-            left: limit.unwrap_or(u64::MAX),
+            remaining: limit.unwrap_or(u64::MAX),
         }
     }
 }
@@ -209,9 +216,9 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        while this.left > 0 {
+        while this.remaining > 0 {
             if let Some(item) = this.page.find(|item| this.seen.insert((this.id)(item))) {
-                this.left -= 1;
+                this.remaining -= 1;
                 return Poll::Ready(Some(Ok(item)));
             }
             match ready!(this.pages.poll_next_unpin(context)) {
@@ -224,13 +231,13 @@ where
     }
 }
 
-/// A set of ids, one bit for each in blocks of 64: a server counts them up, so that most blocks
-/// are nearly full, and the set of a long list stays in the processor's cache.
+/// A set of ids, one bit for each in blocks of 64. Servers count ids up, so most blocks are nearly
+/// full, and the set of a long list stays in the processor's cache.
 #[derive(Default, PartialEq)]
-struct Seen(HashMap<i64, u64>);
+struct IdSet(HashMap<i64, u64>);
 
-impl Seen {
-    /// Whether the id is new.
+impl IdSet {
+    /// Adds an id. Returns `true` if it is new.
     fn insert(&mut self, id: i64) -> bool {
         let block = self.0.entry(id >> 6).or_default();
         let bit = 1 << (id & 63);
@@ -247,8 +254,8 @@ mod tests {
 
     fn next(number: u64, target: &str) -> Result<Option<u64>, String> {
         let url = "http://h:80/api/images?page=2".parse().unwrap();
-        let neighbours = Neighbours::new(&url, number, false, Some(target), None)?;
-        Ok(neighbours.next.map(|cursor| cursor.number))
+        let links = PageLinks::new(&url, number, false, Some(target), None)?;
+        Ok(links.next.map(|cursor| cursor.number))
     }
 
     #[test]
@@ -267,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_cannot_be_followed_does_not_end_the_walk_in_silence() {
+    fn a_link_that_cannot_be_followed_is_an_error() {
         assert!(next(1, "/api/images?page=x").is_err());
         assert!(next(1, "http://[").is_err());
     }
@@ -286,15 +293,15 @@ mod tests {
     #[test]
     fn an_empty_page_is_the_last() {
         let url = "http://h/images?page=4".parse().unwrap();
-        let neighbours = Neighbours::new(&url, 4, true, Some("?page=5"), Some("?page=3")).unwrap();
-        assert!(neighbours.next.is_none());
-        assert_eq!(neighbours.previous, Some(3));
+        let links = PageLinks::new(&url, 4, true, Some("?page=5"), Some("?page=3")).unwrap();
+        assert!(links.next.is_none());
+        assert_eq!(links.previous, Some(3));
     }
 
     proptest! {
         #[test]
         fn an_id_is_new_once(ids in prop::collection::vec(prop_oneof![-200_i64..200, any::<i64>()], 0..400)) {
-            let (mut seen, mut expected) = (Seen::default(), std::collections::HashSet::new());
+            let (mut seen, mut expected) = (IdSet::default(), std::collections::HashSet::new());
             for id in ids {
                 prop_assert_eq!(seen.insert(id), expected.insert(id), "{}", id);
             }
@@ -306,10 +313,10 @@ mod tests {
             number in 1_u64..50,
         ) {
             let url = "http://h/api/images?page=2".parse().unwrap();
-            if let Ok(neighbours) = Neighbours::new(&url, number, false, Some(&target), Some(&target)) {
-                let next = neighbours.next.map(|cursor| cursor.number);
+            if let Ok(links) = PageLinks::new(&url, number, false, Some(&target), Some(&target)) {
+                let next = links.next.map(|cursor| cursor.number);
                 prop_assert!(next.is_none_or(|next| next > number), "{:?}", next);
-                prop_assert!(neighbours.previous.is_none_or(|page| page > 0 && page < number));
+                prop_assert!(links.previous.is_none_or(|page| page > 0 && page < number));
             }
         }
     }

@@ -9,7 +9,7 @@ use url::form_urlencoded::parse;
 use super::{Image, Images};
 use crate::error::{Cause, Error, Result};
 use crate::operation::Operation;
-use crate::page::{self, Cursor, Items, Neighbours, Page};
+use crate::page::{self, Cursor, Items, Page, PageLinks};
 use crate::transport::{Links, Request, Transport};
 
 const OPERATION: Operation = Operation::new("list images");
@@ -222,7 +222,7 @@ impl List {
             let message = "the Link header cannot be read, so there may be more pages";
             return Err(response.error(Cause::Decode(message.into())));
         }
-        let neighbours = Neighbours::new(
+        let links = PageLinks::new(
             response.url(),
             cursor.number,
             items.is_empty(),
@@ -233,9 +233,9 @@ impl List {
         Ok(Page {
             items,
             number: cursor.number,
-            next: neighbours.next.as_ref().map(|next| next.number),
-            previous: neighbours.previous,
-            follow: neighbours.next,
+            next: links.next.as_ref().map(|next| next.number),
+            previous: links.previous,
+            next_cursor: links.next,
         })
     }
 
