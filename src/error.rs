@@ -2,22 +2,21 @@
 
 mod cause;
 mod kind;
+mod refusal;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-pub(crate) use cause::{Cause, Refusal};
+pub(crate) use cause::Cause;
 pub use kind::ErrorKind;
+pub use refusal::FieldErrors;
+pub(crate) use refusal::Refusal;
 
 use crate::operation::Operation;
 use crate::qcow2;
 
 /// A `Result` with [`Error`] as its default error type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// The server's messages about single fields of a request, by the field's name.
-pub type FieldErrors = BTreeMap<String, Vec<String>>;
 
 /// The error of every call of this crate.
 ///
