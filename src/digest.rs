@@ -86,7 +86,7 @@ impl Digest {
             true => Ok(()),
             false => {
                 let message = format!("the SHA-256 is {self}, not {expected}");
-                Err(Error::plain(ErrorKind::Digest, message))
+                Err(Error::plain(ErrorKind::DigestMismatch, message))
             }
         }
     }

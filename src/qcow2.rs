@@ -1,35 +1,35 @@
-//! Inspection of QCOW2 images before anyone trusts them.
+//! Inspection of QCOW2 images before they are used.
 //!
-//! A disk image that comes from elsewhere is usually given to QEMU next, and some images make
-//! QEMU read files of its host: one that names a backing file or an external data file does.
-//! This module reads the header, says what is in it ([`Header`]) and what is wrong with it
-//! ([`Finding`]), and lets a [`Policy`] decide ([`Report::verdict`]). It never runs QEMU, never
-//! opens what an image names, and does no I/O of its own but for [`inspect_file`].
+//! An image can make QEMU read files of its host: by naming a backing file or an external data
+//! file. This module reads the header ([`Header`]), lists what is wrong with it ([`Finding`]), and
+//! decides by a [`Policy`] whether to accept the image ([`Report::verdict`]). It never runs QEMU,
+//! never opens a file that an image names, and does no I/O except in [`inspect_file`].
 //!
-//! # Which way in
+//! # Choosing a function
 //!
-//! | the caller has | use |
+//! | input | function |
 //! |---|---|
-//! | the first bytes: a range request, a stream that passes | [`inspect`] |
-//! | a way to read any range, asynchronously perhaps | [`Inspector`] |
-//! | a local file | [`inspect_file`] |
+//! | the first bytes, from a range request or a stream | [`inspect`] |
+//! | anything that can be read at an offset, also asynchronously | [`Inspector`] |
+//! | a local file | [`inspect_file`] (feature `fs`) |
 //!
-//! [`inspect`] decides all that the first cluster and the total length can decide, which for an
-//! image without snapshots, bitmaps and LUKS is everything, and takes the first 64 KiB of it at
-//! most, unless a cluster is larger and its extensions or names are farther on. A bad header is
-//! refused within 64 KiB always. Where the snapshot table, the bitmap directory or the LUKS
-//! header is elsewhere it leaves a note, [`Code::TableUnread`]; [`Inspector`] reads those too.
+//! [`inspect`] examines the first cluster and the total length. For an image without snapshots,
+//! bitmaps and LUKS that is everything, and it needs at most the first 64 KiB, unless clusters are
+//! larger and the extensions or names lie further in. A bad header is always rejected within
+//! 64 KiB. A snapshot table, bitmap directory or LUKS header elsewhere in the file is reported as
+//! [`Code::TableUnread`]; [`Inspector`] reads those too.
 //!
 //! # Limits
 //!
-//! No image takes long, whatever is in it: one with more than 128 header extensions or 192 names
-//! of features is [`Code::TooManyExtensions`], one with more than 1024 bitmaps or 4 MiB of tables
-//! [`Code::TablesTooLarge`]. QEMU opens such images; no known program writes them.
+//! The effort is bounded whatever the image contains. More than 128 header extensions or 192
+//! feature names are [`Code::TooManyExtensions`]; more than 1024 bitmaps or 4 MiB of tables are
+//! [`Code::TablesTooLarge`]. QEMU opens such images, but no known program writes them.
 //!
-//! # What is not looked at
+//! # Not inspected
 //!
-//! The contents of the L1, L2 and refcount tables (`qemu-img check` does that), the LUKS
-//! header beyond its magic and version, and the data.
+//! - the contents of the L1, L2 and refcount tables, which `qemu-img check` checks;
+//! - the LUKS header beyond its magic and version;
+//! - the guest's data.
 //!
 //! ```
 //! use machine_images::qcow2::{self, Code, Inspection, Policy};
@@ -43,31 +43,36 @@
 //! }
 //! ```
 
+mod bitmaps;
+mod examination;
 mod examine;
 mod extensions;
-#[cfg(feature = "fs")]
-mod file;
-mod fixed;
+mod extents;
+mod fields;
 mod format;
 mod header;
+mod header_checks;
+mod header_fields;
+#[cfg(feature = "fs")]
+mod inspect_file;
 mod inspector;
-mod known;
-mod layout;
+mod luks;
 mod policy;
 mod report;
-mod tables;
+mod snapshots;
+mod table_bounds;
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "fs")]
-pub use file::inspect_file;
-#[cfg(feature = "fs")]
-pub(crate) use file::inspect_open_file;
 pub use format::Format;
 pub use header::{
     Bitmap, Compression, DataFile, Encryption, Feature, FeatureKind, Features, Header, Snapshot,
     Table,
 };
+#[cfg(feature = "fs")]
+pub use inspect_file::inspect_file;
+#[cfg(feature = "fs")]
+pub(crate) use inspect_file::inspect_open_file;
 pub use inspector::{Inspection, Inspector, inspect};
 pub use policy::Policy;
 pub use report::{Code, Finding, Report, Severity, Verdict};

@@ -1,5 +1,6 @@
 //! Sources of the bytes of an upload.
 
+mod chunks;
 #[cfg(feature = "fs")]
 mod file;
 mod inspect;
@@ -11,15 +12,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
-use bytes::{Bytes, BytesMut};
-use futures::Stream;
-use futures::stream::{self, StreamExt};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use bytes::Bytes;
+use futures::stream::{self, Stream, StreamExt};
+use tokio::io::AsyncRead;
 
-/// The size of one read from a reader, large enough that the cost of system calls does not count.
-const CHUNK: usize = 256 * 1024;
-
-pub(crate) type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+pub(crate) use chunks::Chunks;
+use chunks::{into_io, read_chunks};
 
 /// The content of an upload: a file, bytes in memory, a reader or a stream.
 ///
@@ -224,26 +222,4 @@ impl From<&Path> for Source {
     fn from(path: &Path) -> Self {
         Self::file(path)
     }
-}
-
-/// Keeps an I/O error as it is, so that its kind and text are not wrapped once more.
-fn into_io(error: Box<dyn StdError + Send + Sync>) -> io::Error {
-    match error.downcast() {
-        Ok(error) => *error,
-        Err(error) => io::Error::other(error),
-    }
-}
-
-fn read_chunks(reader: Pin<Box<dyn AsyncRead + Send>>) -> Chunks {
-    stream::try_unfold(
-        (reader, BytesMut::new()),
-        |(mut reader, mut buffer)| async {
-            // Reuses the memory of the last chunk if that has been sent by now.
-            buffer.reserve(CHUNK);
-            let count = reader.read_buf(&mut buffer).await?;
-            let chunk = buffer.split().freeze();
-            Ok((count > 0).then_some((chunk, (reader, buffer))))
-        },
-    )
-    .boxed()
 }

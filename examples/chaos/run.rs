@@ -246,8 +246,8 @@ fn is_explained(error: &Error, call: &Call, may_be_away: bool) -> bool {
         ErrorKind::OutcomeUnknown | ErrorKind::NotSent => call.is_creation(),
         ErrorKind::NameTaken => call.may_be_taken(),
         ErrorKind::Connect => may_be_away,
-        ErrorKind::Digest => call.has_digest(),
-        ErrorKind::Gone => matches!(call, Call::Download { .. }),
+        ErrorKind::DigestMismatch => call.has_digest(),
+        ErrorKind::Deleted => matches!(call, Call::Download { .. }),
         // Nothing was wrong on this side.
         ErrorKind::InvalidInput
         | ErrorKind::Source

@@ -34,7 +34,7 @@ impl Location {
         loop {
             let range = match inspector.step() {
                 Inspection::Done(report) => {
-                    let bytes = inspector.into_head().into();
+                    let bytes = inspector.into_prefix().into();
                     return Ok((report, Prefix { version, bytes }));
                 }
                 Inspection::NeedMore(range) => range,

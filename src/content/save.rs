@@ -99,7 +99,12 @@ async fn run(
         .and_then(|sha256| fetch.check_file().map(|()| sha256));
     let sha256 = match fetched {
         // Wrong contents leave nothing.
-        Err(error) if matches!(error.kind(), ErrorKind::Digest | ErrorKind::ImageRejected) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DigestMismatch | ErrorKind::ImageRejected
+            ) =>
+        {
             fetch.forget()?;
             return Err(error);
         }

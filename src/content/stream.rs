@@ -55,7 +55,7 @@ const MAX_COLLECTED: u64 = 64 * 1024 * 1024;
 /// [`Stalled`](ErrorKind::Stalled) and the like if the transfer breaks and cannot be resumed;
 /// [`Changed`](ErrorKind::Changed) if the server has another version by then;
 /// [`Length`](ErrorKind::Length) if more or fewer bytes arrive than announced;
-/// [`Digest`](ErrorKind::Digest), before the last bytes are given out, if an expected digest does
+/// [`DigestMismatch`](ErrorKind::DigestMismatch), before the last bytes are given out, if an expected digest does
 /// not match. After an error the content is at its end. An [`io::Error`] has this crate's
 /// [`Error`] inside.
 ///
@@ -279,7 +279,7 @@ pub(super) fn io_error(error: Error) -> io::Error {
         ErrorKind::Timeout | ErrorKind::Stalled => io::ErrorKind::TimedOut,
         ErrorKind::Length => io::ErrorKind::UnexpectedEof,
         ErrorKind::Transport => io::ErrorKind::ConnectionReset,
-        ErrorKind::Digest => io::ErrorKind::InvalidData,
+        ErrorKind::DigestMismatch => io::ErrorKind::InvalidData,
         _ => io::ErrorKind::Other,
     };
     io::Error::new(kind, error)

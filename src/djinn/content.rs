@@ -108,7 +108,7 @@ impl GetContent {
         }
     }
 
-    /// Fails with [`Digest`](crate::ErrorKind::Digest) if the content has another SHA-256, before
+    /// Fails with [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the content has another SHA-256, before
     /// its last bytes are given out.
     #[doc(alias = "checksum")]
     #[doc(alias = "verify")]

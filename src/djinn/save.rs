@@ -85,7 +85,7 @@ impl Save {
         self
     }
 
-    /// Fails with [`Digest`](crate::ErrorKind::Digest), and leaves no file, if the content has
+    /// Fails with [`DigestMismatch`](crate::ErrorKind::DigestMismatch), and leaves no file, if the content has
     /// another SHA-256.
     #[doc(alias = "checksum")]
     #[doc(alias = "verify")]
@@ -178,7 +178,7 @@ impl Save {
     /// [`Io`](crate::ErrorKind::Io) if the file cannot be written;
     /// [`Busy`](crate::ErrorKind::Busy) if it is being fetched already, or `PATH.part` was removed
     /// or replaced meanwhile;
-    /// [`Digest`](crate::ErrorKind::Digest) if the content has another digest than expected.
+    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the content has another digest than expected.
     ///
     /// # Cancel safety
     ///

@@ -117,7 +117,7 @@ impl WaitDownloaded {
     ///   [`inspection`](Error::inspection). The image stays on the server: delete it.
     /// - [`DownloadFailed`](ErrorKind::DownloadFailed) if the server gave up: see
     ///   [`message`](Error::message).
-    /// - [`Gone`](ErrorKind::Gone) if the image is deleted meanwhile.
+    /// - [`Deleted`](ErrorKind::Deleted) if the image is deleted meanwhile.
     /// - [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if there is no such image, or
     ///   the token is wrong or lacks `image:read`.
     /// - [`Timeout`](ErrorKind::Timeout) after the time limit: wait again, or delete the image.
@@ -165,7 +165,7 @@ impl WaitDownloaded {
         match get::fetch(&self.transport, self.id).await {
             Err(error) if existed && error.status() == Some(404) => {
                 let message = "the image was deleted meanwhile";
-                Err(Error::plain(ErrorKind::Gone, message))
+                Err(Error::plain(ErrorKind::Deleted, message))
             }
             image => image,
         }

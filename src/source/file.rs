@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures::stream::{self, StreamExt};
 use tokio::task::spawn_blocking;
 
-use super::Chunks;
+use super::chunks::Chunks;
 use crate::file::open_regular;
 
 const CHUNK: usize = 512 * 1024;

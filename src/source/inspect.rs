@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures::stream::{self, StreamExt};
 
+use super::chunks::{Chunks, read_chunks};
 #[cfg(feature = "fs")]
 use super::file::OpenFile;
-use super::{Chunks, Kind, Source, read_chunks};
+use super::{Kind, Source};
 use crate::error::{Cause, Error, Result};
 use crate::inspect::{accept, inspect_passing};
 use crate::qcow2::{self, Inspection, Policy, Report};

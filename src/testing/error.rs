@@ -54,7 +54,7 @@ fn of_kind(kind: ErrorKind) -> Error {
         ErrorKind::Transport => network("the connection broke", Some(reset().into())),
         ErrorKind::OutcomeUnknown => Error::new(Cause::OutcomeUnknown(reset().into())),
         ErrorKind::NotSent => Error::new(Cause::NotSent {
-            again: true,
+            is_replayable: true,
             source: reset().into(),
         }),
         ErrorKind::Unauthorized => status(401),

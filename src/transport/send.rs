@@ -206,7 +206,7 @@ fn cause(
 /// A creation of which the server cannot have everything.
 fn not_sent(request: &Request, reason: String) -> Cause {
     Cause::NotSent {
-        again: request.is_replayable(),
+        is_replayable: request.is_replayable(),
         source: reason.into(),
     }
 }

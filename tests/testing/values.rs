@@ -33,11 +33,11 @@ const KINDS: [ErrorKind; 35] = [
     ErrorKind::Source,
     ErrorKind::Io,
     ErrorKind::Busy,
-    ErrorKind::Digest,
+    ErrorKind::DigestMismatch,
     ErrorKind::ImageRejected,
     ErrorKind::NotReady,
     ErrorKind::DownloadFailed,
-    ErrorKind::Gone,
+    ErrorKind::Deleted,
 ];
 
 #[test]

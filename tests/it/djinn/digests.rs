@@ -43,7 +43,7 @@ impl Site {
 }
 
 fn assert_digest(error: &Error, received: usize) {
-    assert_eq!(error.kind(), ErrorKind::Digest, "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::DigestMismatch, "{error:?}");
     assert!(error.to_string().contains("the SHA-256 is"), "{error}");
     // The last bytes stay out of reach, so that no reader takes a part for the whole.
     assert!(received < LENGTH, "{received}");
@@ -117,7 +117,7 @@ async fn without_a_length_the_digest_is_compared_at_the_end() {
     assert_eq!(site.right().await.length(), None);
     assert_eq!(site.right().await.bytes().await.unwrap(), site.bytes);
     let error = site.wrong().await.bytes().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Digest);
+    assert_eq!(error.kind(), ErrorKind::DigestMismatch);
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn an_empty_image_has_a_digest() {
     assert_eq!(content.bytes().await.unwrap(), "");
     let content = images.content(id).sha256(Digest::of("x")).await.unwrap();
     let error = content.bytes().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Digest);
+    assert_eq!(error.kind(), ErrorKind::DigestMismatch);
 }
 
 #[tokio::test]

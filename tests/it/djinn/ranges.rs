@@ -150,4 +150,21 @@ async fn a_range_past_the_end_is_refused_with_the_servers_words() {
         (ErrorKind::Range, Some(416))
     );
     assert_eq!(error.message(), Some("invalid range: failed to overlap"));
+    assert_eq!(error.total(), Some(100));
+}
+
+#[tokio::test]
+async fn only_a_416_with_a_length_has_a_total() {
+    for (status, header) in [
+        (416, "bytes */*"),
+        (416, "bytes"),
+        (416, "items */100"),
+        (400, "bytes */100"),
+    ] {
+        let answer = ResponseTemplate::new(status).insert_header("Content-Range", header);
+        let server = serve(answer).await;
+        let error = fetch(&images(&server), 100..).await.unwrap_err();
+        assert_eq!(error.status(), Some(status));
+        assert_eq!(error.total(), None, "{status} {header}");
+    }
 }

@@ -180,7 +180,7 @@ async fn a_wait_ends_with_failure_deletion_or_the_time() {
         site.images.delete(image.id).send().await.unwrap();
     };
     let (waited, ()) = futures::join!(wait.send(), delete);
-    assert_eq!(waited.unwrap_err().kind(), ErrorKind::Gone);
+    assert_eq!(waited.unwrap_err().kind(), ErrorKind::Deleted);
     let error = site
         .images
         .wait_downloaded(image.id)

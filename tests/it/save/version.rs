@@ -278,7 +278,7 @@ async fn a_wrong_digest_leaves_no_file_and_the_right_one_is_told() {
             .save(connections, setup.target())
             .sha256(Digest::new([7; 32]));
         let error = request.await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Digest);
+        assert_eq!(error.kind(), ErrorKind::DigestMismatch);
         assert!(setup.files().is_empty());
 
         std::fs::write(setup.target(), "before").unwrap();

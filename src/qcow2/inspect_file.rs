@@ -4,17 +4,14 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use super::{Inspection, Inspector, Policy, Report};
+use super::inspector::{Inspection, Inspector};
+use super::policy::Policy;
+use super::report::Report;
 
-/// Inspects a local file, or a block device.
+/// Inspects a local file or block device.
 ///
-/// It blocks, for as long as reading 64 KiB as a rule and 6 MiB at most takes; in an async
-/// program give it to `tokio::task::spawn_blocking`. It opens no other file, whatever the image
-/// says.
-///
-/// # Errors
-///
-/// When the file cannot be opened or read. A bad image is no error but a [`Report`].
+/// Blocks while it reads, usually 64 KiB and at most 6 MiB; in an async program call it inside
+/// `tokio::task::spawn_blocking`. Never opens a file that the image names.
 ///
 /// ```
 /// use machine_images::qcow2::{self, Code, Format, Policy};
@@ -27,13 +24,18 @@ use super::{Inspection, Inspector, Policy, Report};
 /// assert!(report.has(Code::NotQcow2));
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// # Errors
+///
+/// Fails if the file cannot be opened or read. A bad image is not an error: see
+/// [`Report::verdict`].
 pub fn inspect_file(path: impl AsRef<Path>, policy: &Policy) -> io::Result<Report> {
     inspect_open_file(&File::open(path)?, policy)
 }
 
-/// Inspects a file that is open already.
+/// Inspects an open file.
 pub(crate) fn inspect_open_file(mut file: &File, policy: &Policy) -> io::Result<Report> {
-    // Not the metadata's length, which is zero for a block device.
+    // The length in the metadata of a block device is zero.
     let total = file.seek(SeekFrom::End(0))?;
     let mut inspector = Inspector::new(policy.clone()).total(total);
     loop {

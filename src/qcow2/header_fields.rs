@@ -1,17 +1,19 @@
-//! The fixed part of a header, read as it is.
+//! The fields in the fixed part of a header.
 
-use super::header::{BITMAPS, Features, INCOMPATIBLE, LAZY_REFCOUNTS, RAW_DATA};
-use super::known::Fields;
-use super::{Compression, DataFile, Encryption, Feature, FeatureKind, Header, Table};
+use super::fields::Fields;
+use super::header::{
+    BITMAPS, Compression, DataFile, Encryption, Feature, FeatureKind, Features, Header,
+    INCOMPATIBLE, LAZY_REFCOUNTS, RAW_DATA, Table,
+};
 
-/// The header of version 2 has one length.
+/// Length of the header of version 2.
 const LENGTH_V2: u32 = 72;
-/// That of version 3 has at least this.
+/// Minimum length of the header of version 3.
 pub(super) const LENGTH_V3: u32 = 104;
 
-/// The fixed part of a header of version 2 or 3. In version 2 the bytes from 72 on are
-/// extensions, whatever they look like.
+/// Parses the fixed part of a header of version 2 or 3, without checking it.
 pub(super) fn parse(fixed: Fields<'_>, version: u32, cluster_size: u64) -> Header {
+    // In version 2 these bytes belong to the extensions.
     let v3 = |value: u64| if version == 3 { value } else { 0 };
     let features = Features {
         incompatible: v3(fixed.u64(72)),
@@ -54,7 +56,7 @@ pub(super) fn parse(fixed: Fields<'_>, version: u32, cluster_size: u64) -> Heade
         },
         l1_table: Table::new(fixed.u64(40), fixed.u32(36).into(), 8),
         refcount_table: Table::new(fixed.u64(48), fixed.u32(56).into(), cluster_size),
-        // 40 bytes and two strings each.
+        // Each entry has at least 40 bytes.
         snapshot_table: Table::new(fixed.u64(64), fixed.u32(60).into(), 40),
         bitmap_directory: Table::default(),
         luks_header: None,
