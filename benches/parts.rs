@@ -12,7 +12,7 @@ mod link;
 #[path = "transfer/pages.rs"]
 mod pages;
 #[allow(unused_imports)]
-#[path = "../src/content/save/zeros.rs"]
+#[path = "../src/file/zeros.rs"]
 mod zeros;
 
 use std::hint::black_box;

@@ -1,8 +1,15 @@
-//! Local files as sources of bytes.
+//! Local files: as sources of bytes, and written beside their target before they get its name.
+
+mod guarded;
+mod part;
+mod paths;
+mod zeros;
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
+
+pub(crate) use part::{PartFile, failed};
 
 /// Opens a regular file for reading, without blocking on a FIFO that has no writer.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {

@@ -51,16 +51,18 @@ mod source;
 pub mod testing;
 #[cfg(feature = "fs")]
 mod thread;
+#[cfg(feature = "fs")]
+mod transfer;
 mod transport;
 
 pub use attempt::Attempt;
 pub use client::ClientBuilder;
 pub use content::{Content, ContentInfo, RemoteReader};
-#[cfg(feature = "fs")]
-pub use content::{Saved, WhenBusy};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use page::Page;
 pub use progress::{Phase, Progress, ProgressListener};
 pub use retry::RetryPolicy;
 pub use source::Source;
+#[cfg(feature = "fs")]
+pub use transfer::{Saved, WhenBusy};

@@ -155,6 +155,18 @@ impl RetryPolicy {
         self
     }
 
+    /// The same, but what `gives_up` says is not retried.
+    #[cfg(feature = "fs")]
+    pub(crate) fn unless(self, gives_up: fn(&Error) -> bool) -> Self {
+        let decide = self.decide.clone();
+        self.retry_if(move |error| {
+            let retries = decide
+                .as_ref()
+                .map_or_else(|| is_worth(error), |d| d(error));
+            retries && !gives_up(error)
+        })
+    }
+
     /// Sets how many bytes count as progress, if that is more than the minimum.
     pub(crate) fn progress(self, bytes: u64) -> Self {
         let progress = bytes.max(MIN_PROGRESS);
@@ -176,6 +188,11 @@ impl RetryPolicy {
     }
 }
 
+/// Returns `true` if another attempt may help. A transfer that ended early is continued.
+fn is_worth(error: &Error) -> bool {
+    error.is_retryable() || error.kind() == ErrorKind::Length
+}
+
 /// The retries of one request, or of one transfer.
 pub(crate) struct Retries {
     delays: ExponentialBackoff,
@@ -193,8 +210,7 @@ impl Retries {
         let should_retry = match &self.policy.decide {
             _ if !may_repeat => false,
             Some(decide) => decide(&error),
-            // A transfer that ended early is continued.
-            None => error.is_retryable() || error.kind() == ErrorKind::Length,
+            None => is_worth(&error),
         };
         self.pause(error, should_retry).await
     }

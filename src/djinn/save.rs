@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use super::{ImageId, Images};
 use crate::call::awaitable;
-use crate::content::{Options, Saved, WhenBusy, save};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::operation::Operation;
 use crate::progress::{Meter, Phase, ProgressListener};
 use crate::qcow2::Policy;
+use crate::transfer::{Options, Saved, WhenBusy, save};
 
 impl Images {
     /// Saves an image's content to a file, and continues where an earlier call stopped.
@@ -81,7 +81,7 @@ impl Save {
     #[doc(alias = "parallel")]
     #[doc(alias = "concurrency")]
     pub fn connections(mut self, connections: usize) -> Self {
-        self.options.connections = connections.max(1);
+        self.options.connections = Some(connections.max(1));
         self
     }
 

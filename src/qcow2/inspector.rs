@@ -9,7 +9,7 @@ use super::policy::Policy;
 use super::report::{Code, Report, Verdict};
 
 /// Length of the first read. A bad header is rejected within it.
-const FIRST_READ: u64 = 64 << 10;
+pub(crate) const FIRST_READ: u64 = 64 << 10;
 
 /// Minimum length of a read from a table. Snapshots are short, and there are usually several.
 const TABLE_READ_MIN: u64 = 16 << 10;
@@ -158,12 +158,6 @@ impl Inspector {
             Some((_, held)) => held.extend_from_slice(bytes),
             None => self.extents.push((offset, bytes.to_vec())),
         }
-    }
-
-    /// Returns the bytes read from the start of the image.
-    pub(crate) fn into_prefix(self) -> Vec<u8> {
-        let first = self.extents.into_iter().next();
-        first.map(|(_, bytes)| bytes).unwrap_or_default()
     }
 
     /// Returns the range to read next, or the report.

@@ -1,8 +1,8 @@
 //! The handle to one service: its settings, its HTTP client and its secrets.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 #[cfg(feature = "fs")]
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,8 @@ use super::rate::MinRate;
 use super::redact;
 use super::service::Service;
 use crate::attempt::Listener;
+#[cfg(feature = "fs")]
+use crate::error::Error;
 use crate::error::Result;
 use crate::retry::RetryPolicy;
 
@@ -35,16 +37,13 @@ pub(crate) struct Timeouts {
 #[derive(Clone)]
 pub(crate) struct Transport {
     pub(super) inner: Arc<Inner>,
-    pub(super) http: reqwest::Client,
+    /// Empty until the first request of a transfer that has connections of its own.
+    http: Arc<OnceLock<reqwest::Client>>,
     retry: Arc<RetryPolicy>,
 }
 
 pub(crate) struct Inner {
     /// Makes a client with connections of its own.
-    #[cfg_attr(
-        not(feature = "fs"),
-        expect(dead_code, reason = "for transfers of files")
-    )]
     pub(crate) http: Box<dyn Fn() -> Result<reqwest::Client> + Send + Sync>,
     /// Made for earlier transfers, and without connections by now.
     #[cfg(feature = "fs")]
@@ -77,7 +76,7 @@ impl Transport {
     pub(crate) fn new(inner: Inner, http: reqwest::Client, retry: RetryPolicy) -> Self {
         Self {
             inner: Arc::new(inner),
-            http,
+            http: Arc::new(OnceLock::from(http)),
             retry: Arc::new(retry),
         }
     }
@@ -93,15 +92,32 @@ impl Transport {
     /// The same with connections of its own, for a runtime that ends before the client does: a
     /// connection ends with the runtime that made it, whoever uses it by then.
     #[cfg(feature = "fs")]
-    pub(crate) fn apart(&self) -> Result<Self> {
-        let http = match self.spare().pop() {
-            Some(http) => http,
-            None => (self.inner.http)()?,
-        };
-        Ok(Self {
-            http,
+    pub(crate) fn apart(&self) -> Self {
+        let spare = self.spare().pop();
+        let http = spare.map_or_else(OnceLock::new, OnceLock::from);
+        Self {
+            http: Arc::new(http),
             ..self.clone()
-        })
+        }
+    }
+
+    /// The same, but a server that is too busy is not asked again.
+    #[cfg(feature = "fs")]
+    pub(crate) fn impatient(&self) -> Self {
+        let retry = RetryPolicy::clone(&self.retry).unless(Error::is_too_many);
+        Self {
+            retry: Arc::new(retry),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the HTTP client, and makes it if this is the first request.
+    pub(super) fn http(&self) -> Result<&reqwest::Client> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        let http = (self.inner.http)()?;
+        Ok(self.http.get_or_init(|| http))
     }
 
     /// Keeps what [`apart`](Self::apart) gave for the next, as reading the system's certificates
@@ -109,8 +125,8 @@ impl Transport {
     #[cfg(feature = "fs")]
     pub(crate) fn keep_for_next(self) {
         let mut spare = self.spare();
-        if spare.len() < MAX_SPARE {
-            spare.push(self.http.clone());
+        if let Some(http) = self.http.get().filter(|_| spare.len() < MAX_SPARE) {
+            spare.push(http.clone());
         }
     }
 
