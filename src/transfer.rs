@@ -297,6 +297,7 @@ impl Transfer {
     /// Follows the connections: syncs what they wrote, and hashes it from the start on.
     fn follow(&self) -> io::Result<Option<Digest>> {
         let (mut hasher, mut hashed) = (Hasher::default(), 0);
+        let mut complete_since = None;
         let mut buffer = vec![0; 256 << 10];
         let mut work = self.work();
         while !self.is_stopped.load(Ordering::Relaxed) {
@@ -318,7 +319,8 @@ impl Transfer {
                 self.sink.read(hashed, bytes)?;
                 hasher.update(&bytes);
                 hashed += bytes.len() as u64;
-                if is_complete {
+                let mut since = || *complete_since.get_or_insert_with(Instant::now);
+                if is_complete && since().elapsed() > 2 * TICK.0 {
                     self.meter.hashed(hashed);
                 }
                 work = self.work();

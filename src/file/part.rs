@@ -28,6 +28,8 @@ pub(crate) struct PartFile {
     is_litter: AtomicBool,
     /// The byte from which on nothing was ever written, so that zeros can be left out.
     untouched: AtomicU64,
+    /// The length of the file, which grows if it was not set.
+    length: AtomicU64,
 }
 
 impl PartFile {
@@ -62,6 +64,7 @@ impl PartFile {
                         is_old,
                         is_litter: AtomicBool::new(!is_old),
                         untouched: AtomicU64::new(0),
+                        length: AtomicU64::new(0),
                     }));
                 }
                 Err(error) => {
@@ -113,7 +116,7 @@ impl PartFile {
         }
         // There may be anything.
         self.file.set_len(end)?;
-        self.file.set_len(length)?;
+        self.set_len(length)?;
         self.untouched.store(end, Ordering::Relaxed);
         Ok(true)
     }
@@ -122,6 +125,7 @@ impl PartFile {
     pub(crate) fn reset(&self) -> io::Result<()> {
         self.check()?;
         self.untouched.store(0, Ordering::Relaxed);
+        self.length.store(0, Ordering::Relaxed);
         self.is_litter.store(true, Ordering::Relaxed);
         sys::remove(&self.paths.state, self.new.owner)?;
         // Cutting an empty file would do no harm, but that ext4 takes a file that was cut to
@@ -144,6 +148,10 @@ impl PartFile {
     /// Writes bytes of the image that begin at `offset`. Where nothing was ever written, zeros
     /// become holes.
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let end = offset + bytes.len() as u64;
+        if end > self.length.load(Ordering::Relaxed) {
+            self.set_len(end)?;
+        }
         if offset < self.untouched.load(Ordering::Relaxed) {
             return sys::write_at(&self.file, bytes, offset);
         }
@@ -169,6 +177,7 @@ impl PartFile {
 
     /// Gives the file its length, which may be one that no file can have.
     pub(crate) fn set_len(&self, length: u64) -> io::Result<()> {
+        self.length.store(length, Ordering::Relaxed);
         self.file.set_len(length).map_err(|error| {
             let message = format!("no file of {length} bytes can be made: {error}");
             io::Error::new(error.kind(), message)

@@ -69,10 +69,10 @@ mod tests {
 
     #[test]
     fn every_name_fits_and_only_long_ones_are_shortened() {
-        let fits = Paths::new(Path::new(&"n".repeat(242))).unwrap();
+        let fits = Paths::new(Path::new(&"n".repeat(244))).unwrap();
         assert!(fits.target.is_absolute());
         assert_eq!(fits.state.file_name().unwrap().len(), MAX_NAME);
-        for name in ["n".repeat(243), "é".repeat(127), "€".repeat(85)] {
+        for name in ["n".repeat(245), "é".repeat(127), "€".repeat(85)] {
             let paths = Paths::new(Path::new(&name)).unwrap();
             for path in [&paths.part, &paths.state, &paths.spare] {
                 assert!(path.file_name().unwrap().len() <= 200);

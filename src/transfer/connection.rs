@@ -10,8 +10,8 @@ use crate::progress::Meter;
 /// How often a connection without work looks for some.
 const IDLE: Duration = Duration::from_millis(10);
 
-/// How long no connection is added after one was refused.
-const PAUSE: Duration = Duration::from_secs(10);
+/// How long no connection is added after one was refused, at least and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
 /// Why a connection ends without an error of the transfer.
 enum Opened {
@@ -121,7 +121,8 @@ impl Transfer {
         let may_pass = error.is_retryable() || error.kind() == ErrorKind::Length;
         if may_pass && work.alive > 1 {
             tracing::debug!(error = %error, "one connection less");
-            let pause = error.retry_after().unwrap_or_default().max(PAUSE);
+            let pause = error.retry_after().unwrap_or_default();
+            let pause = pause.clamp(PAUSE.0, PAUSE.1);
             work.not_before = Instant::now() + pause;
             work.alive -= 1;
             work.refused += 1;

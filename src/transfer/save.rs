@@ -159,6 +159,7 @@ impl Save {
             save: &self,
             part: Arc::new(part),
             seen: Version::default(),
+            answers: 0,
             fetched: 0,
             anew: !self.options.resume,
         };
@@ -248,6 +249,8 @@ struct Fetch<'a> {
     part: Arc<PartFile>,
     /// What earlier answers said of the version that is fetched.
     seen: Version,
+    /// How many requests were answered.
+    answers: usize,
     fetched: u64,
     /// What is in the file is not to be used.
     anew: bool,
@@ -259,12 +262,12 @@ impl Fetch<'_> {
         self.seen = Version::default();
         let mut retries = self.save.location.transport.retry().start();
         loop {
-            let before = self.fetched;
+            let before = self.answers;
             match self.once().await {
                 // What cannot be continued is begun again.
                 Err(error) if !self.seen.is_fixed() && may_pass(&error) => {
                     // A request has had its own retries.
-                    retries.wait(error, self.fetched > before).await?;
+                    retries.wait(error, self.answers > before).await?;
                     self.forget()?;
                 }
                 result => return result,
@@ -302,7 +305,6 @@ impl Fetch<'_> {
             None => self.begin().map_err(|error| self.failed("write", error))?,
         };
         let resumed_from = done.total();
-        options.meter.start(self.seen.total, resumed_from);
         let transfer = Arc::new(self.transfer(state, Pieces::new(plan, done), latency));
         let first = transfer.claim(0, 2);
         let records = self.seen.total.is_some_and(|total| total > RECORD);
@@ -310,6 +312,7 @@ impl Fetch<'_> {
             let recorded = transfer.record(&mut transfer.state());
             recorded.map_err(|error| self.failed("write", error))?;
         }
+        options.meter.start(self.seen.total, resumed_from);
         let mut result = Ok(None);
         if let Some(((start, _), _)) = first {
             // What the inspection has read of this run.
@@ -326,7 +329,7 @@ impl Fetch<'_> {
         if let (Some(found), Some(expected)) = (sha256, options.sha256) {
             found.expect(expected)?;
         }
-        self.finish(length)?;
+        self.finish()?;
         // There is nothing to continue any more.
         *transfer.state() = None;
         Ok(Fetched {
@@ -394,6 +397,7 @@ impl Fetch<'_> {
             Ok((answer, retries))
         });
         let (answer, retries) = asked.await?;
+        self.answers += 1;
         let answer = answer.of_version(&self.seen)?;
         self.seen = answer.version.clone();
         let plan = gaps.unwrap_or_else(|| match self.seen.total {
@@ -459,16 +463,13 @@ impl Fetch<'_> {
 
     /// Refuses a bad image by what was written, as an earlier fetch may have left some of it and a
     /// server may send other bytes than it showed; then gives the file its name.
-    fn finish(&self, length: u64) -> Result<()> {
+    fn finish(&self) -> Result<()> {
         let Save {
             options,
             target,
             caller,
             ..
         } = self.save;
-        // Zeros at the end were left out.
-        let sized = self.part.set_len(length);
-        sized.map_err(|error| self.failed("write", error))?;
         if let Some(policy) = &options.policy {
             let report = inspect_open_file(self.part.file(), policy);
             accept(report.map_err(|error| self.failed("read", error))?)?;

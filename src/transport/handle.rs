@@ -116,6 +116,12 @@ impl Transport {
         if let Some(http) = self.http.get() {
             return Ok(http);
         }
+        // One at a time, as several connections of a transfer may begin at once.
+        #[cfg(feature = "fs")]
+        let _making = self.spare();
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
         let http = (self.inner.http)()?;
         Ok(self.http.get_or_init(|| http))
     }

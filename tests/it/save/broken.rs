@@ -104,8 +104,9 @@ async fn cuts_without_a_byte_between_them_end_within_the_retries() {
     setup.server.inject(setup.on(cut(MIB as u64)));
     setup.server.inject(setup.on(cut(0)).always());
     let client = client(&setup.server, quick().retries(2));
-    let error = client.images().save(1, setup.target()).unchecked().await;
-    assert_eq!(error.unwrap_err().kind(), ErrorKind::Transport);
+    let save = client.images().save(1, setup.target()).unchecked();
+    let error = save.connections(1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transport);
     assert_eq!(setup.server.requests().len(), 3);
 }
 
