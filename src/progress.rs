@@ -154,6 +154,12 @@ impl Meter {
         self.update(false, |progress| progress.done = progress.done.max(done));
     }
 
+    /// The same for the last bytes, which are reported at once.
+    #[cfg(feature = "fs")]
+    pub(crate) fn reached(&self, done: u64) {
+        self.update(true, |progress| progress.done = progress.done.max(done));
+    }
+
     /// Sets the number of bytes that were hashed of a transfer that is done.
     #[cfg(feature = "fs")]
     pub(crate) fn hashed(&self, done: u64) {

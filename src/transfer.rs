@@ -17,6 +17,7 @@ mod save;
 mod spans;
 mod state;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,11 +106,12 @@ struct Transfer {
 /// What the connections share. Nothing that takes long is done while it is locked.
 struct Work {
     pieces: Pieces,
-    /// How many connections there are and may be, have begun, and have been refused.
+    /// How many connections there are and may be, and have begun.
     alive: usize,
     most: usize,
     started: usize,
-    refused: usize,
+    /// Those that brought something.
+    carriers: BTreeSet<usize>,
     not_before: Instant,
     /// The least time from a request to its answer.
     latency: Duration,
@@ -172,10 +174,12 @@ impl Transfer {
         let count = bytes.len() as u64;
         let mut work = self.work();
         work.pieces.wrote(who, count);
+        work.carriers.insert(who);
         work.fetched += count;
         work.unsynced += count;
         work.unrecorded += count;
         let done = work.pieces.done.total();
+        let is_complete = work.pieces.left() == 0;
         let is_due = work.unrecorded >= RECORD * work.alive as u64;
         drop(work);
         self.moved.notify_one();
@@ -186,7 +190,10 @@ impl Transfer {
                 recorded.map_err(|error| self.failed("record the state of", error))?;
             }
         }
-        self.meter.at(done);
+        match is_complete {
+            true => self.meter.reached(done),
+            false => self.meter.at(done),
+        }
         Ok(())
     }
 

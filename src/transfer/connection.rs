@@ -61,8 +61,6 @@ impl Transfer {
                 let mut work = self.work();
                 work.pieces.give_back(who);
                 work.alive -= 1;
-                work.refused += 1;
-                work.most = 1;
                 Ok(false)
             }
         }
@@ -85,7 +83,9 @@ impl Transfer {
             ..Version::default()
         })?;
         if answer.is_whole() {
-            return match self.work().alive {
+            let mut work = self.work();
+            work.most = 1;
+            return match work.alive {
                 1 => Err(answer.changed("the server sends no ranges any more")),
                 _ => Ok(Opened::Whole),
             };
@@ -110,6 +110,8 @@ impl Transfer {
             };
             self.write(who, position, &chunk)?;
         }
+        // The run may have become longer than what was asked for.
+        self.work().pieces.give_back(who);
         Ok(true)
     }
 
@@ -125,7 +127,6 @@ impl Transfer {
             let pause = pause.clamp(PAUSE.0, PAUSE.1);
             work.not_before = Instant::now() + pause;
             work.alive -= 1;
-            work.refused += 1;
             return Ok(true);
         }
         match !is_patient && error.is_too_many() {

@@ -138,15 +138,21 @@ impl Pieces {
         run.moved = Instant::now();
     }
 
-    /// Takes back what a connection leaves undone.
+    /// Takes back what a connection leaves undone. It belongs to the run before it again, if there
+    /// is one: the answer that this one is read from may go on.
     pub(super) fn give_back(&mut self, who: usize) {
         let Some(run) = self.runs.get_mut(who).and_then(Option::take) else {
             return;
         };
         let mut others = self.runs.iter().flatten();
         let has_other = others.any(|r| r.position <= run.position && run.end <= r.end);
-        if run.left() > 0 && !has_other {
-            self.todo.push_front((run.position, run.end));
+        if run.left() == 0 || has_other {
+            return;
+        }
+        let mut others = self.runs.iter_mut().flatten();
+        match others.find(|r| r.left() > 0 && r.end == run.position && !r.is_doubled) {
+            Some(before) => before.end = run.end,
+            None => self.todo.push_front((run.position, run.end)),
         }
     }
 
@@ -187,7 +193,9 @@ mod tests {
         assert_eq!(pieces.run(1), Some((2 * MIB, 11 * MIB / 2)));
         assert_eq!(pieces.left(), 9 * MIB);
         pieces.give_back(3);
-        assert_eq!(pieces.claim(2, 2, NONE), Some((11 * MIB / 2, 9 * MIB)));
+        assert_eq!(pieces.run(1), Some((2 * MIB, 9 * MIB)));
+        pieces.give_back(1);
+        assert_eq!(pieces.claim(3, 2, NONE), Some((2 * MIB, 9 * MIB)));
     }
 
     #[test]

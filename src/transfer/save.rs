@@ -1,5 +1,6 @@
 //! Contents saved to a file: beside it first, and never half done.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -162,6 +163,7 @@ impl Save {
             answers: 0,
             fetched: 0,
             anew: !self.options.resume,
+            is_single: false,
         };
         let result = match fetch.version().await {
             // Only one version after the other can be had; a third one is an error.
@@ -254,6 +256,8 @@ struct Fetch<'a> {
     fetched: u64,
     /// What is in the file is not to be used.
     anew: bool,
+    /// The server sends no ranges.
+    is_single: bool,
 }
 
 impl Fetch<'_> {
@@ -322,8 +326,9 @@ impl Fetch<'_> {
         }
         let work = transfer.work();
         self.fetched += work.fetched;
+        self.is_single = work.most == 1;
         let length = self.seen.total.unwrap_or(work.pieces.done.prefix());
-        let connections = work.started - work.refused;
+        let connections = work.carriers.len().max(1);
         drop(work);
         let sha256 = result?;
         if let (Some(found), Some(expected)) = (sha256, options.sha256) {
@@ -432,7 +437,7 @@ impl Fetch<'_> {
 
     fn transfer(&self, state: Option<State>, pieces: Pieces, latency: Duration) -> Transfer {
         let options = &self.save.options;
-        let most = match self.seen.is_fixed() {
+        let most = match self.seen.is_fixed() && !self.is_single {
             true => options.connections.unwrap_or(MOST).min(LIMIT),
             false => 1,
         };
@@ -445,7 +450,7 @@ impl Fetch<'_> {
                 alive: 1,
                 most,
                 started: 1,
-                refused: 0,
+                carriers: BTreeSet::new(),
                 not_before: Instant::now(),
                 latency,
                 fetched: 0,
