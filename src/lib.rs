@@ -46,6 +46,8 @@ mod page;
 mod progress;
 pub mod qcow2;
 mod retry;
+#[cfg(feature = "fs")]
+mod save;
 mod source;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -63,6 +65,6 @@ pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use page::Page;
 pub use progress::{Phase, Progress, ProgressListener};
 pub use retry::RetryPolicy;
-pub use source::Source;
 #[cfg(feature = "fs")]
-pub use transfer::{Saved, WhenBusy};
+pub use save::{Saved, WhenBusy};
+pub use source::Source;

@@ -12,84 +12,72 @@
 //! what the state file does not have.
 
 mod connection;
+mod line;
 mod pieces;
-mod save;
 mod spans;
 mod state;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, StreamExt, stream};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use futures::future::{Either, select};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use tokio::sync::watch;
 
 use crate::content::{Body, Location, Version};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
-use crate::file::{PartFile, failed};
+use crate::file::Sink;
 use crate::progress::Meter;
-use crate::thread::{gone, lost, runtime, seen_by_caller};
+use crate::thread::{lost, runtime, seen_by_caller};
+use line::{Line, TICK};
 use pieces::Pieces;
-pub(crate) use save::{Options, save};
-pub use save::{Saved, WhenBusy};
-use state::State;
+pub(crate) use spans::Spans;
+pub(crate) use state::{State, Subject};
 
-/// The most connections that are made where their number is not set, and at all.
-const MOST: usize = 8;
-const LIMIT: usize = 256;
-/// With less left there is one connection, and each must have so much to do.
-const SMALL: u64 = 8 << 20;
-const SHARE: u64 = 2 << 20;
-/// From this latency on the first connections are made without waiting for a rate.
-const FAR: Duration = Duration::from_millis(5);
-/// The share by which more connections must be faster for more to be made.
-const GAIN: f64 = 1.1;
-/// How often the rate is looked at, at least and at most.
-const TICK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// How much a connection writes between two records of the state: what a kill can cost.
 const RECORD: u64 = 512 << 10;
 /// How much is written between two syncs of the sink.
 const SYNC: u64 = 64 << 20;
+/// How much is hashed at a time.
+const BUFFER: usize = 256 << 10;
 
-/// Where the bytes of a plan go.
-trait Sink: Send + Sync {
-    /// Takes bytes of the image that begin at `offset`.
-    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// Gives back bytes of the image that it took.
-    fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
-    /// Waits until what it took is on the disk.
-    fn sync(&self) -> io::Result<()>;
-    /// The name for errors.
-    fn path(&self) -> &Path;
+/// What a transfer is to do.
+pub(crate) struct Setup {
+    /// The image, for requests on connections of the transfer's own.
+    pub(crate) location: Location,
+    pub(crate) version: Version,
+    pub(crate) sink: Arc<dyn Sink>,
+    /// The ranges that are needed, in the order in which they are wanted.
+    pub(crate) plan: Vec<(u64, u64)>,
+    pub(crate) done: Spans,
+    pub(crate) state: Option<State>,
+    /// As many as pay if it is not set.
+    pub(crate) connections: Option<usize>,
+    /// How long the first answer took.
+    pub(crate) latency: Duration,
+    pub(crate) is_durable: bool,
+    pub(crate) hashes: bool,
+    pub(crate) meter: Meter,
 }
 
-/// The same bytes at the same place.
-impl Sink for PartFile {
-    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        Self::write(self, offset, bytes)
-    }
-
-    fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        Self::read(self, offset, bytes)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Self::sync(self)
-    }
-
-    fn path(&self) -> &Path {
-        Self::path(self)
-    }
+/// What came of a transfer.
+pub(crate) struct Seen {
+    pub(crate) fetched: u64,
+    /// The end of what is done from the start on.
+    pub(crate) done: u64,
+    pub(crate) connections: usize,
+    /// The server sends no ranges.
+    pub(crate) is_single: bool,
 }
 
 /// One transfer, shared by its connections.
-struct Transfer {
-    /// The image, for requests on connections of the transfer's own.
+pub(crate) struct Transfer {
     location: Location,
     version: Version,
     sink: Arc<dyn Sink>,
@@ -106,71 +94,95 @@ struct Transfer {
 /// What the connections share. Nothing that takes long is done while it is locked.
 struct Work {
     pieces: Pieces,
-    /// How many connections there are and may be, and have begun.
+    line: Line,
+    /// How many connections there are.
     alive: usize,
-    most: usize,
-    started: usize,
     /// Those that brought something.
     carriers: BTreeSet<usize>,
-    not_before: Instant,
-    /// The least time from a request to its answer.
-    latency: Duration,
     fetched: u64,
     unrecorded: u64,
     unsynced: u64,
 }
 
-impl Drop for Transfer {
-    /// What was written can be continued, however the transfer ended, unless it has no state.
-    fn drop(&mut self) {
-        let mut state = self
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if self.work().pieces.done.total() > 0 {
-            // What cannot be recorded is fetched again.
-            let _ = self.record(&mut state);
-        }
-    }
-}
-
-/// What happens while a transfer runs.
-enum Event {
-    Ended(Result<()>),
-    Tick,
-}
-
 impl Transfer {
+    pub(crate) fn new(setup: Setup) -> Arc<Self> {
+        let is_single = !setup.version.is_fixed();
+        Arc::new(Self {
+            location: setup.location,
+            version: setup.version,
+            sink: setup.sink,
+            work: Mutex::new(Work {
+                pieces: Pieces::new(setup.plan, setup.done),
+                line: Line::new(setup.connections, is_single, setup.latency),
+                alive: 1,
+                carriers: BTreeSet::new(),
+                fetched: 0,
+                unrecorded: 0,
+                unsynced: 0,
+            }),
+            moved: Condvar::new(),
+            is_stopped: false.into(),
+            state: Mutex::new(setup.state),
+            is_durable: setup.is_durable,
+            hashes: setup.hashes,
+            meter: setup.meter,
+        })
+    }
+
     fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<State>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_complete(&self) -> bool {
         self.work().pieces.left() == 0
     }
 
-    fn run_of(&self, who: usize) -> Option<(u64, u64)> {
-        self.work().pieces.run(who)
+    pub(crate) fn seen(&self) -> Seen {
+        let work = self.work();
+        Seen {
+            fetched: work.fetched,
+            done: work.pieces.done.prefix(),
+            connections: work.carriers.len().max(1),
+            is_single: work.line.is_single(),
+        }
     }
 
-    /// Claims a run, and says if its request is to be repeated as often as the policy has it: one
-    /// of several connections gives way to a server that is too busy.
-    fn claim(&self, who: usize, shares: u64) -> Option<((u64, u64), bool)> {
+    /// Leaves nothing that could be continued.
+    pub(crate) fn forget_state(&self) {
+        *self.state() = None;
+    }
+
+    /// Begins the first run with what has arrived of it: the bytes before the end of `held`.
+    pub(crate) fn begin(&self, held: &[u8]) -> Result<()> {
         let mut work = self.work();
-        let latency = work.latency;
-        let run = work.pieces.claim(who, shares, latency)?;
-        Some((run, work.alive == 1))
-    }
-
-    fn failed(&self, what: &str, error: io::Error) -> Error {
-        failed(what, self.sink.path(), error)
+        let (resumed, left) = (work.pieces.done.total(), work.pieces.left());
+        let first = work.claim(0, 2);
+        drop(work);
+        // Less is not worth a file.
+        if resumed == 0 && left > RECORD {
+            let recorded = self.record(&mut self.state());
+            recorded.map_err(|error| self.sink.failed("write", error))?;
+        }
+        self.meter.start(self.version.total, resumed);
+        match first {
+            Some(((start, _), _)) => {
+                let arrived = usize::try_from(start)
+                    .ok()
+                    .and_then(|start| held.get(start..));
+                self.write(0, start, arrived.unwrap_or_default())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Has the sink take what came, and counts it.
     fn write(&self, who: usize, position: u64, bytes: &[u8]) -> Result<()> {
         let written = self.sink.write(position, bytes);
-        written.map_err(|error| self.failed("write", error))?;
+        written.map_err(|error| self.sink.failed("write", error))?;
         let count = bytes.len() as u64;
         let mut work = self.work();
         work.pieces.wrote(who, count);
@@ -187,7 +199,7 @@ impl Transfer {
             // Whoever has the state is recording, and the next chunk is soon.
             if let Ok(mut state) = self.state.try_lock() {
                 let recorded = self.record(&mut state);
-                recorded.map_err(|error| self.failed("record the state of", error))?;
+                recorded.map_err(|error| self.sink.failed("record the state of", error))?;
             }
         }
         match is_complete {
@@ -206,47 +218,30 @@ impl Transfer {
         state.written(done)
     }
 
-    fn state(&self) -> MutexGuard<'_, Option<State>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Runs the connections, beginning with the answer that is there, until all is done or one of
     /// them fails; returns the digest if one is wanted.
-    async fn run(self: &Arc<Self>, first: Body, set: Option<usize>) -> Result<Option<Digest>> {
-        // Dropped when this is given up or done, which ends the other threads.
+    pub(crate) async fn run(self: &Arc<Self>, first: Body) -> Result<Option<Digest>> {
+        // Dropped when this is given up or done, which ends the connections.
         let (alive, stop) = watch::channel(());
         let stopped = Stopped(self);
-        let (tell, mut told) = mpsc::unbounded_channel();
-        let mut threads = Vec::new();
-        let spawn = |who, shares| {
-            let (transfer, tell, stop) = (self.clone(), tell.clone(), stop.clone());
-            tokio::task::spawn_blocking(seen_by_caller(move || {
-                let _told = TellsOfPanic(tell.clone());
-                transfer.on_own_runtime(who, shares, &tell, stop);
-            }))
-        };
-        let follower: Option<JoinHandle<_>> = self.needs_follower().then(|| {
+        let follower = self.needs_follower().then(|| {
             let transfer = self.clone();
             tokio::task::spawn_blocking(seen_by_caller(move || transfer.follow()))
         });
+        let mut connections = FuturesUnordered::new();
         let own = self.connection(0, Some(first), 2);
-        let told = stream::poll_fn(|cx| told.poll_recv(cx)).map(Event::Ended);
-        let tick = self.work().latency.clamp(TICK.0, TICK.1);
-        let ticks = stream::unfold((), |()| {
-            tokio::time::sleep(tick).map(|()| Some((Event::Tick, ())))
-        });
-        let own = own.into_stream().map(Event::Ended);
-        let mut events = std::pin::pin!(stream::select(stream::select(own, told), ticks));
-        let mut line = Line::new(set);
+        connections.push(until(stop.clone(), own).boxed_local());
+        let tick = self.work().line.tick();
         let mut result = Ok(());
         while result.is_ok() && !self.is_complete() {
-            for who in line.more(&mut self.work()) {
-                threads.push(spawn(who.0, who.1));
+            for (who, shares) in self.work().more() {
+                let thread = self.clone().on_own_thread(who, shares, stop.clone());
+                connections.push(thread.boxed_local());
             }
-            match events.next().await {
-                Some(Event::Ended(end)) => result = end,
-                Some(Event::Tick) => {}
-                None => break,
+            match select(connections.next(), pin!(tokio::time::sleep(tick))).await {
+                Either::Left((Some(end), _)) => result = end,
+                Either::Left((None, _)) => break,
+                Either::Right(_) => {}
             }
         }
         drop(alive);
@@ -254,11 +249,7 @@ impl Transfer {
             drop(stopped);
         }
         // They hold the sink until they have ended.
-        for thread in threads {
-            if let Err(error) = thread.await {
-                result = Err(lost(error));
-            }
-        }
+        while connections.next().await.is_some() {}
         let digest = match follower {
             Some(follower) => follower.await.map_err(lost)?,
             None => Ok(None),
@@ -268,32 +259,20 @@ impl Transfer {
             let message = "the transfer ended before it was complete";
             return Err(Error::plain(ErrorKind::Length, message));
         }
-        digest.map_err(|error| self.failed("read", error))
+        digest.map_err(|error| self.sink.failed("read", error))
     }
 
-    /// Runs a connection on this thread, and tells when it ends. The runtime stays until `stop` is
-    /// dropped: other threads may use connections that it made.
-    fn on_own_runtime(
-        &self,
+    /// Runs a connection on a thread with a runtime of its own.
+    async fn on_own_thread(
+        self: Arc<Self>,
         who: usize,
         shares: u64,
-        tell: &mpsc::UnboundedSender<Result<()>>,
-        mut stop: watch::Receiver<()>,
-    ) {
-        let work = runtime().map(|runtime| {
-            let connection = std::pin::pin!(async {
-                // Whoever does not listen any more has ended the transfer.
-                let _ = tell.send(self.connection(who, None, shares).await);
-                std::future::pending::<()>().await;
-            });
-            runtime.block_on(futures::future::select(
-                connection,
-                std::pin::pin!(stop.changed()),
-            ));
-        });
-        if let Err(error) = work {
-            let _ = tell.send(Err(error));
-        }
+        stop: watch::Receiver<()>,
+    ) -> Result<()> {
+        let work = move || runtime()?.block_on(until(stop, self.connection(who, None, shares)));
+        tokio::task::spawn_blocking(seen_by_caller(work))
+            .await
+            .map_err(lost)?
     }
 
     fn needs_follower(&self) -> bool {
@@ -305,7 +284,7 @@ impl Transfer {
     fn follow(&self) -> io::Result<Option<Digest>> {
         let (mut hasher, mut hashed) = (Hasher::default(), 0);
         let mut complete_since = None;
-        let mut buffer = vec![0; 256 << 10];
+        let mut buffer = vec![0; BUFFER];
         let mut work = self.work();
         while !self.is_stopped.load(Ordering::Relaxed) {
             let prefix = work.pieces.done.prefix();
@@ -322,7 +301,7 @@ impl Transfer {
             } else if self.hashes && hashed < prefix {
                 drop(work);
                 let count = usize::try_from(prefix - hashed).unwrap_or(usize::MAX);
-                let bytes = &mut buffer[..count.min(256 << 10)];
+                let bytes = &mut buffer[..count.min(BUFFER)];
                 self.sink.read(hashed, bytes)?;
                 hasher.update(&bytes);
                 hashed += bytes.len() as u64;
@@ -343,6 +322,36 @@ impl Transfer {
     }
 }
 
+impl Work {
+    /// Claims a run for a connection, and says if its request is to be repeated as often as the
+    /// policy has it: one of several connections gives way to a server that is too busy.
+    fn claim(&mut self, who: usize, shares: u64) -> Option<((u64, u64), bool)> {
+        let run = self.pieces.claim(who, shares, self.line.latency)?;
+        Some((run, self.alive == 1))
+    }
+
+    /// Decides on more connections: their numbers, and the share that each of them takes of the
+    /// largest run.
+    fn more(&mut self) -> Vec<(usize, u64)> {
+        let more = self.line.more(self.alive, self.fetched, self.pieces.left());
+        self.alive += more.len();
+        // The connection that they take from is ahead of them, and keeps two shares.
+        let shares = (2..more.len() as u64 + 2).rev().map(|n| n + 1);
+        more.zip(shares).collect()
+    }
+}
+
+impl Drop for Transfer {
+    /// What was written can be continued, however the transfer ended, unless it has no state.
+    fn drop(&mut self) {
+        let mut state = self.state().take();
+        if self.work().pieces.done.total() > 0 {
+            // What cannot be recorded is fetched again.
+            let _ = self.record(&mut state);
+        }
+    }
+}
+
 /// Ends the thread that follows.
 struct Stopped<'a>(&'a Transfer);
 
@@ -352,71 +361,13 @@ impl Drop for Stopped<'_> {
     }
 }
 
-/// Tells of a thread that ends by a panic, whom nobody would hear of otherwise.
-struct TellsOfPanic(mpsc::UnboundedSender<Result<()>>);
-
-impl Drop for TellsOfPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let _ = self.0.send(Err(gone()));
-        }
-    }
-}
-
-/// The line, as far as its rate has been seen, and how many connections it is worth.
-struct Line {
-    set: Option<usize>,
-    seen: (Instant, u64),
-    /// The rate before connections were last added.
-    rate: Option<f64>,
-}
-
-impl Line {
-    fn new(set: Option<usize>) -> Self {
-        Self {
-            set,
-            seen: (Instant::now(), 0),
-            rate: None,
-        }
-    }
-
-    /// Decides on more connections: their numbers, and into how many shares each of them divides
-    /// the run that it takes from.
-    fn more(&mut self, work: &mut Work) -> Vec<(usize, u64)> {
-        let left = work.pieces.left();
-        let most = work.most.min((left / SHARE) as usize);
-        let now = Instant::now();
-        if most <= work.alive || left < SMALL || now < work.not_before {
-            return Vec::new();
-        }
-        let wanted = match (self.set, self.rate) {
-            (Some(set), _) => set,
-            (None, None) if work.latency > FAR => {
-                self.rate = Some(0.0);
-                MOST / 2
-            }
-            (None, before) => {
-                let (then, fetched) = self.seen;
-                let elapsed = now - then;
-                if elapsed < TICK.0 {
-                    return Vec::new();
-                }
-                let rate = (work.fetched - fetched) as f64 / elapsed.as_secs_f64();
-                self.seen = (now, work.fetched);
-                if before.is_some_and(|before| rate < before * GAIN) {
-                    return Vec::new();
-                }
-                self.rate = Some(rate);
-                2 * work.alive
-            }
-        };
-        let more = wanted.min(most).saturating_sub(work.alive);
-        let first = work.started;
-        work.alive += more;
-        work.started += more;
-        // The connection that they take from is ahead of them, and keeps two shares.
-        (0..more)
-            .map(|n| (first + n, (more - n) as u64 + 2))
-            .collect()
+/// Runs a connection until it ends or is to stop.
+async fn until(
+    mut stop: watch::Receiver<()>,
+    connection: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    match select(pin!(connection), pin!(stop.changed())).await {
+        Either::Left((end, _)) => end,
+        Either::Right(_) => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::operation::Operation;
 use crate::progress::{Meter, Phase, ProgressListener};
 use crate::qcow2::Policy;
-use crate::transfer::{Options, Saved, WhenBusy, save};
+use crate::save::{Options, Saved, WhenBusy, save};
 
 impl Images {
     /// Saves an image's content to a file, and continues where an earlier call stopped.

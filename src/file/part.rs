@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
+use super::Sink;
 use super::guarded::{self as sys, New, Replaced};
 use super::paths::Paths;
 use super::zeros;
@@ -145,32 +146,6 @@ impl PartFile {
         }
     }
 
-    /// Writes bytes of the image that begin at `offset`. Where nothing was ever written, zeros
-    /// become holes.
-    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let end = offset + bytes.len() as u64;
-        if end > self.length.load(Ordering::Relaxed) {
-            self.set_len(end)?;
-        }
-        if offset < self.untouched.load(Ordering::Relaxed) {
-            return sys::write_at(&self.file, bytes, offset);
-        }
-        for (start, end) in zeros::written(bytes, offset) {
-            sys::write_at(&self.file, &bytes[start..end], offset + start as u64)?;
-        }
-        Ok(())
-    }
-
-    /// Reads bytes that were written.
-    pub(crate) fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        sys::read_at(&self.file, bytes, offset)
-    }
-
-    /// Waits until what was written is on the disk.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
@@ -182,10 +157,6 @@ impl PartFile {
             let message = format!("no file of {length} bytes can be made: {error}");
             io::Error::new(error.kind(), message)
         })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.paths.part
     }
 
     /// Makes the file the target, which it replaces at one stroke, if the caller still waits.
@@ -222,6 +193,36 @@ impl PartFile {
             let _ = sys::sync_directory(target);
         }
         Ok(())
+    }
+}
+
+/// The same bytes at the same place.
+impl Sink for PartFile {
+    /// Where nothing was ever written, zeros become holes.
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let end = offset + bytes.len() as u64;
+        if end > self.length.load(Ordering::Relaxed) {
+            self.set_len(end)?;
+        }
+        if offset < self.untouched.load(Ordering::Relaxed) {
+            return sys::write_at(&self.file, bytes, offset);
+        }
+        for (start, end) in zeros::written(bytes, offset) {
+            sys::write_at(&self.file, &bytes[start..end], offset + start as u64)?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        sys::read_at(&self.file, bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn failed(&self, what: &str, error: io::Error) -> Error {
+        failed(what, &self.paths.part, error)
     }
 }
 

@@ -10,9 +10,6 @@ use crate::progress::Meter;
 /// How often a connection without work looks for some.
 const IDLE: Duration = Duration::from_millis(10);
 
-/// How long no connection is added after one was refused, at least and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
-
 /// Why a connection ends without an error of the transfer.
 enum Opened {
     Body(Body),
@@ -33,7 +30,7 @@ impl Transfer {
             let (result, is_patient) = match first.take() {
                 Some(body) => (self.drain(who, body).await, true),
                 None => {
-                    let Some((range, is_patient)) = self.claim(who, shares) else {
+                    let Some((range, is_patient)) = self.work().claim(who, shares) else {
                         tokio::time::sleep(IDLE).await;
                         continue;
                     };
@@ -84,14 +81,14 @@ impl Transfer {
         })?;
         if answer.is_whole() {
             let mut work = self.work();
-            work.most = 1;
+            work.line.set_single();
             return match work.alive {
                 1 => Err(answer.changed("the server sends no ranges any more")),
                 _ => Ok(Opened::Whole),
             };
         }
         let mut work = self.work();
-        work.latency = work.latency.min(began.elapsed());
+        work.line.answered(began.elapsed());
         drop(work);
         let body = Body::new(location, answer, Some(end), retries, Meter::default());
         Ok(Opened::Body(body))
@@ -99,7 +96,7 @@ impl Transfer {
 
     /// Writes what comes until the run is done, or its end was given away.
     async fn drain(&self, who: usize, mut body: Body) -> Result<bool> {
-        while let Some((position, end)) = self.run_of(who) {
+        while let Some((position, end)) = self.work().pieces.run(who) {
             body.stop_at(end);
             let Some(chunk) = body.next().await? else {
                 // The plan did not know how long the image is.
@@ -123,9 +120,7 @@ impl Transfer {
         let may_pass = error.is_retryable() || error.kind() == ErrorKind::Length;
         if may_pass && work.alive > 1 {
             tracing::debug!(error = %error, "one connection less");
-            let pause = error.retry_after().unwrap_or_default();
-            let pause = pause.clamp(PAUSE.0, PAUSE.1);
-            work.not_before = Instant::now() + pause;
+            work.line.refused(error.retry_after());
             work.alive -= 1;
             return Ok(true);
         }

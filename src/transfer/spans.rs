@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 /// Half-open ranges, sorted, apart from each other.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Spans(Vec<(u64, u64)>);
+pub(crate) struct Spans(Vec<(u64, u64)>);
 
 impl Spans {
     /// Adds a range, and returns how many of its bytes are new.
-    pub(super) fn add(&mut self, start: u64, end: u64) -> u64 {
+    pub(crate) fn add(&mut self, start: u64, end: u64) -> u64 {
         if start >= end {
             return 0;
         }
@@ -29,13 +29,13 @@ impl Spans {
     }
 
     /// Returns `true` if all of a range is in the set.
-    pub(super) fn contains(&self, start: u64, end: u64) -> bool {
+    pub(crate) fn contains(&self, start: u64, end: u64) -> bool {
         let after = self.0.partition_point(|&(_, before)| before < end);
         self.0.get(after).is_some_and(|&(first, _)| first <= start)
     }
 
     /// Returns `true` if these are ranges of an image of `length` bytes, as a set has them.
-    pub(super) fn is_within(&self, length: u64) -> bool {
+    pub(crate) fn is_within(&self, length: u64) -> bool {
         let mut least = 0;
         self.0.iter().all(|&(start, end)| {
             let fits = least <= start && start < end && end <= length;
@@ -46,7 +46,7 @@ impl Spans {
     }
 
     /// Forgets the shortest ranges until there are no more than `most`.
-    pub(super) fn keep_longest(&mut self, most: usize) {
+    pub(crate) fn keep_longest(&mut self, most: usize) {
         if self.0.len() > most {
             self.0
                 .sort_by_key(|(start, end)| std::cmp::Reverse(end - start));
@@ -56,13 +56,13 @@ impl Spans {
     }
 
     /// Returns the end of the range that begins at 0.
-    pub(super) fn prefix(&self) -> u64 {
+    pub(crate) fn prefix(&self) -> u64 {
         let first = self.0.first().filter(|&&(start, _)| start == 0);
         first.map_or(0, |&(_, end)| end)
     }
 
     /// Forgets all from `end` on.
-    pub(super) fn truncate(&mut self, end: u64) {
+    pub(crate) fn truncate(&mut self, end: u64) {
         self.0.retain(|&(start, _)| start < end);
         if let Some((_, last)) = self.0.last_mut() {
             *last = end.min(*last);
@@ -70,21 +70,21 @@ impl Spans {
     }
 
     #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.0.iter().copied()
     }
 
-    pub(super) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.0.iter().map(|(start, end)| end - start).sum()
     }
 
     /// The end of the last range.
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.0.last().map_or(0, |&(_, end)| end)
     }
 
     /// Returns what is missing up to `length`.
-    pub(super) fn gaps(&self, length: u64) -> Vec<(u64, u64)> {
+    pub(crate) fn gaps(&self, length: u64) -> Vec<(u64, u64)> {
         let starts = std::iter::once(0).chain(self.0.iter().map(|&(_, end)| end));
         let ends = self.0.iter().map(|&(start, _)| start).chain([length]);
         starts

@@ -24,10 +24,10 @@ const VERSION: u32 = 1;
 
 /// What is being fetched. Only the same may be continued.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Subject {
-    pub(super) url: String,
-    pub(super) length: u64,
-    pub(super) validator: String,
+pub(crate) struct Subject {
+    pub(crate) url: String,
+    pub(crate) length: u64,
+    pub(crate) validator: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,7 +46,7 @@ struct Record {
 type Create = Box<dyn Fn() -> io::Result<File> + Send>;
 
 /// The state of one transfer.
-pub(super) struct State {
+pub(crate) struct State {
     /// Made for the first record.
     file: Option<File>,
     create: Create,
@@ -54,7 +54,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn begin(subject: Subject, create: Create) -> Self {
+    pub(crate) fn begin(subject: Subject, create: Create) -> Self {
         let record = Record {
             state: VERSION,
             number: 0,
@@ -71,7 +71,7 @@ impl State {
     }
 
     /// Reads the state of an earlier process, if it makes sense.
-    pub(super) fn resume(mut file: File, create: Create) -> io::Result<Option<Self>> {
+    pub(crate) fn resume(mut file: File, create: Create) -> io::Result<Option<Self>> {
         let mut text = Vec::new();
         Read::by_ref(&mut file)
             .take(2 * SLOT as u64)
@@ -83,17 +83,17 @@ impl State {
         }))
     }
 
-    pub(super) fn subject(&self) -> &Subject {
+    pub(crate) fn subject(&self) -> &Subject {
         &self.record.subject
     }
 
     /// Returns what can be continued.
-    pub(super) fn done(&self) -> &Spans {
+    pub(crate) fn done(&self) -> &Spans {
         &self.record.written
     }
 
     /// Records that these bytes were given to the system.
-    pub(super) fn written(&mut self, mut done: Spans) -> io::Result<()> {
+    pub(crate) fn written(&mut self, mut done: Spans) -> io::Result<()> {
         done.keep_longest(MAX_SPANS);
         self.record.written = done;
         self.record.number += 1;
@@ -113,7 +113,7 @@ impl State {
     }
 
     /// Records that these bytes are on the disk.
-    pub(super) fn synced(&mut self, mut done: Spans) -> io::Result<()> {
+    pub(crate) fn synced(&mut self, mut done: Spans) -> io::Result<()> {
         done.keep_longest(MAX_SPANS / 2);
         self.record.synced = done;
         self.written(self.record.written.clone())?;
