@@ -17,7 +17,7 @@ mod pieces;
 mod spans;
 mod state;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +44,9 @@ pub(crate) use state::{State, Subject};
 const RECORD: u64 = 512 << 10;
 /// How much is written between two syncs of the sink.
 const SYNC: u64 = 64 << 20;
+/// How much is asked for at first where there may be several connections: an answer that is broken
+/// off has filled the line with what nobody wants.
+pub(crate) const FIRST: u64 = 4 << 20;
 /// How much is hashed at a time.
 const BUFFER: usize = 256 << 10;
 
@@ -54,7 +57,7 @@ pub(crate) struct Setup {
     pub(crate) version: Version,
     pub(crate) sink: Arc<dyn Sink>,
     /// The ranges that are needed, in the order in which they are wanted.
-    pub(crate) plan: Vec<(u64, u64)>,
+    pub(crate) plan: VecDeque<(u64, u64)>,
     pub(crate) done: Spans,
     pub(crate) state: Option<State>,
     /// As many as pay if it is not set.
@@ -141,6 +144,11 @@ impl Transfer {
         self.work().pieces.left() == 0
     }
 
+    /// Returns what is left of a connection's run.
+    fn run_of(&self, who: usize) -> Option<(u64, u64)> {
+        self.work().pieces.run(who)
+    }
+
     pub(crate) fn seen(&self) -> Seen {
         let work = self.work();
         Seen {
@@ -160,7 +168,7 @@ impl Transfer {
     pub(crate) fn begin(&self, held: &[u8]) -> Result<()> {
         let mut work = self.work();
         let (resumed, left) = (work.pieces.done.total(), work.pieces.left());
-        let first = work.claim(0, 2);
+        let first = work.pieces.claim_first(0);
         drop(work);
         // Less is not worth a file.
         if resumed == 0 && left > RECORD {
@@ -169,7 +177,7 @@ impl Transfer {
         }
         self.meter.start(self.version.total, resumed);
         match first {
-            Some(((start, _), _)) => {
+            Some((start, _)) => {
                 let arrived = usize::try_from(start)
                     .ok()
                     .and_then(|start| held.get(start..));
@@ -229,12 +237,13 @@ impl Transfer {
             tokio::task::spawn_blocking(seen_by_caller(move || transfer.follow()))
         });
         let mut connections = FuturesUnordered::new();
-        let own = self.connection(0, Some(first), 2);
+        let own = self.connection(0, Some(first), 1);
         connections.push(until(stop.clone(), own).boxed_local());
         let tick = self.work().line.tick();
         let mut result = Ok(());
         while result.is_ok() && !self.is_complete() {
-            for (who, shares) in self.work().more() {
+            let more = self.work().more();
+            for (who, shares) in more {
                 let thread = self.clone().on_own_thread(who, shares, stop.clone());
                 connections.push(thread.boxed_local());
             }
@@ -330,13 +339,13 @@ impl Work {
         Some((run, self.alive == 1))
     }
 
-    /// Decides on more connections: their numbers, and the share that each of them takes of the
-    /// largest run.
+    /// Decides on more connections: their numbers, and into how many shares each of them divides
+    /// what nobody has claimed, to take the first.
     fn more(&mut self) -> Vec<(usize, u64)> {
         let more = self.line.more(self.alive, self.fetched, self.pieces.left());
         self.alive += more.len();
-        // The connection that they take from is ahead of them, and keeps two shares.
-        let shares = (2..more.len() as u64 + 2).rev().map(|n| n + 1);
+        // One share is left for the connection that is there.
+        let shares = (2..more.len() as u64 + 2).rev();
         more.zip(shares).collect()
     }
 }

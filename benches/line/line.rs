@@ -51,6 +51,8 @@ impl Line {
             .current_dir(EMULATOR)
             .status();
         assert!(built.unwrap().success(), "the emulator cannot be built");
+        // One that was killed may have left them.
+        remove_namespaces();
         ip("netns add line-server");
         ip("netns add line-client");
         // As long as a queue of 100 ms, which is usual.
@@ -87,9 +89,15 @@ impl Drop for Line {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-        for name in ["line-server", "line-client"] {
-            let _ = Command::new("ip").args(["netns", "del", name]).status();
-        }
+        remove_namespaces();
+    }
+}
+
+fn remove_namespaces() {
+    for name in ["line-server", "line-client"] {
+        let mut remove = Command::new("ip");
+        remove.args(["netns", "del", name]).stderr(Stdio::null());
+        let _ = remove.status();
     }
 }
 

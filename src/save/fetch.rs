@@ -1,5 +1,6 @@
 //! The fetches of one call, into one file.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use crate::inspect::accept;
 use crate::progress::Meter;
 use crate::qcow2::{FIRST_READ, inspect_open_file};
 use crate::thread::Caller;
-use crate::transfer::{Setup, Spans, State, Subject, Transfer};
+use crate::transfer::{FIRST, Setup, Spans, State, Subject, Transfer};
 use crate::transport::public_url;
 
 /// What is to be saved, and where.
@@ -195,12 +196,17 @@ impl<'a> Fetch<'a> {
         &mut self,
         state: Option<&State>,
         done: &Spans,
-    ) -> Result<(Body, Vec<(u64, u64)>)> {
+    ) -> Result<(Body, VecDeque<(u64, u64)>)> {
         let location = self.order.location.clone();
         let mut retries = location.transport.retry().start();
         let subject = state.map(|state| state.subject().clone());
         let gaps = subject.as_ref().map(|subject| done.gaps(subject.length));
-        let first = gaps.as_ref().and_then(|gaps| gaps.first().copied());
+        let is_single = self.is_single || self.order.options.connections == Some(1);
+        let most = if is_single { u64::MAX } else { FIRST };
+        let cut = |(start, end): (u64, u64)| (start, end.min(start.saturating_add(most)));
+        let first = gaps
+            .as_ref()
+            .and_then(|gaps| gaps.first().copied().map(cut));
         let asked = self.caller.run(async move {
             let answer = match (&subject, first) {
                 (Some(subject), Some((start, end))) => {
@@ -211,7 +217,11 @@ impl<'a> Fetch<'a> {
                         .get_rest(range, validator, total, &mut retries)
                         .await?
                 }
-                _ => location.get(&mut retries).await?,
+                _ if is_single => location.get(&mut retries).await?,
+                _ => match location.get_first(FIRST, &mut retries).await? {
+                    part if part.is_partial() => location.get(&mut retries).await?,
+                    first => first,
+                },
             };
             Ok((answer, retries))
         });
@@ -219,12 +229,26 @@ impl<'a> Fetch<'a> {
         self.answers += 1;
         let answer = answer.of_version(&self.seen)?;
         self.seen = answer.version.clone();
-        let plan = gaps.unwrap_or_else(|| match self.seen.total {
-            Some(0) => Vec::new(),
-            total => vec![(0, total.unwrap_or(u64::MAX))],
-        });
-        let (apart, end) = (self.order.apart.clone(), first.map(|(_, end)| end));
-        let body = Body::new(apart, answer, end, retries, Meter::default());
+        let whole = (0, self.seen.total.unwrap_or(u64::MAX));
+        let mut plan = VecDeque::from(gaps.unwrap_or_else(|| vec![whole]));
+        // The answer is the first run.
+        let end = match first {
+            Some((_, end)) => Some(end),
+            None if answer.is_whole() => None,
+            None => Some(FIRST.min(whole.1)),
+        };
+        if let (Some(end), Some(gap)) = (end, plan.front_mut()) {
+            let start = std::mem::replace(&mut gap.0, end);
+            plan.push_front((start, end));
+        }
+        plan.retain(|(start, end)| start < end);
+        let body = Body::new(
+            self.order.apart.clone(),
+            answer,
+            end,
+            retries,
+            Meter::default(),
+        );
         Ok((body, plan))
     }
 

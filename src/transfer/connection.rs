@@ -18,8 +18,8 @@ enum Opened {
 }
 
 impl Transfer {
-    /// Fetches runs until nothing is left, beginning with `first`, or with the last of so many
-    /// shares of another connection's run.
+    /// Fetches runs until nothing is left, beginning with `first`, or with one of so many shares of
+    /// what nobody has claimed.
     pub(super) async fn connection(
         &self,
         who: usize,
@@ -37,7 +37,7 @@ impl Transfer {
                     (self.fetch(who, range, is_patient).await, is_patient)
                 }
             };
-            shares = 2;
+            shares = 1;
             match result {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
@@ -96,12 +96,12 @@ impl Transfer {
 
     /// Writes what comes until the run is done, or its end was given away.
     async fn drain(&self, who: usize, mut body: Body) -> Result<bool> {
-        while let Some((position, end)) = self.work().pieces.run(who) {
+        while let Some((position, end)) = self.run_of(who) {
             body.stop_at(end);
             let Some(chunk) = body.next().await? else {
                 // The plan did not know how long the image is.
                 if self.version.total.is_none() {
-                    self.work().pieces.end(who);
+                    self.work().pieces.end();
                 }
                 break;
             };

@@ -3,13 +3,15 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::FIRST;
+
 /// The most connections where their number is not set, and at all.
 const MOST: usize = 8;
 const LIMIT: usize = 256;
-/// With less left there is one connection, and each is to have so much to do.
-const SMALL: u64 = 8 << 20;
+/// How much there is to be for each connection.
 const SHARE: u64 = 2 << 20;
-/// From this latency on the first connections are added without waiting for a rate.
+/// From this latency on all connections are added at once: each begins slowly, and waiting for a
+/// rate would take as long as a large image.
 const FAR: Duration = Duration::from_millis(5);
 /// The share by which the rate must grow for more to be added.
 const GAIN: f64 = 1.1;
@@ -77,7 +79,7 @@ impl Line {
     /// so many are left; returns their numbers.
     pub(super) fn more(&mut self, alive: usize, fetched: u64, left: u64) -> Range<usize> {
         let most = self.most.min((left / SHARE) as usize);
-        let may_add = most > alive && left >= SMALL && Instant::now() >= self.not_before;
+        let may_add = most > alive && left > FIRST && Instant::now() >= self.not_before;
         let wanted = match may_add {
             true => self.wanted(alive, fetched).min(most),
             false => alive,
@@ -93,7 +95,7 @@ impl Line {
         }
         if self.rate.is_none() && self.latency > FAR {
             self.rate = Some(0.0);
-            return MOST / 2;
+            return MOST;
         }
         let (then, before) = self.seen;
         let elapsed = then.elapsed();
@@ -117,14 +119,14 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     #[test]
-    fn a_far_server_gets_several_at_once_and_more_as_the_rate_grows() {
+    fn a_far_server_gets_several_at_once() {
         let mut line = Line::new(None, false, Duration::from_millis(50));
-        assert_eq!(line.more(1, 0, GIB), 1..4);
-        assert_eq!(line.more(4, 1000, GIB).count(), 0);
-        std::thread::sleep(TICK.0);
-        assert_eq!(line.more(4, 1000, GIB), 4..8);
-        std::thread::sleep(TICK.0);
+        assert_eq!(line.more(1, 0, GIB), 1..8);
         assert_eq!(line.more(8, 1000, GIB).count(), 0);
+        // One was refused.
+        line.refused(None);
+        std::thread::sleep(TICK.0);
+        assert_eq!(line.more(7, 1000, GIB).count(), 0);
     }
 
     #[test]
@@ -139,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_number_that_is_set_counts_within_what_there_is_to_do() {
-        for (left, connections) in [(GIB, 99), (20 * SHARE, 19), (SMALL, 3), (SMALL - 1, 0)] {
+        for (left, connections) in [(GIB, 99), (20 * SHARE, 19), (FIRST + 1, 1), (FIRST, 0)] {
             let mut line = Line::new(Some(100), false, Duration::ZERO);
             assert_eq!(line.more(1, 0, left).count(), connections, "{left}");
             assert_eq!(
