@@ -44,9 +44,6 @@ pub(crate) use state::{State, Subject};
 const RECORD: u64 = 512 << 10;
 /// How much is written between two syncs of the sink.
 const SYNC: u64 = 64 << 20;
-/// How much is asked for at first where there may be several connections: an answer that is broken
-/// off has filled the line with what nobody wants.
-pub(crate) const FIRST: u64 = 4 << 20;
 /// How much is hashed at a time.
 const BUFFER: usize = 256 << 10;
 
@@ -237,7 +234,7 @@ impl Transfer {
             tokio::task::spawn_blocking(seen_by_caller(move || transfer.follow()))
         });
         let mut connections = FuturesUnordered::new();
-        let own = self.connection(0, Some(first), 1);
+        let own = self.connection(0, Some(first), 0);
         connections.push(until(stop.clone(), own).boxed_local());
         let tick = self.work().line.tick();
         let mut result = Ok(());
@@ -340,12 +337,13 @@ impl Work {
     }
 
     /// Decides on more connections: their numbers, and into how many shares each of them divides
-    /// what nobody has claimed, to take the first.
+    /// what is left.
     fn more(&mut self) -> Vec<(usize, u64)> {
+        let (alive, most) = (self.alive as u64, self.line.most() as u64);
         let more = self.line.more(self.alive, self.fetched, self.pieces.left());
         self.alive += more.len();
-        // One share is left for the connection that is there.
-        let shares = (2..more.len() as u64 + 2).rev();
+        // Until there are as many as there may be, each is to have the same.
+        let shares = (2..=most.saturating_sub(alive) + 1).rev();
         more.zip(shares).collect()
     }
 }

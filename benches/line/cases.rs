@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::Args;
 use crate::images::{Images, SMALL};
-use crate::line::{ENTER_CLIENT, ENTER_SERVER, Line, SERVER, Settings, missing};
+use crate::line::{Line, SERVER, Settings, enter, missing};
 use crate::measure::{cost, median};
 use crate::nginx::Nginx;
 
@@ -90,7 +90,7 @@ fn measure(args: &Args, case: &Case) {
     let images = Images::new();
     let image = images.image(SMALL, case.mib, 0.0);
     let _line = Line::start(case.line);
-    let nginx = Nginx::start_at(SERVER, &ENTER_SERVER, images.directory());
+    let nginx = Nginx::start_at(SERVER, &enter("server"), images.directory());
     let file = images.directory().join("fetched");
     let mut times: [Vec<f64>; 3] = Default::default();
     for round in 0..args.rounds {
@@ -128,8 +128,9 @@ fn measure(args: &Args, case: &Case) {
 }
 
 fn inside(program: &Path) -> Command {
-    let mut command = Command::new(ENTER_CLIENT[0]);
-    command.args(&ENTER_CLIENT[1..]).arg(program);
+    let [ip, words @ ..] = enter("client");
+    let mut command = Command::new(ip);
+    command.args(words).arg(program);
     command.stdout(Stdio::null());
     command
 }

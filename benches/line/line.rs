@@ -4,8 +4,20 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 pub(crate) const SERVER: &str = "10.77.1.1";
-pub(crate) const ENTER_SERVER: [&str; 4] = ["ip", "netns", "exec", "line-server"];
-pub(crate) const ENTER_CLIENT: [&str; 4] = ["ip", "netns", "exec", "line-client"];
+
+/// Runs a program in the namespace of one end.
+pub(crate) fn enter(end: &str) -> [String; 4] {
+    ["ip", "netns", "exec", &namespace(end)].map(str::to_owned)
+}
+
+/// Another benchmark may run at the same time.
+fn namespace(end: &str) -> String {
+    format!("line-{end}-{}", std::process::id())
+}
+
+fn device(end: &str) -> String {
+    format!("l{}{}", &end[..1], std::process::id())
+}
 
 const EMULATOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/line/emulator");
 
@@ -51,14 +63,14 @@ impl Line {
             .current_dir(EMULATOR)
             .status();
         assert!(built.unwrap().success(), "the emulator cannot be built");
-        // One that was killed may have left them.
-        remove_namespaces();
-        ip("netns add line-server");
-        ip("netns add line-client");
+        for end in ["server", "client"] {
+            ip(&format!("netns add {}", namespace(end)));
+        }
         // As long as a queue of 100 ms, which is usual.
         let queue = u64::from(settings.mbit) * 125_000 / 10;
         let mut process = Command::new(format!("{target}/release/line"))
-            .args(["ls0", "lc0", &settings.mbit.to_string()])
+            .args([device("server"), device("client")])
+            .arg(settings.mbit.to_string())
             .arg((settings.round_trip_ms * 500).to_string())
             .arg(settings.loss_percent.to_string())
             .arg(queue.to_string())
@@ -70,9 +82,10 @@ impl Line {
         BufReader::new(errors).read_line(&mut ready).unwrap();
         let line = Self(process);
         assert_eq!(ready.trim(), "ready");
-        for (name, device, address) in [("server", "ls0", SERVER), ("client", "lc0", "10.77.1.2")] {
-            ip(&format!("link set {device} netns line-{name}"));
-            let inside = format!("-n line-{name}");
+        for (end, address) in [("server", SERVER), ("client", "10.77.1.2")] {
+            let (namespace, device) = (namespace(end), device(end));
+            ip(&format!("link set {device} netns {namespace}"));
+            let inside = format!("-n {namespace}");
             ip(&format!("{inside} addr add {address}/24 dev {device}"));
             ip(&format!("{inside} link set lo up"));
             ip(&format!("{inside} link set {device} txqueuelen 10000 up"));
@@ -89,15 +102,9 @@ impl Drop for Line {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-        remove_namespaces();
-    }
-}
-
-fn remove_namespaces() {
-    for name in ["line-server", "line-client"] {
-        let mut remove = Command::new("ip");
-        remove.args(["netns", "del", name]).stderr(Stdio::null());
-        let _ = remove.status();
+        for end in ["server", "client"] {
+            ip(&format!("netns del {}", namespace(end)));
+        }
     }
 }
 

@@ -21,7 +21,7 @@ impl Nginx {
     }
 
     /// The same at an address, in the namespace that a command enters.
-    pub(crate) fn start_at(address: &str, enter: &[&str], images: &Path) -> Self {
+    pub(crate) fn start_at(address: &str, enter: &[String], images: &Path) -> Self {
         let home = tempfile::tempdir().unwrap();
         let (port, tls_port) = (free_port(), free_port());
         certificate(home.path(), address);
@@ -48,8 +48,8 @@ impl Nginx {
         );
         let file = home.path().join("nginx.conf");
         fs::write(&file, configuration).unwrap();
-        let words: Vec<_> = enter.iter().copied().chain(["nginx"]).collect();
-        let process = Command::new(words[0])
+        let words: Vec<_> = enter.iter().cloned().chain(["nginx".to_owned()]).collect();
+        let process = Command::new(&words[0])
             .args(&words[1..])
             .args(["-e".as_ref(), home.path().join("errors").as_os_str()])
             .args(["-c".as_ref(), file.as_os_str()])

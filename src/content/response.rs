@@ -47,13 +47,6 @@ impl ContentResponse {
         self.response.status() != StatusCode::PARTIAL_CONTENT
     }
 
-    /// Returns `true` if this is a part that no other answer can be put together with.
-    #[cfg(feature = "fs")]
-    pub(crate) fn is_partial(&self) -> bool {
-        let is_all = self.start == 0 && self.end.is_some() && self.end == self.version.total;
-        !self.is_whole() && !is_all && !self.version.is_fixed()
-    }
-
     /// The error for a server that ignores ranges.
     pub(super) fn range_ignored(&self) -> Error {
         self.range_error("the whole came where a part was asked for")

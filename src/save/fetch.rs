@@ -18,7 +18,7 @@ use crate::inspect::accept;
 use crate::progress::Meter;
 use crate::qcow2::{FIRST_READ, inspect_open_file};
 use crate::thread::Caller;
-use crate::transfer::{FIRST, Setup, Spans, State, Subject, Transfer};
+use crate::transfer::{Setup, Spans, State, Subject, Transfer};
 use crate::transport::public_url;
 
 /// What is to be saved, and where.
@@ -201,12 +201,7 @@ impl<'a> Fetch<'a> {
         let mut retries = location.transport.retry().start();
         let subject = state.map(|state| state.subject().clone());
         let gaps = subject.as_ref().map(|subject| done.gaps(subject.length));
-        let is_single = self.is_single || self.order.options.connections == Some(1);
-        let most = if is_single { u64::MAX } else { FIRST };
-        let cut = |(start, end): (u64, u64)| (start, end.min(start.saturating_add(most)));
-        let first = gaps
-            .as_ref()
-            .and_then(|gaps| gaps.first().copied().map(cut));
+        let first = gaps.as_ref().and_then(|gaps| gaps.first().copied());
         let asked = self.caller.run(async move {
             let answer = match (&subject, first) {
                 (Some(subject), Some((start, end))) => {
@@ -217,11 +212,7 @@ impl<'a> Fetch<'a> {
                         .get_rest(range, validator, total, &mut retries)
                         .await?
                 }
-                _ if is_single => location.get(&mut retries).await?,
-                _ => match location.get_first(FIRST, &mut retries).await? {
-                    part if part.is_partial() => location.get(&mut retries).await?,
-                    first => first,
-                },
+                _ => location.get(&mut retries).await?,
             };
             Ok((answer, retries))
         });
@@ -231,24 +222,9 @@ impl<'a> Fetch<'a> {
         self.seen = answer.version.clone();
         let whole = (0, self.seen.total.unwrap_or(u64::MAX));
         let mut plan = VecDeque::from(gaps.unwrap_or_else(|| vec![whole]));
-        // The answer is the first run.
-        let end = match first {
-            Some((_, end)) => Some(end),
-            None if answer.is_whole() => None,
-            None => Some(FIRST.min(whole.1)),
-        };
-        if let (Some(end), Some(gap)) = (end, plan.front_mut()) {
-            let start = std::mem::replace(&mut gap.0, end);
-            plan.push_front((start, end));
-        }
         plan.retain(|(start, end)| start < end);
-        let body = Body::new(
-            self.order.apart.clone(),
-            answer,
-            end,
-            retries,
-            Meter::default(),
-        );
+        let (apart, end) = (self.order.apart.clone(), first.map(|(_, end)| end));
+        let body = Body::new(apart, answer, end, retries, Meter::default());
         Ok((body, plan))
     }
 

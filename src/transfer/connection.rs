@@ -37,7 +37,7 @@ impl Transfer {
                     (self.fetch(who, range, is_patient).await, is_patient)
                 }
             };
-            shares = 1;
+            shares = 0;
             match result {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),

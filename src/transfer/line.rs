@@ -3,21 +3,23 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::FIRST;
-
 /// The most connections where their number is not set, and at all.
 const MOST: usize = 8;
 const LIMIT: usize = 256;
-/// How much there is to be for each connection.
+/// With less left there is one connection, and each is to have so much to do.
+const SMALL: u64 = 8 << 20;
 const SHARE: u64 = 2 << 20;
-/// From this latency on all connections are added at once: each begins slowly, and waiting for a
-/// rate would take as long as a large image.
-const FAR: Duration = Duration::from_millis(5);
-/// The share by which the rate must grow for more to be added.
-const GAIN: f64 = 1.1;
 /// How often the rate is looked at, at least and at most.
 pub(super) const TICK: (Duration, Duration) =
     (Duration::from_millis(50), Duration::from_millis(500));
+/// From this growth on between two looks a connection is still becoming faster by itself.
+const GROWTH: f64 = 1.3;
+/// Below this share of the highest rate something was lost on the line: others make up for it.
+const LOSS: f64 = 0.75;
+/// The growth of the rate that makes connections that were added worth more of them.
+const GAIN: f64 = 1.1;
+/// How many looks it takes until they can have brought something.
+const SETTLE: u32 = 3;
 /// How long none is added after one was refused, at least and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
@@ -30,10 +32,11 @@ pub(super) struct Line {
     not_before: Instant,
     /// The least time from a request to its answer.
     pub(super) latency: Duration,
-    /// When the rate was looked at, and how much had come by then.
-    seen: (Instant, u64),
-    /// The rate before connections were last added.
-    rate: Option<f64>,
+    /// When the rate was looked at, how much had come by then, and what it was.
+    seen: (Instant, u64, f64),
+    highest: f64,
+    /// The rate when connections were last added, and how many looks ago that was.
+    added: Option<(f64, u32)>,
 }
 
 impl Line {
@@ -47,13 +50,18 @@ impl Line {
             begun: 1,
             not_before: now,
             latency,
-            seen: (now, 0),
-            rate: None,
+            seen: (now, 0, 0.0),
+            highest: 0.0,
+            added: None,
         }
     }
 
     pub(super) fn tick(&self) -> Duration {
         self.latency.clamp(TICK.0, TICK.1)
+    }
+
+    pub(super) fn most(&self) -> usize {
+        self.most
     }
 
     pub(super) fn is_single(&self) -> bool {
@@ -79,7 +87,7 @@ impl Line {
     /// so many are left; returns their numbers.
     pub(super) fn more(&mut self, alive: usize, fetched: u64, left: u64) -> Range<usize> {
         let most = self.most.min((left / SHARE) as usize);
-        let may_add = most > alive && left > FIRST && Instant::now() >= self.not_before;
+        let may_add = most > alive && left >= SMALL && Instant::now() >= self.not_before;
         let wanted = match may_add {
             true => self.wanted(alive, fetched).min(most),
             false => alive,
@@ -93,21 +101,30 @@ impl Line {
         if let Some(set) = self.set {
             return set;
         }
-        if self.rate.is_none() && self.latency > FAR {
-            self.rate = Some(0.0);
-            return MOST;
-        }
-        let (then, before) = self.seen;
+        let (then, before, last) = self.seen;
         let elapsed = then.elapsed();
-        if elapsed < TICK.0 {
+        if elapsed < self.tick() {
             return alive;
         }
         let rate = (fetched - before) as f64 / elapsed.as_secs_f64();
-        self.seen = (Instant::now(), fetched);
-        if self.rate.is_some_and(|before| rate < before * GAIN) {
+        self.seen = (Instant::now(), fetched, rate);
+        if let Some((_, looks)) = &mut self.added {
+            *looks += 1;
+        }
+        let highest = self.highest;
+        self.highest = highest.max(rate);
+        if rate < LOSS * highest && self.added.is_none() {
+            self.added = Some((rate, 0));
+            return self.most;
+        }
+        let has_settled = match self.added {
+            Some((before, looks)) => looks >= SETTLE && rate >= GAIN * before,
+            None => last > 0.0 && rate < GROWTH * last,
+        };
+        if !has_settled {
             return alive;
         }
-        self.rate = Some(rate);
+        self.added = Some((rate, 0));
         2 * alive
     }
 }
@@ -118,30 +135,36 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
-    #[test]
-    fn a_far_server_gets_several_at_once() {
-        let mut line = Line::new(None, false, Duration::from_millis(50));
-        assert_eq!(line.more(1, 0, GIB), 1..8);
-        assert_eq!(line.more(8, 1000, GIB).count(), 0);
-        // One was refused.
-        line.refused(None);
-        std::thread::sleep(TICK.0);
-        assert_eq!(line.more(7, 1000, GIB).count(), 0);
+    /// How many there are after looks at so many bytes each.
+    fn after(looks: &[u64]) -> usize {
+        let mut line = Line::new(None, false, Duration::ZERO);
+        let (mut alive, mut fetched) = (1, 0);
+        for look in looks {
+            fetched += look;
+            line.seen.0 -= TICK.0;
+            alive += line.more(alive, fetched, GIB).count();
+        }
+        alive
     }
 
     #[test]
-    fn a_near_server_gets_no_more_than_bring_something() {
-        let mut line = Line::new(None, false, Duration::from_millis(1));
-        assert_eq!(line.more(1, 0, GIB).count(), 0);
-        std::thread::sleep(TICK.0);
-        assert_eq!(line.more(1, 1000, GIB), 1..2);
-        std::thread::sleep(TICK.0);
-        assert_eq!(line.more(2, 1500, GIB).count(), 0);
+    fn connections_are_added_while_they_bring_more() {
+        // One that becomes faster by itself is left alone.
+        assert_eq!(after(&[1000, 2000, 4000, 8000]), 1);
+        assert_eq!(after(&[1000, 2000, 2000]), 2);
+        assert_eq!(after(&[1000, 1000, 1000, 1000, 1000, 1000, 1000]), 2);
+        assert_eq!(after(&[1000, 1000, 1500, 2000, 2000]), 4);
+        assert_eq!(after(&[1000, 1000, 2000, 2000, 2000, 4000, 4000, 4000, 8000]), 8);
+    }
+
+    #[test]
+    fn a_loss_makes_all_of_them() {
+        assert_eq!(after(&[1000, 2000, 4000, 2000]), 8);
     }
 
     #[test]
     fn a_number_that_is_set_counts_within_what_there_is_to_do() {
-        for (left, connections) in [(GIB, 99), (20 * SHARE, 19), (FIRST + 1, 1), (FIRST, 0)] {
+        for (left, connections) in [(GIB, 99), (20 * SHARE, 19), (SMALL, 3), (SMALL - 1, 0)] {
             let mut line = Line::new(Some(100), false, Duration::ZERO);
             assert_eq!(line.more(1, 0, left).count(), connections, "{left}");
             assert_eq!(

@@ -5,13 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::spans::Spans;
 
-/// The least that is claimed of what nobody has, or of another connection's run.
+/// The least that is taken of another connection's run.
 const LEAST: u64 = 64 << 10;
-/// The most that is claimed of what nobody has.
-const MOST: u64 = 64 << 20;
-/// How many latencies another's run must still take for a half of it to be taken over: what is on
+/// How many latencies another's run must still take for a share of it to be taken over: what is on
 /// the line by then is received for nothing, and the connection is lost.
-const WORTH: u32 = 8;
+const WORTH: u32 = 6;
 /// How many it must take for the last bytes to be asked for twice.
 const PATIENCE: u32 = 3;
 
@@ -22,6 +20,8 @@ pub(super) struct Pieces {
     todo: VecDeque<(u64, u64)>,
     /// The runs of the connections, by their numbers.
     runs: Vec<Option<Run>>,
+    /// How fast each was in its last run, in bytes a second.
+    paces: Vec<f64>,
     pub(super) done: Spans,
     /// How many bytes of the plan are left.
     left: u64,
@@ -43,12 +43,17 @@ impl Run {
         self.end - self.position
     }
 
-    /// Returns `true` if the rest takes longer than this at the pace so far, which is not known of
-    /// a run without bytes.
-    fn is_slow(&self, time: Duration) -> bool {
-        let came = (self.position - self.start) as f64;
-        let took = self.began.elapsed().as_secs_f64();
-        self.left() > 0 && took * self.left() as f64 > came * time.as_secs_f64()
+    fn pace(&self) -> f64 {
+        (self.position - self.start) as f64 / self.began.elapsed().as_secs_f64()
+    }
+
+    /// How many seconds the rest will take at the pace so far. Nothing is known of a run that has
+    /// yet to begin.
+    fn time_left(&self, latency: Duration) -> f64 {
+        match self.position == self.start && self.began.elapsed() < PATIENCE * latency {
+            true => 0.0,
+            false => self.left() as f64 / self.pace().max(1.0),
+        }
     }
 }
 
@@ -59,6 +64,7 @@ impl Pieces {
             left: plan.iter().map(|(start, end)| end - start).sum(),
             todo: plan,
             runs: Vec::new(),
+            paces: Vec::new(),
             done,
         }
     }
@@ -69,16 +75,20 @@ impl Pieces {
         Some(self.begin(who, (start, end, false)))
     }
 
-    /// Claims the next run for a connection, whose first byte takes `latency`: one of so many shares
-    /// of what nobody has, or else half of what another has left, or else the end of another's once
-    /// more.
+    /// Claims the next run for a connection, whose first byte takes `latency`: one that nobody has,
+    /// or else the last of so many `shares` of the largest of another, or with none as much of the
+    /// slowest as both will take the same time for, or else the end of another's once more.
     pub(super) fn claim(
         &mut self,
         who: usize,
         shares: u64,
         latency: Duration,
     ) -> Option<(u64, u64)> {
-        let next = self.next(shares).or_else(|| self.split(latency));
+        let next = self.todo.pop_front().map(|(start, end)| (start, end, false));
+        let next = next.or_else(|| match shares {
+            0 => self.split(who, latency),
+            _ => self.share(shares),
+        });
         let next = next.or_else(|| self.double(latency))?;
         Some(self.begin(who, next))
     }
@@ -86,6 +96,7 @@ impl Pieces {
     fn begin(&mut self, who: usize, (start, end, is_doubled): (u64, u64, bool)) -> (u64, u64) {
         if self.runs.len() <= who {
             self.runs.resize_with(who + 1, || None);
+            self.paces.resize(who + 1, 0.0);
         }
         let now = Instant::now();
         self.runs[who] = Some(Run {
@@ -99,31 +110,31 @@ impl Pieces {
         (start, end)
     }
 
-    fn next(&mut self, shares: u64) -> Option<(u64, u64, bool)> {
-        let unclaimed: u64 = self.todo.iter().map(|(start, end)| end - start).sum();
-        let share = (unclaimed / shares).clamp(LEAST, MOST);
-        let (start, end) = self.todo.pop_front()?;
-        // What is left over is to be worth a request.
-        let middle = match end - start < share + LEAST {
-            true => end,
-            false => start + share,
-        };
-        if middle < end {
-            self.todo.push_front((middle, end));
-        }
-        Some((start, middle, false))
+    fn share(&mut self, shares: u64) -> Option<(u64, u64, bool)> {
+        let runs = self.runs.iter_mut().flatten();
+        let largest = runs
+            .filter(|run| run.left() >= 2 * LEAST && !run.is_doubled)
+            .max_by_key(|run| run.left())?;
+        let end = largest.end;
+        largest.end -= (largest.left() / shares).max(LEAST);
+        Some((largest.end, end, false))
     }
 
-    fn split(&mut self, latency: Duration) -> Option<(u64, u64, bool)> {
+    fn split(&mut self, who: usize, latency: Duration) -> Option<(u64, u64, bool)> {
+        let own = self.paces.get(who).copied().unwrap_or_default();
+        let worth = (WORTH * latency).as_secs_f64();
         let runs = self.runs.iter_mut().flatten();
-        let slow = runs.filter(|run| {
-            let is_long = run.left() >= 2 * LEAST && !run.is_doubled;
-            is_long && run.is_slow(WORTH * latency)
-        });
-        let largest = slow.max_by_key(|run| run.left())?;
-        let end = largest.end;
-        largest.end -= largest.left() / 2;
-        Some((largest.end, end, false))
+        let slowest = runs
+            .filter(|run| run.left() >= 2 * LEAST && !run.is_doubled)
+            .filter(|run| run.time_left(latency) > worth)
+            .max_by(|a, b| a.time_left(latency).total_cmp(&b.time_left(latency)))?;
+        let part = match own > 0.0 {
+            true => own / (own + slowest.pace()),
+            false => 0.5,
+        };
+        let (end, left) = (slowest.end, slowest.left());
+        slowest.end -= ((left as f64 * part) as u64).clamp(LEAST, left - LEAST);
+        Some((slowest.end, end, false))
     }
 
     fn double(&mut self, latency: Duration) -> Option<(u64, u64, bool)> {
@@ -131,8 +142,8 @@ impl Pieces {
         let mut runs = self.runs.iter_mut().flatten();
         let run = runs.find(|run| {
             let stands_still = run.moved.elapsed() > patience + Duration::from_millis(50);
-            let is_end = run.left() < 2 * LEAST || stands_still;
-            is_end && !run.is_doubled && run.is_slow(patience)
+            let is_end = run.left() > 0 && (run.left() < 2 * LEAST || stands_still);
+            is_end && !run.is_doubled && run.time_left(latency) > patience.as_secs_f64()
         })?;
         run.is_doubled = true;
         Some((run.position, run.end, true))
@@ -162,6 +173,7 @@ impl Pieces {
         let Some(run) = self.runs.get_mut(who).and_then(Option::take) else {
             return;
         };
+        self.paces[who] = run.pace();
         let mut others = self.runs.iter().flatten();
         let has_other = others.any(|r| r.position <= run.position && run.end <= r.end);
         if run.left() == 0 || has_other {
@@ -202,23 +214,33 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_is_shared_and_then_what_others_have() {
+    fn what_nobody_has_is_claimed_and_then_shares_of_what_others_have() {
         let mut pieces = pieces(&[(MIB, 2 * MIB)], 10 * MIB);
         assert_eq!(pieces.claim_first(0), Some((0, MIB)));
-        assert_eq!(pieces.claim(1, 4, NONE), Some((2 * MIB, 4 * MIB)));
-        assert_eq!(pieces.claim(2, 1, NONE), Some((4 * MIB, 10 * MIB)));
-        std::thread::sleep(Duration::from_millis(1));
-        assert_eq!(pieces.claim(3, 1, NONE), Some((7 * MIB, 10 * MIB)));
-        assert_eq!(
-            (pieces.run(2), pieces.left()),
-            (Some((4 * MIB, 7 * MIB)), 9 * MIB)
-        );
+        assert_eq!(pieces.claim(1, 4, NONE), Some((2 * MIB, 10 * MIB)));
+        assert_eq!(pieces.claim(2, 4, NONE), Some((8 * MIB, 10 * MIB)));
+        assert_eq!(pieces.claim(3, 3, NONE), Some((6 * MIB, 8 * MIB)));
+        assert_eq!((pieces.run(1), pieces.left()), (Some((2 * MIB, 6 * MIB)), 9 * MIB));
         // What one leaves is that of the one before it again.
-        pieces.give_back(3);
         pieces.give_back(2);
+        pieces.give_back(3);
         assert_eq!(pieces.run(1), Some((2 * MIB, 10 * MIB)));
         pieces.give_back(1);
-        assert_eq!(pieces.claim(3, 1, NONE), Some((2 * MIB, 10 * MIB)));
+        assert_eq!(pieces.claim(3, 0, NONE), Some((2 * MIB, 10 * MIB)));
+    }
+
+    #[test]
+    fn a_fast_connection_takes_the_larger_part_of_what_a_slow_one_has_left() {
+        let mut pieces = pieces(&[(MIB, 2 * MIB)], 10 * MIB);
+        pieces.claim_first(0);
+        pieces.claim(1, 0, NONE);
+        std::thread::sleep(Duration::from_millis(20));
+        pieces.wrote(0, MIB);
+        pieces.wrote(1, LEAST);
+        pieces.give_back(0);
+        let (start, end) = pieces.claim(0, 0, NONE).unwrap();
+        assert_eq!(end, 10 * MIB);
+        assert!((2 * MIB + LEAST..4 * MIB).contains(&start), "{start}");
     }
 
     #[test]
@@ -227,15 +249,15 @@ mod tests {
         pieces.claim_first(0);
         pieces.wrote(0, 10);
         std::thread::sleep(Duration::from_millis(1));
-        assert_eq!(pieces.claim(1, 1, NONE), Some((10, LEAST)));
-        assert_eq!(pieces.claim(2, 1, NONE), None);
-        // Whoever gives up, the other goes on; if both do, it is left.
+        assert_eq!(pieces.claim(1, 0, NONE), Some((10, LEAST)));
+        assert_eq!(pieces.claim(2, 0, NONE), None);
+        // Whoever gives up, the other continues; if both do, it is left.
         pieces.give_back(1);
-        assert_eq!(pieces.claim(1, 1, NONE), None);
+        assert_eq!(pieces.claim(1, 0, NONE), None);
         pieces.give_back(0);
-        assert_eq!(pieces.claim(0, 1, NONE), Some((10, LEAST)));
+        assert_eq!(pieces.claim(0, 0, NONE), Some((10, LEAST)));
         std::thread::sleep(Duration::from_millis(1));
-        assert_eq!(pieces.claim(1, 1, NONE), Some((10, LEAST)));
+        assert_eq!(pieces.claim(1, 0, NONE), Some((10, LEAST)));
         pieces.wrote(0, 100);
         pieces.wrote(1, 200);
         assert_eq!(pieces.left(), LEAST - 210);
@@ -251,7 +273,7 @@ mod tests {
         let mut pieces = pieces(&[], 100 * MIB);
         pieces.claim_first(0);
         pieces.wrote(0, 99 * MIB);
-        assert_eq!(pieces.claim(1, 1, Duration::from_secs(10)), None);
+        assert_eq!(pieces.claim(1, 0, Duration::from_secs(10)), None);
     }
 
     #[test]
@@ -259,7 +281,7 @@ mod tests {
         for length in [1, LEAST, i64::MAX as u64, u64::MAX] {
             let mut pieces = pieces(&[], length);
             for who in 0..100 {
-                pieces.claim(who, 1, NONE);
+                pieces.claim(who, 2, NONE);
             }
             while pieces.left() > 0 {
                 for who in 0..100 {
