@@ -1,15 +1,15 @@
 //! The transfer engine: bytes of an image from a server to where they belong.
 //!
-//! A **plan** is a list of ranges of the image, and [`Pieces`](pieces::Pieces) say which of them are
-//! done, claimed and left. Each **connection** claims a run, reads it through
-//! [`Body`](crate::content::Body), which asks for the rest by itself when the line is cut, and hands
-//! what comes to the **sink**; when nothing is unclaimed it takes a share of the largest run that is
-//! left. The first connection has the answer to the one request for all of the image; the engine
-//! **watches the line** and adds connections, each with a thread of its own, as long as they bring
-//! more. Every MiB a connection the **state** file is brought up to date, and one thread beside the
-//! connections follows them: it has the system put what was written on the disk, says so in the
-//! state, and hashes what is there from the start on. A fetch that is killed begins with a plan of
-//! what the state file does not have.
+//! A fetch of 1 GiB begins with one request for all of it: the **plan** is a list of ranges, here of
+//! one, and [`Pieces`](pieces::Pieces) say which of them are done, claimed and left. A **connection**
+//! claims a run and reads it through [`Body`](crate::content::Body), which by itself asks for the
+//! rest when the line is cut, and gives what comes to the **sink**, which writes it to its place in a
+//! file. The [`Line`](line::Line) watches the rate, and adds connections, each with a thread of its
+//! own, when it stops growing; they take over the end of what others have left, and whoever is done
+//! takes over as much of the slowest as both need the same time for. Twice a MiB and connection the
+//! **state** file is brought up to date, and a thread that follows the connections has the system
+//! put on the disk what they wrote, and hashes it from the start on. A fetch that was killed begins
+//! with what the state lacks as its plan.
 
 mod connection;
 mod line;
@@ -141,9 +141,14 @@ impl Transfer {
         self.work().pieces.left() == 0
     }
 
-    /// Returns what is left of a connection's run.
-    fn run_of(&self, who: usize) -> Option<(u64, u64)> {
-        self.work().pieces.run(who)
+    /// Returns what is left of a connection's run, whose answer goes on to `end`.
+    fn run_of(&self, who: usize, end: Option<u64>) -> Option<(u64, u64)> {
+        let mut work = self.work();
+        if let (None, Some(end)) = (work.pieces.run(who), end) {
+            let latency = work.line.latency;
+            work.pieces.overtake(who, end, latency);
+        }
+        work.pieces.run(who)
     }
 
     pub(crate) fn seen(&self) -> Seen {
@@ -190,7 +195,7 @@ impl Transfer {
         written.map_err(|error| self.sink.failed("write", error))?;
         let count = bytes.len() as u64;
         let mut work = self.work();
-        work.pieces.wrote(who, count);
+        work.pieces.wrote(who, position, count);
         work.carriers.insert(who);
         work.fetched += count;
         work.unsynced += count;

@@ -72,6 +72,12 @@ impl Body {
         self.position
     }
 
+    /// Returns the end of the answer, if it is known.
+    #[cfg(feature = "fs")]
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.end
+    }
+
     /// Ends the body at byte `stop`, if that is before its end. What comes in one chunk with the
     /// last bytes is still given out.
     #[cfg(feature = "fs")]

@@ -96,8 +96,9 @@ impl Transfer {
 
     /// Writes what comes until the run is done, or its end was given away.
     async fn drain(&self, who: usize, mut body: Body) -> Result<bool> {
-        while let Some((position, end)) = self.run_of(who) {
+        while let Some((_, end)) = self.run_of(who, body.end()) {
             body.stop_at(end);
+            let position = body.position();
             let Some(chunk) = body.next().await? else {
                 // The plan did not know how long the image is.
                 if self.version.total.is_none() {

@@ -40,7 +40,7 @@ struct Run {
 
 impl Run {
     fn left(&self) -> u64 {
-        self.end - self.position
+        self.end.saturating_sub(self.position)
     }
 
     fn pace(&self) -> f64 {
@@ -84,7 +84,10 @@ impl Pieces {
         shares: u64,
         latency: Duration,
     ) -> Option<(u64, u64)> {
-        let next = self.todo.pop_front().map(|(start, end)| (start, end, false));
+        let next = self
+            .todo
+            .pop_front()
+            .map(|(start, end)| (start, end, false));
         let next = next.or_else(|| match shares {
             0 => self.split(who, latency),
             _ => self.share(shares),
@@ -156,15 +159,35 @@ impl Pieces {
         (run.left() > 0 && !is_done).then_some((run.position, run.end))
     }
 
-    /// Adds bytes that a connection wrote at the position of its run.
-    pub(super) fn wrote(&mut self, who: usize, bytes: u64) {
-        let Some(run) = self.runs.get_mut(who).and_then(Option::as_mut) else {
+    /// Takes over the run after this one, if that has hardly begun: of an answer that goes on to
+    /// `end` more is on the line than it is ahead.
+    pub(super) fn overtake(&mut self, who: usize, end: u64, latency: Duration) {
+        let Some(run) = self.runs.get(who).and_then(Option::as_ref) else {
             return;
         };
-        let end = (run.position + bytes).min(run.end);
-        self.left = self.left.saturating_sub(self.done.add(run.position, end));
-        run.position = end;
-        run.moved = Instant::now();
+        let (at, pace) = (run.end, run.pace());
+        let on_the_line = pace * (PATIENCE * latency).as_secs_f64();
+        let next = self.runs.iter_mut().flatten().find(|next| {
+            let ahead = (next.position - next.start) as f64;
+            let is_slower = ahead < on_the_line && next.pace() < pace / 2.0;
+            next.start == at && next.left() > 0 && next.end <= end && is_slower
+        });
+        if let Some(next) = next {
+            let end = std::mem::replace(&mut next.end, next.position);
+            if let Some(run) = self.runs.get_mut(who).and_then(Option::as_mut) {
+                run.end = end;
+            }
+        }
+    }
+
+    /// Adds bytes that a connection wrote, perhaps more than are left of its run.
+    pub(super) fn wrote(&mut self, who: usize, position: u64, bytes: u64) {
+        let end = position + bytes;
+        self.left = self.left.saturating_sub(self.done.add(position, end));
+        if let Some(run) = self.runs.get_mut(who).and_then(Option::as_mut) {
+            run.position = end;
+            run.moved = Instant::now();
+        }
     }
 
     /// Takes back what a connection leaves undone. It belongs to the run before it again, if there
@@ -220,7 +243,10 @@ mod tests {
         assert_eq!(pieces.claim(1, 4, NONE), Some((2 * MIB, 10 * MIB)));
         assert_eq!(pieces.claim(2, 4, NONE), Some((8 * MIB, 10 * MIB)));
         assert_eq!(pieces.claim(3, 3, NONE), Some((6 * MIB, 8 * MIB)));
-        assert_eq!((pieces.run(1), pieces.left()), (Some((2 * MIB, 6 * MIB)), 9 * MIB));
+        assert_eq!(
+            (pieces.run(1), pieces.left()),
+            (Some((2 * MIB, 6 * MIB)), 9 * MIB)
+        );
         // What one leaves is that of the one before it again.
         pieces.give_back(2);
         pieces.give_back(3);
@@ -235,8 +261,8 @@ mod tests {
         pieces.claim_first(0);
         pieces.claim(1, 0, NONE);
         std::thread::sleep(Duration::from_millis(20));
-        pieces.wrote(0, MIB);
-        pieces.wrote(1, LEAST);
+        pieces.wrote(0, 0, MIB);
+        pieces.wrote(1, 2 * MIB, LEAST);
         pieces.give_back(0);
         let (start, end) = pieces.claim(0, 0, NONE).unwrap();
         assert_eq!(end, 10 * MIB);
@@ -247,7 +273,7 @@ mod tests {
     fn the_end_of_a_run_is_asked_for_twice_and_counts_once() {
         let mut pieces = pieces(&[], LEAST);
         pieces.claim_first(0);
-        pieces.wrote(0, 10);
+        pieces.wrote(0, 0, 10);
         std::thread::sleep(Duration::from_millis(1));
         assert_eq!(pieces.claim(1, 0, NONE), Some((10, LEAST)));
         assert_eq!(pieces.claim(2, 0, NONE), None);
@@ -258,10 +284,10 @@ mod tests {
         assert_eq!(pieces.claim(0, 0, NONE), Some((10, LEAST)));
         std::thread::sleep(Duration::from_millis(1));
         assert_eq!(pieces.claim(1, 0, NONE), Some((10, LEAST)));
-        pieces.wrote(0, 100);
-        pieces.wrote(1, 200);
+        pieces.wrote(0, 10, 100);
+        pieces.wrote(1, 10, 200);
         assert_eq!(pieces.left(), LEAST - 210);
-        pieces.wrote(1, LEAST);
+        pieces.wrote(1, 210, LEAST - 210);
         assert_eq!(
             (pieces.left(), pieces.run(0), pieces.run(1)),
             (0, None, None)
@@ -269,10 +295,26 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_goes_on_takes_over_a_run_that_has_hardly_begun() {
+        let long = Duration::from_secs(1);
+        let mut pieces = pieces(&[], 10 * MIB);
+        pieces.claim_first(0);
+        pieces.claim(1, 2, NONE);
+        pieces.wrote(1, 5 * MIB, 10);
+        // More than is left of its run.
+        pieces.wrote(0, 0, 6 * MIB);
+        pieces.overtake(0, 9 * MIB, long);
+        assert_eq!((pieces.run(0), pieces.left()), (None, 4 * MIB));
+        pieces.overtake(0, 10 * MIB, long);
+        assert_eq!(pieces.run(0), Some((6 * MIB, 10 * MIB)));
+        assert_eq!(pieces.run(1), None);
+    }
+
+    #[test]
     fn nothing_is_taken_of_a_run_that_will_be_done_earlier() {
         let mut pieces = pieces(&[], 100 * MIB);
         pieces.claim_first(0);
-        pieces.wrote(0, 99 * MIB);
+        pieces.wrote(0, 0, 99 * MIB);
         assert_eq!(pieces.claim(1, 0, Duration::from_secs(10)), None);
     }
 
@@ -287,7 +329,7 @@ mod tests {
                 for who in 0..100 {
                     // Others may have done it as well.
                     if let Some((start, end)) = pieces.run(who) {
-                        pieces.wrote(who, end - start);
+                        pieces.wrote(who, start, end - start);
                     }
                 }
                 pieces.claim_first(0);
