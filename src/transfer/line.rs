@@ -9,6 +9,11 @@ const LIMIT: usize = 256;
 /// With less left there is one connection, and each is to have so much to do.
 const SMALL: u64 = 8 << 20;
 const SHARE: u64 = 2 << 20;
+/// With this latency or more there are a few from the beginning, as a rate takes some latencies to
+/// be seen. All of them would be slower on a line without loss: they take each other's bursts for
+/// the end of the line.
+const FAR: Duration = Duration::from_millis(5);
+const FIRST: usize = 3;
 /// How often the rate is looked at, at least and at most.
 pub(super) const TICK: (Duration, Duration) =
     (Duration::from_millis(50), Duration::from_millis(500));
@@ -57,7 +62,7 @@ impl Line {
     }
 
     pub(super) fn tick(&self) -> Duration {
-        self.latency.clamp(TICK.0, TICK.1)
+        (self.latency / 2).clamp(TICK.0, TICK.1)
     }
 
     pub(super) fn most(&self) -> usize {
@@ -100,6 +105,9 @@ impl Line {
     fn wanted(&mut self, alive: usize, fetched: u64) -> usize {
         if let Some(set) = self.set {
             return set;
+        }
+        if self.begun == 1 && self.latency > FAR {
+            return FIRST;
         }
         let (then, before, last) = self.seen;
         let elapsed = then.elapsed();
@@ -158,6 +166,13 @@ mod tests {
             after(&[1000, 1000, 2000, 2000, 2000, 4000, 4000, 4000, 8000]),
             8
         );
+    }
+
+    #[test]
+    fn a_far_server_gets_a_few_from_the_beginning() {
+        let mut line = Line::new(None, false, Duration::from_millis(50));
+        assert_eq!(line.more(1, 0, GIB), 1..3);
+        assert_eq!(line.more(3, 1000, GIB).count(), 0);
     }
 
     #[test]

@@ -249,7 +249,9 @@ mod tests {
             assert_eq!(done(&bytes(&file), &boot()).unwrap().total(), 500);
         }
         let mut many = Spans::default();
-        (0..10_000).for_each(|number| drop(many.add(number << 48, (number << 48) + 1 + number)));
+        for number in 0..10_000 {
+            many.add(number << 48, (number << 48) + 1 + number);
+        }
         many.keep_longest(MAX_SPANS);
         assert_eq!(many.iter().count(), MAX_SPANS);
         assert!(serde_json::to_string(&many).unwrap().len() < SLOT / 2);
