@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use machine_images::djinn::{Client, Images};
 use machine_images::qcow2::{Code, Policy};
@@ -8,6 +9,14 @@ use machine_images::testing::{Close, DjinnServer, Fault};
 use machine_images::{Digest, ErrorKind};
 
 use super::{bad, patterned, sent, site};
+
+/// Slow enough for several connections to have something to do.
+fn slow() -> Fault {
+    Fault::Trickle {
+        bytes: 128 * 1024,
+        every: Duration::from_millis(10),
+    }
+}
 
 fn digest(image: &[u8]) -> Digest {
     Digest::of(image)
@@ -105,6 +114,7 @@ async fn several_connections_begin_with_the_answer_that_was_inspected() {
     let id = server.add_image("good", &image).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk.qcow2");
+    server.inject(slow().always());
     let fetch = images.save(id, &path).connections(4).durable(false);
     let digest = digest(&image);
     let saved = fetch.sha256(digest).await.unwrap();
@@ -128,6 +138,7 @@ async fn an_image_that_changes_after_its_inspection_is_inspected_again() {
     let path = directory.path().join("disk.qcow2");
     let later = Fault::LastModified { by: 60 }.when(|r| r.header("if-range").is_some());
     server.inject(later);
+    server.inject(slow().always());
     let fetch = images.save(id, &path).connections(4).durable(false);
     fetch.await.unwrap();
     assert!(std::fs::read(&path).unwrap() == image);
@@ -162,7 +173,9 @@ async fn a_server_that_says_the_image_is_shorter_than_it_is_is_found_out() {
         let id = server.add_image("good", patterned(20_000_000)).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("disk.qcow2");
-        server.inject(Fault::RangeTotal { by: -1 }.always());
+        let shorter = Fault::RangeTotal { by: -1 };
+        server.inject(shorter.when(|r| r.header("range").is_some()).always());
+        server.inject(slow().always());
         let mut fetch = images.save(id, &path).connections(4).durable(false);
         if unchecked {
             fetch = fetch.unchecked();
