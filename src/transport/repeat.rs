@@ -99,6 +99,7 @@ impl Transport {
 /// Returns the span of one request, with the field names of OpenTelemetry.
 fn attempt_span(request: &Request, url: &Url, shown: &str, number: u32) -> Span {
     debug_span!(
+        target: "machine_images::transport",
         "request",
         "http.request.method" = %request.method,
         "server.address" = url.host_str(),
