@@ -7,9 +7,12 @@
 //!
 //! # Where to look
 //!
-//! - [`djinn`] and [`devops`] have the two clients; both are made by a [`ClientBuilder`].
-//! - [`Content`] is what fetching yields, [`Page`] one page of a list, [`Error`] what can go wrong.
-//! - [`qcow2`] inspects image headers, before anyone trusts them.
+//! - [`djinn`] and [`devops`] have the two clients; a [`ClientBuilder`] builds both.
+//! - A method of [`djinn::Images`] or [`devops::Images`] returns a builder with the options of the
+//!   call. Awaiting the builder sends the requests; `send()` does the same where a plain future is
+//!   needed.
+//! - [`Content`] is the content of an image, [`Page`] one page of a list, [`Error`] the error type.
+//! - [`qcow2`] inspects the headers of images.
 #![cfg_attr(
     feature = "testing",
     doc = "- [`testing`] has embedded servers for tests."
@@ -17,8 +20,8 @@
 //!
 //! # Tracing
 //!
-//! The crate speaks through [`tracing`](https://docs.rs/tracing) at the level `DEBUG`, and never of
-//! secrets:
+//! The crate emits spans and events of [`tracing`](https://docs.rs/tracing) at the level `DEBUG`,
+//! without secrets:
 //!
 //! | | name | target | fields |
 //! |---|---|---|---|
@@ -26,7 +29,12 @@
 //! | span, in that of its operation | `request` | `machine_images::transport` | `http.request.method`, `server.address`, `server.port`, `url.full`, `http.request.resend_count`, `http.response.status_code`, `error.type`, as OpenTelemetry names them |
 //! | event, in the operation's span | `retrying` | `machine_images::retry` | `attempt`: the one that failed, `error`, `delay` before the next |
 //!
-//! Where no subscriber is wanted, [`ClientBuilder::on_attempt`] reports each request.
+//! Without a subscriber, [`ClientBuilder::on_attempt`] reports each request.
+//!
+//! # Crates in signatures
+//!
+//! The crates whose types are in this crate's signatures are re-exported: [`bytes`], [`jiff`],
+//! [`reqwest`], [`serde_json`] and [`url`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attempt;
@@ -52,6 +60,8 @@ pub mod testing;
 #[cfg(feature = "fs")]
 mod thread;
 mod transport;
+
+pub use {bytes, jiff, reqwest, serde_json, url};
 
 pub use attempt::Attempt;
 pub use client::ClientBuilder;

@@ -10,6 +10,8 @@
 
 #[cfg(feature = "testing")]
 mod attacked;
+#[cfg(feature = "testing")]
+mod builders;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod chaos;
 mod devops;
