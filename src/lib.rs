@@ -5,7 +5,7 @@
     doc = "Typed async client for machine images over HTTP."
 )]
 //!
-//! # Where to look
+//! # Overview
 //!
 //! - [`djinn`] and [`devops`] have the two clients; a [`ClientBuilder`] builds both.
 //! - A method of [`djinn::Images`] or [`devops::Images`] returns a builder with the options of the
@@ -17,6 +17,20 @@
     feature = "testing",
     doc = "- [`testing`] has embedded servers for tests."
 )]
+//!
+//! # Runtime
+//!
+//! Futures and streams of this crate must be polled within a [tokio](https://docs.rs/tokio) runtime
+//! with its I/O and time drivers enabled, as `#[tokio::main]` has it. Elsewhere the first request
+//! panics with tokio's message `there is no reactor running`. Building clients and calls needs no
+//! runtime. Every future is `Send`.
+//!
+//! # Cancel safety
+//!
+//! Dropping a future ends its request. A dropped read, of a list or of content, does nothing on the
+//! server. A dropped creation or deletion may or may not have happened, as the answer is lost; of an
+//! upload that was not sent completely the server creates nothing. A dropped `save` leaves the file
+//! at the path as it was, and the next one resumes. [`Content::chunk`] loses no bytes.
 //!
 //! # Tracing
 //!
