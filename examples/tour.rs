@@ -84,7 +84,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     println!("5. Inspect one, without fetching it.");
-    let report = images.content(uploaded.id).inspect().await?;
+    let report = images.inspect(uploaded.id).await?;
     if let Some(header) = &report.header {
         println!(
             "   {}, version {}, a disk of {} bytes: {}",
@@ -99,7 +99,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     for image in [&uploaded, &downloaded] {
         let path = directory.path().join(&image.name);
-        let saved = images.content(image.id).save_to(&path).await?;
+        let saved = images.save(image.id, &path).await?;
         let same = is_same(&path, &original)?;
         println!(
             "   {}: {} bytes in {:?}, {same}",

@@ -1,41 +1,53 @@
-//! The outcome of each request, for metrics.
+//! The outcome of each request, for metrics and logs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::ErrorKind;
 
-/// One request, redirects apart: what was sent, what came back, and how long it took.
+/// The outcome of one request.
 ///
-/// [`ClientBuilder::on_attempt`](crate::ClientBuilder::on_attempt) takes a listener for them.
+/// Reported to the listener of [`ClientBuilder::on_attempt`](crate::ClientBuilder::on_attempt). A
+/// request and the redirects that it follows are one attempt.
+///
+/// ```
+/// use machine_images::djinn;
+///
+/// let client = djinn::Client::builder("https://api.djinn-ci.com").on_attempt(|attempt| {
+///     println!("{} {} {:?}", attempt.method, attempt.url, attempt.status);
+/// });
+/// # let _ = client;
+/// ```
+#[doc(alias = "metrics")]
+#[doc(alias = "tracing")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// The method, in capitals.
+    /// The HTTP method, in upper case.
     pub method: String,
     /// The URL, without userinfo, query and secrets.
     pub url: String,
-    /// 1 for the first request of an operation, 2 for its first repetition, and so on.
+    /// The number of the attempt within its operation, from 1.
     pub number: u32,
-    /// The status of the answer, if one came.
+    /// The HTTP status, if an answer came.
     pub status: Option<u16>,
-    /// The reason why there was no answer, or why its body broke. A status that is no success is no failure
-    /// here.
+    /// The reason why no answer came, or why its body broke off. `None` for an error status.
     pub error: Option<ErrorKind>,
-    /// Bytes of the request's body that were given to the connection.
+    /// Number of bytes of the request's body that were sent.
     pub sent: u64,
-    /// Bytes of the answer's body that came.
+    /// Number of bytes of the answer's body that were received.
     pub received: u64,
-    /// The time from the start to the end of the answer's body, or to where its reader gave up.
+    /// The time from the start of the request to the end of the answer's body, or to the point
+    /// where it was dropped.
     pub elapsed: Duration,
 }
 
 pub(crate) type Listener = Arc<dyn Fn(&Attempt) + Send + Sync>;
 
-/// Reports an attempt to the listener, if there is one, when it is dropped.
+/// An attempt that is reported to its listener when it is dropped.
 pub(crate) struct Observed {
     listener: Option<Listener>,
-    began: Instant,
+    started: Instant,
     pub(crate) attempt: Attempt,
 }
 
@@ -43,7 +55,7 @@ impl Observed {
     pub(crate) fn new(listener: Option<Listener>, method: &str, url: &str, number: u32) -> Self {
         Self {
             listener,
-            began: Instant::now(),
+            started: Instant::now(),
             attempt: Attempt {
                 method: method.to_owned(),
                 url: url.to_owned(),
@@ -61,7 +73,7 @@ impl Observed {
 impl Drop for Observed {
     fn drop(&mut self) {
         if let Some(listener) = &self.listener {
-            self.attempt.elapsed = self.began.elapsed();
+            self.attempt.elapsed = self.started.elapsed();
             listener(&self.attempt);
         }
     }

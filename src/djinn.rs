@@ -22,34 +22,45 @@ mod content;
 mod create_download;
 mod create_upload;
 mod delete;
+mod digest;
 mod find;
 mod get;
 mod images;
+mod inspect;
 mod list;
 mod missing;
 mod model;
 mod name;
+mod reader;
 mod reconcile;
+#[cfg(feature = "fs")]
+mod save;
 mod service;
+mod stat;
 mod upload;
 mod user;
 mod wait;
 
 pub use client::Client;
-pub use content::ContentRequest;
+pub use content::{GetContent, GetRange, GetVerified};
 pub use create_download::CreateDownload;
 pub use create_upload::CreateUpload;
 pub use delete::Delete;
+pub use digest::{ComputeDigest, ContentDigest};
 pub use find::Find;
 pub use get::Get;
 pub use images::Images;
 pub(crate) use images::QEMU_DISK;
+pub use inspect::Inspect;
 pub use list::{List, ListPage, Walk};
 pub use model::{
     Download, DownloadState, Driver, Image, ImageId, Namespace, NamespaceId, SourceUrl, User,
     UserId, Visibility,
 };
 pub use name::NamespacePath;
+#[cfg(feature = "fs")]
+pub use save::Save;
+pub use stat::Stat;
 pub use wait::WaitDownloaded;
 
 pub use crate::client::ClientBuilder;

@@ -1,31 +1,29 @@
-//! The one error type of the crate.
+//! The error type of the crate.
 
 mod cause;
 mod kind;
+mod refusal;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-pub(crate) use cause::{Cause, Refusal};
+pub(crate) use cause::Cause;
 pub use kind::ErrorKind;
+pub use refusal::FieldErrors;
+pub(crate) use refusal::Refusal;
 
 use crate::operation::Operation;
 use crate::qcow2;
 
-/// What every fallible call of this crate returns.
+/// A `Result` with [`Error`] as its default error type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Field errors of a refused creation: the field's name as the server spells it, and what it says.
-pub type FieldErrors = BTreeMap<String, Vec<String>>;
-
-/// Why a call failed.
+/// The error of every call of this crate.
 ///
-/// [`kind`](Error::kind) tells what a program can act on; the other accessors give what else is
-/// known. `Display` says what was done, to what, and what came of it, in one line;
-/// [`source`](std::error::Error::source) gives the reason behind it, at most one line more. `Debug`,
-/// which a `main` that returns an error prints, has both. None of them ever shows a token, a
-/// password or the secrets of a URL.
+/// [`kind`](Self::kind) is for programs to act on; the other methods give the details. `Display`
+/// names the operation, its subject and the cause, in one line; [`source`](std::error::Error::source)
+/// has the reason behind it, if there is one. `Debug`, which a `main` that returns an error prints,
+/// shows both. Tokens, passwords and the secrets of a URL never appear in any of them.
 ///
 /// ```
 /// use machine_images::{ErrorKind, djinn};
@@ -35,13 +33,27 @@ pub type FieldErrors = BTreeMap<String, Vec<String>>;
 /// assert_eq!(error.to_string(), "build client: the base URL is not one of http or https");
 /// assert_eq!(error.status(), None);
 /// ```
+///
+/// ```
+/// use machine_images::{ErrorKind, djinn::Images};
+///
+/// # async fn example(images: Images) -> machine_images::Result<()> {
+/// match images.get(42).send().await {
+///     Ok(image) => println!("{}", image.name),
+///     Err(error) if error.kind() == ErrorKind::NotFoundOrUnauthorized => println!("no image 42"),
+///     Err(error) if error.is_retryable() => println!("try again in {:?}", error.retry_after()),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Error(Box<Inner>);
 
 struct Inner {
     operation: Option<Operation>,
     url: Option<String>,
     attempts: u32,
-    /// How long the attempts took.
+    /// The time that the attempts took.
     elapsed: Duration,
     /// Bytes of the last request's body that were given to the connection.
     sent: u64,
@@ -69,23 +81,23 @@ impl Error {
     }
 
     #[cfg(feature = "fs")]
-    pub(crate) fn io(what: impl Into<String>, error: std::io::Error) -> Self {
-        Self::new(Cause::Io(what.into(), error))
+    pub(crate) fn io(message: impl Into<String>, error: std::io::Error) -> Self {
+        Self::new(Cause::Io(message.into(), error))
     }
 
-    /// Names the operation. The outermost is the one that the caller knows.
+    /// Sets the operation. The outermost operation, which the caller knows, is set last.
     pub(crate) fn during(mut self, operation: &Operation) -> Self {
         self.0.operation = Some(operation.clone());
         self
     }
 
-    /// Names the URL, in which nothing may be secret any more.
+    /// Sets the URL, which must be free of secrets.
     pub(crate) fn at(mut self, public_url: String) -> Self {
         self.0.url = Some(public_url);
         self
     }
 
-    /// Says how many requests were sent, and how long that took.
+    /// Raises the number of attempts, and the time that they took.
     pub(crate) fn after(mut self, attempts: u32, elapsed: Duration) -> Self {
         self.0.attempts = self.0.attempts.max(attempts);
         self.0.elapsed = self.0.elapsed.max(elapsed);
@@ -97,17 +109,17 @@ impl Error {
         self
     }
 
-    /// How long the body was that the last request carried.
+    /// Returns how many bytes of the last request's body were given to the connection.
     pub(crate) fn sent(&self) -> u64 {
         self.0.sent
     }
 
-    /// The same attempts as those of another error.
+    /// Raises the number of attempts to that of another error.
     pub(crate) fn attempts_of(self, other: &Self) -> Self {
         self.after(other.0.attempts, other.0.elapsed)
     }
 
-    /// Says what a refusal means to its operation.
+    /// Sets the kind and text of a server's refusal, as its operation understands it.
     pub(crate) fn meaning(mut self, kind: ErrorKind, meaning: impl Into<String>) -> Self {
         if let Cause::Refused(refusal) = &mut self.0.cause {
             refusal.kind = Some(kind);
@@ -116,63 +128,66 @@ impl Error {
         self
     }
 
-    /// The same of a call that must not be repeated, and may have been done.
+    /// Turns the error of a request that must not be repeated into
+    /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown).
     pub(crate) fn outcome_unknown(mut self) -> Self {
         self.0.cause = Cause::OutcomeUnknown(Box::new(self.0.cause));
         self
     }
 
-    /// What a program can act on.
+    /// Returns the kind, for programs to act on.
     pub fn kind(&self) -> ErrorKind {
         self.0.cause.kind()
     }
 
-    /// The HTTP status, if the server answered with one that is no success.
+    /// Returns the HTTP status, if the server answered with an error status.
     pub fn status(&self) -> Option<u16> {
-        match &self.0.cause {
-            Cause::Refused(refusal) => Some(refusal.status),
-            _ => None,
-        }
+        self.refusal().map(|refusal| refusal.status)
     }
 
-    /// The call that failed, such as `"create image"`.
+    /// Returns the name of the operation that failed, such as `"create image"`.
     pub fn operation(&self) -> &'static str {
         self.0.operation.as_ref().map_or("", Operation::name)
     }
 
-    /// Where the request went, without userinfo and query.
+    /// Returns the URL of the request, without userinfo and query.
     pub fn url(&self) -> Option<&str> {
         self.0.url.as_deref()
     }
 
-    /// Whether a server refused it in the API's own form, not something before the server.
-    pub(crate) fn is_from_api(&self) -> bool {
-        matches!(&self.0.cause, Cause::Refused(refusal) if !refusal.from_gateway)
-    }
-
-    /// How many requests were sent before giving up; 0 if none was.
+    /// Returns the number of requests sent for the operation, or 0 if none was sent.
+    #[doc(alias = "retries")]
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
 
-    /// The server's own words, if it gave any: at most 64 KiB of them.
+    /// Returns the time that the attempts took, with the delays between them.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed
+    }
+
+    /// Returns the server's own message, if it sent one. At most 64 KiB.
     pub fn message(&self) -> Option<&str> {
         match &self.0.cause {
-            Cause::Refused(refusal) => refusal.message.as_deref(),
             Cause::Plain(ErrorKind::DownloadFailed, text) => Some(text),
-            _ => None,
+            _ => self.refusal()?.message.as_deref(),
         }
     }
 
-    /// What the server says of single fields in a refused creation.
+    /// Returns the server's messages about single fields of a rejected request.
+    ///
+    /// ```
+    /// # fn show(error: machine_images::Error) {
+    /// for (field, messages) in error.fields().into_iter().flatten() {
+    ///     println!("{field}: {}", messages.join(", "));
+    /// }
+    /// # }
+    /// ```
     pub fn fields(&self) -> Option<&FieldErrors> {
-        match &self.0.cause {
-            Cause::Refused(refusal) => refusal.fields.as_ref(),
-            _ => None,
-        }
+        self.refusal()?.fields.as_ref()
     }
 
-    /// What the inspection of a rejected image found.
+    /// Returns the report of the inspection that rejected the image.
     pub fn inspection(&self) -> Option<&qcow2::Report> {
         match &self.0.cause {
             Cause::Image(report) => Some(report),
@@ -180,20 +195,37 @@ impl Error {
         }
     }
 
-    /// How long the server asks to wait before the next request.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match &self.0.cause {
-            Cause::Refused(refusal) => refusal.retry_after,
-            _ => None,
-        }
+    /// Returns the length of the image, if a requested range starts past its end (416).
+    #[doc(alias = "length")]
+    #[doc(alias = "content-range")]
+    pub fn total(&self) -> Option<u64> {
+        self.refusal()?.total
     }
 
-    /// Whether the same call may succeed later without anything being changed.
+    /// Returns the time that the server asks to wait before the next request.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.refusal()?.retry_after
+    }
+
+    /// Returns `true` if the same call may succeed later.
     ///
-    /// It says nothing of whether repeating it is safe: a creation whose outcome is unknown is
-    /// never retryable.
+    /// This does not mean that it is safe to repeat: a creation whose outcome is unknown is never
+    /// retryable.
+    #[doc(alias = "temporary")]
     pub fn is_retryable(&self) -> bool {
         self.0.cause.is_retryable()
+    }
+
+    /// Returns `true` if the server refused in the API's own form, unlike a proxy in front of it.
+    pub(crate) fn is_from_api(&self) -> bool {
+        self.refusal().is_some_and(|refusal| !refusal.from_gateway)
+    }
+
+    fn refusal(&self) -> Option<&Refusal> {
+        match &self.0.cause {
+            Cause::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
     }
 }
 
@@ -237,7 +269,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// A time as people say it: `3 ms`, `1.5 s`, `12 s`, `2 min`.
+/// Formats a time for people: `3 ms`, `1.5 s`, `12 s`, `2 min`.
 fn rounded(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match time.as_secs() {
@@ -260,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn display_speaks_of_one_level_and_source_of_the_next() {
+    fn display_shows_one_level_and_source_the_next() {
         let cause = io::Error::other("disk on fire");
         let error = Error::new(Cause::Source(cause)).during(&Operation::new("upload"));
         assert_eq!(error.to_string(), "upload: the source of the upload failed");

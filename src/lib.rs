@@ -45,6 +45,8 @@ pub mod devops;
 mod digest;
 pub mod djinn;
 mod error;
+#[cfg(feature = "fs")]
+mod file;
 mod inspect;
 mod model;
 mod operation;
@@ -63,12 +65,12 @@ pub use {bytes, jiff, reqwest, serde_json, url};
 
 pub use attempt::Attempt;
 pub use client::ClientBuilder;
+pub use content::{Content, ContentInfo, RemoteReader};
 #[cfg(feature = "fs")]
-pub use content::Saved;
-pub use content::{Content, ContentReader, RemoteReader};
+pub use content::{Saved, WhenBusy};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use page::Page;
-pub use progress::{Phase, Progress, Report};
+pub use progress::{Phase, Progress, ProgressListener};
 pub use retry::RetryPolicy;
 pub use source::Source;

@@ -1,56 +1,80 @@
-//! What long work reports while it goes on.
+//! Progress of long operations, reported to a listener.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Reports come no more often than this, but for the first and the last of a phase.
+/// Minimum time between two calls of a listener, except for the first and last of an operation.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// What is going on.
+/// The kind of work that a [`Progress`] is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Bytes go to the server.
+    /// Sending bytes to the server.
     Upload,
-    /// Bytes come from the server.
+    /// Receiving bytes from the server.
     Content,
-    /// The server downloads an image; nothing is known of how far it is.
+    /// Waiting for the server to download an image. The byte counts stay at zero.
     Wait,
 }
 
-/// How far the work is.
+/// The progress of an upload, a download or a wait.
+///
+/// ```
+/// # use machine_images::djinn::Images;
+/// use machine_images::Progress;
+///
+/// # async fn example(images: Images) -> machine_images::Result<()> {
+/// let content = images
+///     .content(42)
+///     .progress(|p: Progress| println!("{} of {:?} bytes", p.done, p.total))
+///     .send()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Report {
-    /// What is going on.
+pub struct Progress {
+    /// The kind of work in progress.
     pub phase: Phase,
-    /// Bytes done in all, those of an earlier attempt included. It never falls.
+    /// Bytes done so far, including those of an earlier, interrupted transfer. Never decreases.
     pub done: u64,
-    /// Bytes to be done in all, if that is known.
+    /// Total number of bytes, if known.
     pub total: Option<u64>,
-    /// How many of `done` an earlier attempt had left behind.
+    /// The part of `done` that an earlier, interrupted transfer had already done.
+    #[doc(alias = "resume")]
     pub resumed: u64,
 }
 
-/// Is told how far an upload, a fetch or a wait is.
+/// A listener for the progress of an operation.
 ///
-/// It is called at most every 50 ms, with numbers that never fall; the last call of work that
-/// ended well has `done` equal to the total. Closures are accepted as they are.
+/// Implemented for closures that take a [`Progress`]. It is called at most every 50 ms. After the
+/// last call of a successful operation, `done` equals `total`.
 ///
 /// ```
-/// use machine_images::{Progress, Report};
+/// use machine_images::{Progress, ProgressListener};
 ///
-/// fn watch(progress: impl Progress) { /* ... */ }
-/// watch(|report: Report| println!("{} bytes", report.done));
+/// struct Log {
+///     image: String,
+/// }
+///
+/// impl ProgressListener for Log {
+///     fn progress(&self, progress: Progress) {
+///         println!("{}: {} bytes", self.image, progress.done);
+///     }
+/// }
 /// ```
-pub trait Progress: Send + Sync + 'static {
-    /// Takes one report; it should return at once, as the transfer waits for it.
-    fn report(&self, report: Report);
+#[doc(alias = "callback")]
+pub trait ProgressListener: Send + Sync + 'static {
+    /// Handles one update. The transfer waits for it, so it must return quickly.
+    fn progress(&self, progress: Progress);
 }
 
-impl<F: Fn(Report) + Send + Sync + 'static> Progress for F {
-    fn report(&self, report: Report) {
-        self(report);
+impl<F: Fn(Progress) + Send + Sync + 'static> ProgressListener for F {
+    fn progress(&self, progress: Progress) {
+        self(progress);
     }
 }
 
@@ -59,62 +83,73 @@ impl<F: Fn(Report) + Send + Sync + 'static> Progress for F {
 pub(crate) struct Meter(Option<Arc<Shared>>);
 
 struct Shared {
-    listener: Box<dyn Progress>,
+    listener: Box<dyn ProgressListener>,
     state: Mutex<State>,
 }
 
 struct State {
-    report: Report,
-    told: Option<Instant>,
-    last: Option<Report>,
+    current: Progress,
+    reported: Option<(Instant, Progress)>,
+}
+
+/// A listener is the caller's, and may not be `Debug`.
+impl fmt::Debug for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(_) => f.write_str("Meter(listener)"),
+            None => f.write_str("Meter(none)"),
+        }
+    }
 }
 
 impl Meter {
-    pub(crate) fn new(phase: Phase, listener: impl Progress) -> Self {
+    pub(crate) fn new(phase: Phase, listener: impl ProgressListener) -> Self {
         Self(Some(Arc::new(Shared {
             listener: Box::new(listener),
             state: Mutex::new(State {
-                report: Report {
+                current: Progress {
                     phase,
                     done: 0,
                     total: None,
                     resumed: 0,
                 },
-                told: None,
-                last: None,
+                reported: None,
             }),
         })))
     }
 
-    /// Sets the total and what an earlier attempt had done.
+    /// Sets the total, and the number of bytes that an earlier transfer had done.
     pub(crate) fn start(&self, total: Option<u64>, resumed: u64) {
-        self.update(true, |report| {
-            report.total = total;
-            report.resumed = resumed;
-            report.done = report.done.max(resumed);
+        self.update(true, |progress| {
+            progress.total = total;
+            progress.resumed = resumed;
+            progress.done = progress.done.max(resumed);
         });
     }
 
-    /// Says that `done` bytes are done in all; fewer than before are kept to oneself.
+    /// Sets the number of bytes done, unless it is lower than before.
     pub(crate) fn at(&self, done: u64) {
-        self.update(false, |report| report.done = report.done.max(done));
+        self.update(false, |progress| progress.done = progress.done.max(done));
     }
 
-    /// The last call of work that ended well: all that was done is all there is.
+    /// Reports the end of a successful operation.
     pub(crate) fn finish(&self) {
-        self.update(true, |report| report.total = Some(report.done));
+        self.update(true, |progress| progress.total = Some(progress.done));
     }
 
-    fn update(&self, at_once: bool, change: impl FnOnce(&mut Report)) {
+    fn update(&self, now: bool, change: impl FnOnce(&mut Progress)) {
         let Some(shared) = &self.0 else { return };
         let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut state.report);
-        let due = state.told.is_none_or(|told| told.elapsed() >= INTERVAL);
-        if (at_once || due) && state.last != Some(state.report) {
-            state.told = Some(Instant::now());
-            state.last = Some(state.report);
-            // Told under the lock: two connections must not report out of order.
-            shared.listener.report(state.report);
+        change(&mut state.current);
+        let current = state.current;
+        let is_due = match state.reported {
+            Some((at, last)) => last != current && (now || at.elapsed() >= INTERVAL),
+            None => true,
+        };
+        if is_due {
+            state.reported = Some((Instant::now(), current));
+            // Called with the lock held, so that two connections cannot report out of order.
+            shared.listener.progress(current);
         }
     }
 }
@@ -123,17 +158,17 @@ impl Meter {
 mod tests {
     use super::*;
 
-    fn recorded() -> (Meter, Arc<Mutex<Vec<Report>>>) {
+    fn recorded() -> (Meter, Arc<Mutex<Vec<Progress>>>) {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = seen.clone();
-        let meter = Meter::new(Phase::Content, move |r: Report| {
-            sink.lock().unwrap().push(r);
+        let meter = Meter::new(Phase::Content, move |progress: Progress| {
+            sink.lock().unwrap().push(progress);
         });
         (meter, seen)
     }
 
     #[test]
-    fn reports_are_rare_monotonic_and_end_at_the_total() {
+    fn updates_are_rare_monotonic_and_end_at_the_total() {
         let (meter, seen) = recorded();
         meter.start(Some(1000), 10);
         for done in [300, 200, 900, 1000, 100] {
@@ -142,13 +177,13 @@ mod tests {
         meter.finish();
         meter.finish();
         let seen = seen.lock().unwrap();
-        let done: Vec<_> = seen.iter().map(|r| r.done).collect();
+        let done: Vec<_> = seen.iter().map(|progress| progress.done).collect();
         assert_eq!(done, [10, 1000]);
         assert_eq!(seen[1].total, Some(1000));
     }
 
     #[test]
-    fn a_report_comes_again_after_the_interval() {
+    fn another_update_follows_after_the_interval() {
         let (meter, seen) = recorded();
         meter.start(None, 0);
         std::thread::sleep(INTERVAL);

@@ -1,4 +1,4 @@
-//! When a request is sent again.
+//! Retries of requests, with backoff.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,19 +9,18 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A transfer that has moved this much further is not in the same trouble as before. Less could go
-/// on for ever at a few bytes a stall. With a least rate it is at least what that asks of one
-/// window.
-const PROGRESS: u64 = 16 * 1024;
+/// Minimum number of bytes that count as progress of a transfer. With fewer, a connection that
+/// stalls after a few bytes each time would be retried for ever.
+const MIN_PROGRESS: u64 = 16 * 1024;
 
-/// A longer delay could not be calculated with.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// An upper bound of every delay, which keeps the arithmetic from overflowing.
+const DELAY_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Decides how often and for how long a request that may be repeated is sent again.
+/// The number of retries, the delays between them and the time they may take.
 ///
-/// Reading and deleting are repeated after connection errors, timeouts, stalls, 408, 429, 502,
-/// 503, 504 and a 500 that is not in the API's own form. A creation is repeated only if no
-/// connection could be made, so that nothing was sent, and its source can be read again.
+/// Reads and deletions are retried after connection errors, timeouts, stalls, the statuses 408,
+/// 429, 502, 503 and 504, and a 500 that is not in the API's form. A creation is retried only if no
+/// connection could be made and its source can be read again.
 ///
 /// | setting | default |
 /// |---|---|
@@ -32,10 +31,10 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// | [`total`](Self::total) | 5 minutes |
 /// | [`retry_if`](Self::retry_if) | [`Error::is_retryable`] |
 ///
-/// Delays double from one retry to the next, and a random part of up to a half is taken off each,
-/// so that clients of one server do not come back at the same moment. With the defaults a server
-/// may be away for a minute. A `Retry-After` is waited for, and ends the attempts if it is longer
-/// than [`max_retry_after`](Self::max_retry_after) or the time left.
+/// The delays double from one retry to the next. A random part of up to a half is taken off each,
+/// so that the clients of one server do not return at the same moment. With the defaults a server
+/// can be down for a minute. A `Retry-After` replaces the delay; if it is longer than
+/// [`max_retry_after`](Self::max_retry_after) or the time left, there are no more retries.
 ///
 /// ```
 /// use std::time::Duration;
@@ -45,6 +44,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// let none = RetryPolicy::none();
 /// # let _ = (patient, none);
 /// ```
+#[doc(alias = "backoff")]
 #[derive(Clone)]
 #[must_use]
 pub struct RetryPolicy {
@@ -67,7 +67,7 @@ impl Default for RetryPolicy {
             max_delay: Duration::from_secs(20),
             max_retry_after: Duration::from_secs(60),
             total: Duration::from_secs(300),
-            progress: PROGRESS,
+            progress: MIN_PROGRESS,
             decide: None,
         }
     }
@@ -87,7 +87,7 @@ impl fmt::Debug for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Sends every request once.
+    /// Returns a policy that sends every request once.
     pub fn none() -> Self {
         Self {
             retries: 0,
@@ -95,48 +95,57 @@ impl RetryPolicy {
         }
     }
 
-    /// Sets the maximum number of retries. Resets once a transfer has moved another 16 KiB, or
-    /// where there is a [least rate](crate::ClientBuilder::min_rate) what that asks for.
+    /// Sets the maximum number of retries. Defaults to 12.
+    ///
+    /// The count starts over once a transfer has moved another 16 KiB, or with a
+    /// [minimum rate](crate::ClientBuilder::min_rate) the bytes that the rate requires.
+    #[doc(alias = "attempts")]
     pub fn retries(mut self, retries: usize) -> Self {
         self.retries = retries;
         self
     }
 
-    /// Sets the upper bound of the first delay.
+    /// Sets the upper bound of the first delay. Defaults to 0.25 s.
     pub fn first_delay(mut self, delay: Duration) -> Self {
         self.first_delay = delay;
         self
     }
 
-    /// Sets the upper bound of every delay.
+    /// Sets the upper bound of every delay. Defaults to 20 s.
     pub fn max_delay(mut self, delay: Duration) -> Self {
         self.max_delay = delay;
         self
     }
 
-    /// Sets the longest `Retry-After` that is waited for.
+    /// Sets the maximum `Retry-After` to wait for. Defaults to 60 s.
+    ///
+    /// If the server asks for more, the operation fails, and
+    /// [`Error::retry_after`] has the time.
     pub fn max_retry_after(mut self, delay: Duration) -> Self {
         self.max_retry_after = delay;
         self
     }
 
-    /// Sets the time budget: no retry begins later than this after the first request went out, or
-    /// after a transfer last moved on.
+    /// Sets the time budget of an operation. Defaults to 5 minutes.
+    ///
+    /// No retry starts later than this after the first request, or after a transfer last made
+    /// progress.
+    #[doc(alias = "timeout")]
+    #[doc(alias = "deadline")]
     pub fn total(mut self, total: Duration) -> Self {
         self.total = total;
         self
     }
 
-    /// Decides by `decide` which failures are worth another request, in place of
-    /// [`Error::is_retryable`].
+    /// Sets which errors are retried. Defaults to [`Error::is_retryable`].
     ///
-    /// It is asked only where repeating is safe: never for a creation that the server may have
-    /// begun with, whatever it would say.
+    /// `decide` is called only if repeating the request is safe: never for a creation that may
+    /// have reached the server.
     ///
     /// ```
     /// use machine_images::{ErrorKind, RetryPolicy};
     ///
-    /// // A server that is restarted now and then answers 500 meanwhile.
+    /// // Also retries a 500, which this server answers while it restarts.
     /// let policy = RetryPolicy::default()
     ///     .retry_if(|error| error.is_retryable() || error.kind() == ErrorKind::Server);
     /// # let _ = policy;
@@ -146,9 +155,9 @@ impl RetryPolicy {
         self
     }
 
-    /// A transfer that has moved so many bytes is not in the same trouble as before.
+    /// Sets how many bytes count as progress, if that is more than the minimum.
     pub(crate) fn progress(self, bytes: u64) -> Self {
-        let progress = bytes.max(PROGRESS);
+        let progress = bytes.max(MIN_PROGRESS);
         Self { progress, ..self }
     }
 
@@ -160,7 +169,7 @@ impl RetryPolicy {
                 .with_max_times(self.retries)
                 .build(),
             policy: self.clone(),
-            began: Instant::now(),
+            started: Instant::now(),
             failed: 0,
             moved: 0,
         }
@@ -171,30 +180,35 @@ impl RetryPolicy {
 pub(crate) struct Retries {
     delays: ExponentialBackoff,
     policy: RetryPolicy,
-    began: Instant,
-    /// Attempts that failed since the transfer last moved on.
+    started: Instant,
+    /// Attempts that failed since the transfer last made progress.
     failed: u32,
+    /// Bytes moved since the last failure or progress.
     moved: u64,
 }
 
 impl Retries {
-    /// Waits for the next attempt, or gives the error back if there is none.
+    /// Waits before the next attempt, or returns the error if there is none.
     pub(crate) async fn wait(&mut self, error: Error, may_repeat: bool) -> Result<()> {
-        let wanted = match &self.policy.decide {
+        let should_retry = match &self.policy.decide {
             _ if !may_repeat => false,
             Some(decide) => decide(&error),
-            // A transfer that ended early goes on.
+            // A transfer that ended early is continued.
             None => error.is_retryable() || error.kind() == ErrorKind::Length,
         };
-        self.pause(error, wanted).await
+        self.pause(error, should_retry).await
     }
 
-    /// The same after a verdict of the caller's.
-    pub(crate) async fn pause(&mut self, error: Error, wanted: bool) -> Result<()> {
+    /// Like [`wait`](Self::wait), where the caller has decided whether to retry.
+    pub(crate) async fn pause(&mut self, error: Error, should_retry: bool) -> Result<()> {
         self.failed += 1;
         self.moved = 0;
-        let error = error.after(self.failed, self.began.elapsed());
-        let delay = if wanted { self.delay(&error) } else { None };
+        let error = error.after(self.failed, self.started.elapsed());
+        let delay = if should_retry {
+            self.delay(&error)
+        } else {
+            None
+        };
         let Some(delay) = delay else {
             return Err(error);
         };
@@ -203,37 +217,37 @@ impl Retries {
         Ok(())
     }
 
-    /// How long to wait before the next attempt, if there is to be one.
+    /// Returns the delay before the next attempt, or `None` if there is none.
     fn delay(&mut self, error: &Error) -> Option<Duration> {
         let delay = self.delays.next()?;
         let delay = match error.retry_after() {
-            Some(asked) if asked > self.policy.max_retry_after => return None,
-            Some(asked) => asked,
+            Some(after) if after > self.policy.max_retry_after => return None,
+            Some(after) => after,
             None => {
-                let most = delay.min(self.policy.max_delay).min(LONGEST);
-                most.mul_f64(1.0 - fastrand::f64() / 2.0)
+                let bound = delay.min(self.policy.max_delay).min(DELAY_MAX);
+                bound.mul_f64(1.0 - fastrand::f64() / 2.0)
             }
         };
-        let end = self.began.elapsed().saturating_add(delay);
+        let end = self.started.elapsed().saturating_add(delay);
         (end <= self.policy.total).then_some(delay)
     }
 
-    /// Lets the time budget begin now.
+    /// Starts the time budget over.
     pub(crate) fn restart_clock(&mut self) {
-        self.began = Instant::now();
+        self.started = Instant::now();
     }
 
-    /// The number of the attempt that is under way.
+    /// Returns the number of the current attempt, from 1.
     pub(crate) fn attempt(&self) -> u32 {
         self.failed + 1
     }
 
-    /// Whether so many bytes are more than a transfer in trouble moves.
+    /// Returns `true` if so many bytes count as progress.
     pub(crate) fn is_progress(&self, bytes: u64) -> bool {
         bytes >= self.policy.progress
     }
 
-    /// Forgets the failures so far once the transfer has moved on since the last of them.
+    /// Counts bytes that were moved. Starts over once they are progress.
     pub(crate) fn moved(&mut self, bytes: usize) {
         self.moved = self.moved.saturating_add(bytes as u64);
         if self.moved < self.policy.progress {
@@ -243,7 +257,7 @@ impl Retries {
             *self = self.policy.start();
         }
         // Hours of healthy transfer do not count against the time for retries.
-        self.began = Instant::now();
+        self.started = Instant::now();
         self.moved = 0;
     }
 }

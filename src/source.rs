@@ -1,31 +1,39 @@
-//! Where the bytes of an upload come from.
+//! Sources of the bytes of an upload.
 
+mod chunks;
 #[cfg(feature = "fs")]
 mod file;
 mod inspect;
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 #[cfg(feature = "fs")]
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
-use bytes::{Bytes, BytesMut};
-use futures::Stream;
-use futures::stream::{self, StreamExt};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use bytes::Bytes;
+use futures::stream::{self, Stream, StreamExt};
+use tokio::io::AsyncRead;
 
-/// One read from a reader: large enough that system calls do not count.
-const CHUNK: usize = 256 * 1024;
+pub(crate) use chunks::Chunks;
+use chunks::{into_io, read_chunks};
 
-pub(crate) type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
-
-/// The contents of an upload: a file, bytes in memory, a reader or a stream.
+/// The content of an upload: a file, bytes in memory, a reader or a stream.
 ///
-/// It is sent with `Content-Length` whenever its length is known, and never held in memory whole.
-/// A source that turns out longer or shorter than it was announced is an error, and the server
-/// keeps no image. Files and bytes can be read again, so that an upload for which no connection
-/// could be made is tried again; readers and streams are read once.
+/// Sends `Content-Length` whenever the length is known, and uses chunked encoding otherwise. A
+/// reader or stream is never held in memory as a whole. If it yields more or fewer bytes than its
+/// length, the upload fails with [`Source`](crate::ErrorKind::Source) and the server keeps no image.
+///
+/// Files and bytes can be sent again, so an upload that could not connect is retried. Readers and
+/// streams are read once.
+///
+/// | from | with |
+/// |---|---|
+/// | [`PathBuf`](std::path::PathBuf), [`&Path`](std::path::Path) | [`Source::file`] or `into()` |
+/// | [`Bytes`], `Vec<u8>`, `&'static [u8]` | `into()` |
+/// | [`AsyncRead`] | [`Source::reader`] |
+/// | [`Stream`] of chunks | [`Source::stream`] |
 ///
 /// ```
 /// use machine_images::djinn::Source;
@@ -36,6 +44,7 @@ pub(crate) type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 /// let file = Source::file("debian-12.qcow2");
 /// # let _ = (bytes, reader);
 /// ```
+#[doc(alias = "body")]
 #[must_use]
 pub struct Source(Kind);
 
@@ -45,11 +54,11 @@ enum Kind {
     File(PathBuf),
     #[cfg(feature = "fs")]
     OpenFile(file::OpenFile),
-    Reader(Pin<Box<dyn AsyncRead + Send>>, u64),
+    Reader(Pin<Box<dyn AsyncRead + Send>>, Option<u64>),
     Stream(Chunks, Option<u64>),
 }
 
-/// A source that is about to be sent.
+/// A source that is ready to be sent.
 pub(crate) struct Opened {
     pub(crate) length: Option<u64>,
     pub(crate) chunks: Chunks,
@@ -58,33 +67,78 @@ pub(crate) struct Opened {
 impl Source {
     /// Sends a regular file from its start.
     ///
-    /// It is opened once, so that another file that takes its name meanwhile is never sent in its
-    /// place.
+    /// The file is opened once: if another file takes its name during the upload, the first one is
+    /// still the one that is sent.
+    ///
+    /// ```
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// use machine_images::djinn::Source;
+    ///
+    /// let source = Source::file("debian-12.qcow2");
+    /// let image = images.create_upload("debian-12", source).send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "fs")]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Kind::File(path.into()))
     }
 
-    /// A reader that yields exactly `length` bytes.
-    pub fn reader(reader: impl AsyncRead + Send + 'static, length: u64) -> Self {
-        Self(Kind::Reader(Box::pin(reader), length))
+    /// Sends the bytes of a reader, up to its end.
+    ///
+    /// Without a length (`None`) the bytes are sent in chunked encoding.
+    ///
+    /// ```
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// use machine_images::djinn::Source;
+    ///
+    /// let (reader, _writer) = tokio::io::simplex(64 * 1024);
+    /// let source = Source::reader(reader, None);
+    /// let image = images.create_upload("debian-12", source).send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reader(reader: impl AsyncRead + Send + 'static, length: impl Into<Option<u64>>) -> Self {
+        Self(Kind::Reader(Box::pin(reader), length.into()))
     }
 
-    /// A stream of chunks. Without a length it is sent chunked.
-    pub fn stream<S, B>(stream: S, length: Option<u64>) -> Self
+    /// Sends the chunks of a stream, up to its end or its first error.
+    ///
+    /// Without a length (`None`) the chunks are sent in chunked encoding. Takes any error type; an
+    /// error of the stream is the [`source`](std::error::Error::source) behind the upload's error.
+    ///
+    /// ```
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// use futures::channel::mpsc;
+    /// use machine_images::djinn::Source;
+    ///
+    /// // One task sends chunks, or the reason why there are no more.
+    /// let (sender, receiver) = mpsc::channel::<Result<Vec<u8>, String>>(16);
+    /// # drop(sender);
+    /// let source = Source::stream(receiver, None);
+    /// let image = images.create_upload("debian-12", source).send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stream<S, B, E>(stream: S, length: impl Into<Option<u64>>) -> Self
     where
-        S: Stream<Item = io::Result<B>> + Send + 'static,
+        S: Stream<Item = Result<B, E>> + Send + 'static,
         B: Into<Bytes> + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>> + 'static,
     {
-        let chunks = stream.map(|chunk| chunk.map(Into::into));
-        Self(Kind::Stream(Box::pin(chunks), length))
+        let chunks = stream.map(|chunk| match chunk {
+            Ok(chunk) => Ok(chunk.into()),
+            Err(error) => Err(into_io(error.into())),
+        });
+        Self(Kind::Stream(Box::pin(chunks), length.into()))
     }
 
+    /// Returns `true` if the source can be read again.
     pub(crate) fn is_replayable(&self) -> bool {
         !matches!(self.0, Kind::Reader(..) | Kind::Stream(..))
     }
 
-    /// The same source once more, if it can be read again.
+    /// Returns the same source once more, if it can be read again.
     pub(crate) fn again(&self) -> Option<Self> {
         match &self.0 {
             Kind::Bytes(bytes) => Some(Self(Kind::Bytes(bytes.clone()))),
@@ -96,7 +150,7 @@ impl Source {
         }
     }
 
-    /// Opens the source, and gives what is needed to open it again if that is possible.
+    /// Opens the source. The second value opens it again, if that is possible.
     pub(crate) async fn open(self) -> io::Result<(Opened, Option<Self>)> {
         let (length, chunks, again) = match self.0 {
             Kind::Bytes(bytes) => {
@@ -115,7 +169,7 @@ impl Source {
                 let (length, chunks) = file.read().await?;
                 (Some(length), chunks, again)
             }
-            Kind::Reader(reader, length) => (Some(length), read_chunks(reader), None),
+            Kind::Reader(reader, length) => (length, read_chunks(reader), None),
             Kind::Stream(chunks, length) => (length, chunks, None),
         };
         Ok((Opened { length, chunks }, again))
@@ -130,7 +184,8 @@ impl fmt::Debug for Source {
             Kind::File(path) => write!(f, "Source({})", path.display()),
             #[cfg(feature = "fs")]
             Kind::OpenFile(file) => write!(f, "Source({})", file.path().display()),
-            Kind::Reader(_, length) => write!(f, "Source(reader of {length} bytes)"),
+            Kind::Reader(_, Some(length)) => write!(f, "Source(reader of {length} bytes)"),
+            Kind::Reader(_, None) => f.write_str("Source(reader)"),
             Kind::Stream(_, Some(length)) => write!(f, "Source(stream of {length} bytes)"),
             Kind::Stream(_, None) => f.write_str("Source(stream)"),
         }
@@ -163,22 +218,8 @@ impl From<PathBuf> for Source {
 }
 
 #[cfg(feature = "fs")]
-impl From<&std::path::Path> for Source {
-    fn from(path: &std::path::Path) -> Self {
+impl From<&Path> for Source {
+    fn from(path: &Path) -> Self {
         Self::file(path)
     }
-}
-
-fn read_chunks(reader: Pin<Box<dyn AsyncRead + Send>>) -> Chunks {
-    stream::try_unfold(
-        (reader, BytesMut::new()),
-        |(mut reader, mut buffer)| async {
-            // Takes the last chunk's memory back if it has been sent by now.
-            buffer.reserve(CHUNK);
-            let count = reader.read_buf(&mut buffer).await?;
-            let chunk = buffer.split().freeze();
-            Ok((count > 0).then_some((chunk, (reader, buffer))))
-        },
-    )
-    .boxed()
 }

@@ -78,15 +78,14 @@ async fn work(args: Args) -> Result<(), Error> {
             file,
             connections,
         } => {
-            let content = images.content(id).connections(connections);
-            content.durable(false).save_to(file).await?;
+            let content = images.save(id, file).connections(connections);
+            content.durable(false).await?;
         }
         Work::Count { id } => {
-            let content = images.content(id).send().await?;
+            let mut content = images.content(id).await?;
             let length = content.length();
             let mut count = 0;
-            let mut chunks = content.stream();
-            while let Some(chunk) = chunks.try_next().await? {
+            while let Some(chunk) = content.chunk().await? {
                 count += chunk.len() as u64;
             }
             assert_eq!(Some(count), length);

@@ -44,13 +44,12 @@ pub(crate) async fn measure(
     let mut times: [Vec<f64>; 4] = Default::default();
     for round in 0..=ROUNDS {
         for (way, times) in times.iter_mut().enumerate() {
-            let content = images.content(SMALL as i64);
             let bytes = std::fs::read(image).unwrap();
             let began = Instant::now();
             match way {
-                0 => drop(content.durable(false).save_to(target).await?),
+                0 => drop(images.save(SMALL as i64, target).durable(false).await?),
                 1 => {
-                    let bytes = content.send().await?.bytes().await?;
+                    let bytes = images.content(SMALL as i64).await?.bytes().await?;
                     std::fs::write(target, bytes).unwrap();
                 }
                 2 => drop(sink.create_upload("x", Source::file(image)).send().await?),

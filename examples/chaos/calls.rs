@@ -10,7 +10,6 @@ use futures::TryStreamExt;
 use machine_images::djinn::Source;
 use machine_images::testing::Received;
 use machine_images::{Digest, Error};
-use sha2::{Digest as _, Sha256};
 
 use super::run::Scene;
 
@@ -213,17 +212,20 @@ impl Call {
                 if *over && std::fs::write(&path, OLD).is_err() {
                     return Ok(Err("no file can be written".to_owned()));
                 }
-                let mut content = images.content(*id).connections(*connections).durable(false);
+                let mut content = images
+                    .save(*id, &path)
+                    .connections(*connections)
+                    .durable(false);
                 if *digest {
-                    content = content.sha256(Digest(Sha256::digest(scene.bytes(*large)).into()));
+                    content = content.sha256(Digest::of(scene.bytes(*large)));
                 }
-                content.save_to(&path).await?;
+                content.await?;
                 let same = std::fs::read(&path).is_ok_and(|bytes| bytes == scene.bytes(*large));
                 Ok(check(same, "the file has other bytes"))
             }
             Self::Stream { id, large } => {
                 let mut left = scene.bytes(*large);
-                let mut chunks = images.content(*id).send().await?.stream();
+                let mut chunks = images.content(*id).await?;
                 while let Some(chunk) = chunks.try_next().await? {
                     match left.strip_prefix(&*chunk) {
                         Some(rest) => left = rest,
@@ -315,12 +317,12 @@ impl Call {
     async fn saved(&self, scene: &Scene, id: i64, large: bool) -> Vec<String> {
         let (path, bytes) = (self.path(scene), scene.bytes(large));
         let mut broken = Vec::new();
-        let digest = Digest(Sha256::digest(bytes).into());
-        let again = scene.afterwards.content(id).durable(false);
-        match again.clone().save_to(&path).await {
+        let digest = Digest::of(bytes);
+        let again = scene.afterwards.save(id, &path).durable(false);
+        match again.clone().await {
             Err(error) => broken.push(format!("it cannot be fetched afterwards: {error:?}")),
             Ok(_) if std::fs::read(&path).is_ok_and(|found| found == bytes) => {}
-            Ok(_) => match again.sha256(digest).save_to(&path).await {
+            Ok(_) => match again.sha256(digest).await {
                 Ok(_) => broken.push("it had other bytes once more".to_owned()),
                 Err(error) => broken.push(format!("it is spoilt: {error:?}")),
             },

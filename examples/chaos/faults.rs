@@ -38,11 +38,11 @@ pub(crate) fn any(rng: &mut Rng, length: u64, stranger: &Stranger) -> Fault {
     match rng.u8(..27) {
         0 => Fault::DropRequest { close },
         1 => Fault::CutRequest { after, close },
-        2 => Fault::DropAnswer { close },
+        2 => Fault::DropResponse { close },
         // The usual trouble.
         3..=5 => Fault::CutResponse { after, close },
         6 => Fault::StallRequest { after, wait },
-        7 => Fault::StallAnswer { wait },
+        7 => Fault::DelayResponse { wait },
         8 => Fault::StallResponse { after, wait },
         9 => Fault::Trickle {
             bytes: 1 + length as usize / rng.usize(4..40),
@@ -52,7 +52,7 @@ pub(crate) fn any(rng: &mut Rng, length: u64, stranger: &Stranger) -> Fault {
         11 => Fault::Html {
             status: pick(rng, &[200, 404, 413, 500, 502, 503, 504]),
         },
-        12 => Fault::EarlyAnswer {
+        12 => Fault::EarlyResponse {
             status: pick(rng, &[200, 400, 404, 413, 503]),
             after,
             close,
@@ -77,7 +77,7 @@ pub(crate) fn any(rng: &mut Rng, length: u64, stranger: &Stranger) -> Fault {
         20 => Fault::IgnoreRange,
         21 => Fault::RefuseRanges,
         22 => Fault::LastModified { by: signed },
-        23 | 24 => Fault::Away {
+        23 | 24 => Fault::Restart {
             done: rng.bool(),
             wait: Duration::from_millis(rng.u64(..AWAY)),
         },
@@ -139,7 +139,7 @@ pub(crate) fn is_undetectable(fault: &Fault, call: &Call, once: bool) -> bool {
         Fault::ContentLength { by } => *by < 0,
         Fault::RangeTotal { by } => *by < 0 && !once,
         Fault::WithoutHeader { name } => name == "Link",
-        Fault::EarlyAnswer { status, .. } | Fault::Status { status, .. } => {
+        Fault::EarlyResponse { status, .. } | Fault::Status { status, .. } => {
             deletion && matches!(status, 200 | 404)
         }
         _ => false,

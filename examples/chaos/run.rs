@@ -146,7 +146,7 @@ async fn one(
         for _ in 0..rng.usize(1..4) {
             let fault = faults::any(&mut rng, call.length(&scene), &scene.world.stranger);
             injected.push(format!("{fault:?}"));
-            may_be_away |= matches!(fault, Fault::Away { .. });
+            may_be_away |= matches!(fault, Fault::Restart { .. });
             scene
                 .server
                 .inject(rule(fault, &call, &mut rng, &befell, &doubtful));
@@ -246,8 +246,8 @@ fn is_explained(error: &Error, call: &Call, may_be_away: bool) -> bool {
         ErrorKind::OutcomeUnknown | ErrorKind::NotSent => call.is_creation(),
         ErrorKind::NameTaken => call.may_be_taken(),
         ErrorKind::Connect => may_be_away,
-        ErrorKind::Digest => call.has_digest(),
-        ErrorKind::Gone => matches!(call, Call::Download { .. }),
+        ErrorKind::DigestMismatch => call.has_digest(),
+        ErrorKind::Deleted => matches!(call, Call::Download { .. }),
         // Nothing was wrong on this side.
         ErrorKind::InvalidInput
         | ErrorKind::Source

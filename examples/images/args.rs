@@ -160,7 +160,10 @@ pub(crate) struct Content {
     /// Begin anew, and leave nothing behind that could be resumed.
     #[arg(long)]
     pub(crate) no_resume: bool,
-    /// SHA-256 that the contents must have.
+    /// Transfer nothing if FILE is still what the server has.
+    #[arg(long)]
+    pub(crate) refresh: bool,
+    /// SHA-256 that the content must have.
     #[arg(long, value_name = "HEX")]
     pub(crate) sha256: Option<Digest>,
 }

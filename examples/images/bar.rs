@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use machine_images::{Phase, Progress, Report};
+use machine_images::{Phase, Progress, ProgressListener};
 
 use super::output::Output;
 
@@ -23,28 +23,28 @@ impl Bar {
     }
 }
 
-impl Progress for Bar {
-    fn report(&self, report: Report) {
+impl ProgressListener for Bar {
+    fn progress(&self, progress: Progress) {
         let bar = &self.0;
-        if report.phase == Phase::Wait {
+        if progress.phase == Phase::Wait {
             bar.set_style(style(
                 "{spinner} {msg}: the server is downloading, {elapsed}",
             ));
             bar.tick();
             return;
         }
-        if let (Some(total), None) = (report.total, bar.length()) {
+        if let (Some(total), None) = (progress.total, bar.length()) {
             bar.set_length(total);
             bar.set_style(style(
                 "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
             ));
             // So that the speed is that of this run.
-            bar.set_position(report.resumed);
+            bar.set_position(progress.resumed);
             bar.reset_eta();
-        } else if report.total.is_none() {
+        } else if progress.total.is_none() {
             bar.set_style(style("{spinner} {msg} {bytes} {bytes_per_sec}"));
         }
-        bar.set_position(report.done);
+        bar.set_position(progress.done);
     }
 }
 

@@ -72,7 +72,7 @@ async fn command(images: Images, command: DjinnCommand, output: &Output) -> Resu
         }
         DjinnCommand::Wait { id, timeout } => wait_for(&images, id, timeout, output).await,
         DjinnCommand::Inspect { id } => {
-            let report = images.content(id).inspect().await?;
+            let report = images.inspect(id).await?;
             inspect::show(&format!("image {id}"), &report, output)
         }
         DjinnCommand::Content(args) => content(&images, args, output).await,
@@ -207,25 +207,28 @@ async fn wait_for(images: &Images, id: i64, seconds: u64, output: &Output) -> Re
 
 async fn content(images: &Images, args: Content, output: &Output) -> Result {
     let bar = Bar::new(output, format!("image {}", args.id));
-    let request = images.content(args.id).progress(bar);
     if args.file == "-" {
-        if args.sha256.is_some() {
-            wrong_usage("--sha256 needs a file: standard output cannot be taken back");
-        }
-        let mut chunks = request.send().await?.stream();
+        let request = images.content(args.id).progress(bar);
+        let mut content = match args.sha256 {
+            Some(digest) => request.sha256(digest).await?,
+            None => request.await?,
+        };
         let mut out = io::stdout().lock();
-        while let Some(chunk) = chunks.next().await {
-            out.write_all(&chunk?).map_err(closed)?;
+        while let Some(chunk) = content.chunk().await? {
+            out.write_all(&chunk).map_err(closed)?;
         }
         return out.flush().map_err(closed);
     }
-    let mut request = request
+    let mut request = images
+        .save(args.id, &args.file)
+        .progress(bar)
         .connections(args.connections)
-        .resume(!args.no_resume);
+        .resume(!args.no_resume)
+        .refresh(args.refresh);
     if let Some(digest) = args.sha256 {
         request = request.sha256(digest);
     }
-    let saved: Saved = request.save_to(&args.file).await?;
+    let saved: Saved = request.await?;
     let sha256 = saved.sha256.map(|digest| digest.to_string());
     output.object(
         &json!({
@@ -233,6 +236,8 @@ async fn content(images: &Images, args: Content, output: &Output) -> Result {
             "bytes": saved.bytes,
             "fetched": saved.fetched,
             "resumed_from": saved.resumed_from,
+            "unchanged": saved.unchanged,
+            "connections": saved.connections,
             "sha256": sha256,
         }),
         &[

@@ -2,43 +2,40 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::pinned::Read;
-use super::{Content, Location, Part, Version};
+use super::read::Read;
+use super::response::ContentResponse;
+use super::{Content, Location, Version};
 use crate::error::Result;
 use crate::inspect::inspect_passing;
 use crate::progress::Meter;
 use crate::qcow2::{Inspection, Inspector, Policy, Report};
 use crate::retry::Retries;
 
-/// What an inspection has read of an image from its start on: nothing of one that does not come
-/// in ranges.
+/// The first bytes of an image that an inspection has read: none of a server without ranges.
 #[cfg_attr(
     not(feature = "fs"),
     expect(dead_code, reason = "for transfers of files")
 )]
 #[derive(Default)]
-pub(crate) struct Head {
+pub(crate) struct Prefix {
     pub(crate) version: Option<Version>,
     pub(crate) bytes: Bytes,
 }
 
 impl Location {
-    /// Reads the header of an image, and the tables that it names: one range as a rule. If a
-    /// version is given, it is of that one only.
+    /// Reads the header of an image and the tables that it refers to, as a rule in one range. If a
+    /// version is given, it must be that.
     pub(crate) async fn inspect(
         self,
         mut version: Option<Version>,
         policy: &Policy,
-    ) -> Result<(Report, Head)> {
+    ) -> Result<(Report, Prefix)> {
         let mut inspector = Inspector::new(policy.clone());
         loop {
             let range = match inspector.step() {
                 Inspection::Done(report) => {
-                    let head = Head {
-                        version,
-                        bytes: inspector.into_head().into(),
-                    };
-                    return Ok((report, head));
+                    let bytes = inspector.into_prefix().into();
+                    return Ok((report, Prefix { version, bytes }));
                 }
                 Inspection::NeedMore(range) => range,
             };
@@ -46,8 +43,8 @@ impl Location {
             let (seen, bytes) = match read.await? {
                 Read::Bytes(seen, bytes) => (seen, bytes),
                 Read::Whole(whole, _) => {
-                    let (part, retries) = *whole;
-                    return self.inspect_whole(part, retries, policy).await;
+                    let (answer, retries) = *whole;
+                    return self.inspect_whole(answer, retries, policy).await;
                 }
             };
             if let Some(total) = seen.total {
@@ -58,20 +55,21 @@ impl Location {
         }
     }
 
-    /// A server without ranges sends everything; no more is taken of it than is needed.
+    /// Inspects what a server without ranges sends, and reads no more of it than it needs.
     async fn inspect_whole(
         self,
-        part: Part,
+        answer: ContentResponse,
         retries: Retries,
         policy: &Policy,
-    ) -> Result<(Report, Head)> {
-        let head = Head {
-            version: Some(Version::of(&part)),
+    ) -> Result<(Report, Prefix)> {
+        let version = answer.version.clone();
+        let total = version.total;
+        let mut content = Content::new(self, answer, None, retries, Meter::default());
+        let report = inspect_passing(&mut content, &mut BytesMut::new(), total, policy).await?;
+        let prefix = Prefix {
+            version: Some(version),
             bytes: Bytes::new(),
         };
-        let total = part.total;
-        let mut chunks = Content::new(self, part, None, retries, Meter::default()).stream();
-        let report = inspect_passing(&mut chunks, &mut BytesMut::new(), total, policy).await?;
-        Ok((report, head))
+        Ok((report, prefix))
     }
 }

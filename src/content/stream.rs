@@ -1,199 +1,177 @@
-//! Contents as they come, over as many answers as it takes.
+//! The content of an image as a stream and a reader.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
-use futures::Stream;
-use futures::stream;
+use bytes::{Buf, Bytes, BytesMut};
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream};
 use jiff::Timestamp;
-use reqwest::header::LAST_MODIFIED;
-use tracing::Instrument;
+use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
-use super::{ContentReader, Location, Part, Span};
-use crate::error::{Cause, Error, ErrorKind, Result};
+use super::body::Body;
+use super::response::ContentResponse;
+use super::{ContentInfo, Location};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
 use crate::retry::Retries;
-use crate::transport::http_date;
+use crate::source::Source;
 
-/// What [`Content::bytes`] holds at most.
+/// The most that [`Content::bytes`] collects.
 const MAX_COLLECTED: u64 = 64 * 1024 * 1024;
 
-/// The contents of an image, or one range of them, ready to be read.
+/// The content of an image, or a range of it, as it arrives.
 ///
-/// A connection that breaks is made again, and goes on where it was, if the server says which
-/// version of the image it sends and it is still the same; the reader sees nothing of it. Contents
-/// that end early or go on too long are an error.
-#[must_use = "the contents are still to be read"]
+/// It can be read in four ways: chunk by chunk with [`chunk`](Self::chunk), as a
+/// [`Stream`] of chunks, as an [`AsyncRead`] and [`AsyncBufRead`], and at once with
+/// [`bytes`](Self::bytes). It can also be the [`Source`] of an upload.
+///
+/// A broken connection is replaced by a new one that continues where the old one stopped, if the
+/// server sends the date of the image or an entity tag, and still has that version. Content that
+/// ends early or goes on too long is an error.
+///
+/// ```
+/// use tokio::io::AsyncReadExt;
+///
+/// # async fn example(images: machine_images::djinn::Images) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut content = images.content(42).await?;
+/// let mut magic = [0; 4];
+/// content.read_exact(&mut magic).await?;
+/// while let Some(chunk) = content.chunk().await? {
+///     println!("{} bytes", chunk.len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// Every way of reading fails with [`Transport`](ErrorKind::Transport),
+/// [`Stalled`](ErrorKind::Stalled) and the like if the transfer breaks and cannot be resumed;
+/// [`Changed`](ErrorKind::Changed) if the server has another version by then;
+/// [`Length`](ErrorKind::Length) if more or fewer bytes arrive than announced;
+/// [`DigestMismatch`](ErrorKind::DigestMismatch), before the last bytes are given out, if an expected digest does
+/// not match. After an error the content is at its end. An [`io::Error`] has this crate's
+/// [`Error`] inside.
+///
+/// # Cancel safety
+///
+/// Dropping the future of `chunk`, or of any read, loses no bytes: the next one continues.
+#[must_use = "the content is still to be read"]
 pub struct Content {
+    state: State,
+    /// Bytes that have arrived and were not read.
+    buffer: Bytes,
+    range: (u64, Option<u64>),
+    info: ContentInfo,
     location: Location,
-    part: Part,
-    /// The first byte, the next and the one after the last, counted in the whole image.
-    start: u64,
-    position: u64,
-    end: Option<u64>,
-    last_modified: Option<Timestamp>,
-    retries: Retries,
-    failed: bool,
-    meter: Meter,
-    /// The operation's, for what is asked for later.
-    span: tracing::Span,
+}
+
+enum State {
+    Ready(Box<Body>),
+    Receiving(BoxFuture<'static, (Box<Body>, Result<Option<Bytes>>)>),
+    Ended,
 }
 
 impl Content {
-    /// Contents up to `end`, or the end of the image, that begin with this part of them.
+    /// The content up to `end`, or the end of the image, of which `answer` has the first bytes.
     pub(crate) fn new(
         location: Location,
-        part: Part,
+        answer: ContentResponse,
         end: Option<u64>,
         retries: Retries,
         meter: Meter,
     ) -> Self {
-        // The first answer may have less than was asked for.
-        let total = part
-            .total
-            .map(|total| end.map_or(total, |end| end.min(total)));
-        let content = Self {
+        let info = ContentInfo::of(&answer);
+        let body = Body::new(location.clone(), answer, end, retries, meter);
+        Self {
+            buffer: Bytes::new(),
+            range: (body.start, body.end),
+            state: State::Ready(Box::new(body)),
+            info,
             location,
-            start: part.start,
-            position: part.start,
-            end: total.or(part.end),
-            last_modified: part.response.header(&LAST_MODIFIED).and_then(http_date),
-            retries,
-            failed: false,
-            meter,
-            span: tracing::Span::current(),
-            part,
-        };
-        content.meter.start(content.length(), 0);
-        content
+        }
     }
 
-    /// How many bytes these contents have: those of the range, if one was asked for. `None` if
-    /// the server does not say.
+    /// Fails at the end if the content has another digest.
+    pub(crate) fn verify(mut self, expected: Digest) -> Self {
+        if let State::Ready(body) = self.state {
+            self.state = State::Ready(Box::new(body.verify(expected)));
+        }
+        self
+    }
+
+    /// Returns the length of this content in bytes: that of the range, if one was asked for.
+    /// `None` if the server does not send it.
     pub fn length(&self) -> Option<u64> {
-        self.end.map(|end| end - self.start)
+        let (start, end) = self.range;
+        end.map(|end| end - start)
     }
 
-    /// How many bytes the whole image has.
+    /// Returns the position of this content in the image. `None` if the server does not send
+    /// where it ends.
+    pub fn range(&self) -> Option<Range<u64>> {
+        let (start, end) = self.range;
+        end.map(|end| start..end)
+    }
+
+    /// Returns the length of the whole image in bytes.
     pub fn total(&self) -> Option<u64> {
-        self.part.total
+        self.info.length
     }
 
-    /// When the image was last changed, in whole seconds; a Djinn CI server gives its creation.
+    /// Returns the time of the image's last change, in whole seconds. A Djinn CI server sends the
+    /// time of its creation.
     pub fn last_modified(&self) -> Option<Timestamp> {
-        self.last_modified
+        self.info.last_modified
     }
 
-    /// The next bytes, or `None` at the end.
+    /// Returns what the server says of the image as a whole.
+    pub fn info(&self) -> &ContentInfo {
+        &self.info
+    }
+
+    /// Returns the next bytes, or `None` at the end.
     ///
     /// # Errors
     ///
-    /// [`Transport`](ErrorKind::Transport), [`Stalled`](ErrorKind::Stalled) and the like if the
-    /// transfer broke and could not be continued; [`Changed`](ErrorKind::Changed) if the image is
-    /// another by then; [`Length`](ErrorKind::Length) if more came than was announced.
+    /// See [`Content`].
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
-        let next = self.next().await;
-        next.map_err(|error| error.during(&self.location.operation))
+        poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    async fn next(&mut self) -> Result<Option<Bytes>> {
-        while !self.failed && self.end != Some(self.position) {
-            let broken = match self.part.response.chunk().await {
-                Ok(Some(chunk)) => return self.took(chunk).map(Some),
-                Ok(None) if self.end.is_none() => {
-                    self.end = Some(self.position);
-                    continue;
-                }
-                // Also if the answer has all that it announced: less than was asked for.
-                Ok(None) => self.ended_early(),
-                Err(error) => error,
-            };
-            let span = self.span.clone();
-            // Boxed, as it is rarely wanted and would make the future several times as large.
-            let resumed = Box::pin(self.resume(broken)).instrument(span).await;
-            if let Err(error) = resumed {
-                self.failed = true;
-                return Err(error);
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
+        if !self.buffer.is_empty() {
+            return Poll::Ready(Ok(Some(std::mem::take(&mut self.buffer))));
+        }
+        let mut receiving = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Ready(mut body) => async {
+                let next = body.next().await;
+                (body, next)
+            }
+            .boxed(),
+            State::Receiving(receiving) => receiving,
+            State::Ended => return Poll::Ready(Ok(None)),
+        };
+        match receiving.poll_unpin(cx) {
+            Poll::Ready((body, Ok(Some(chunk)))) => {
+                self.state = State::Ready(body);
+                Poll::Ready(Ok(Some(chunk)))
+            }
+            Poll::Ready((_, end)) => Poll::Ready(end),
+            Poll::Pending => {
+                self.state = State::Receiving(receiving);
+                Poll::Pending
             }
         }
-        if !self.failed {
-            self.meter.finish();
-        }
-        Ok(None)
     }
 
-    fn took(&mut self, chunk: Bytes) -> Result<Bytes> {
-        self.position += chunk.len() as u64;
-        if self.end.is_some_and(|end| self.position > end) {
-            self.failed = true;
-            let message = "more bytes came than were announced".into();
-            return Err(self
-                .part
-                .response
-                .error(Cause::Plain(ErrorKind::Length, message)));
-        }
-        self.retries.moved(chunk.len());
-        self.meter.at(self.position - self.start);
-        Ok(chunk)
-    }
-
-    fn ended_early(&self) -> Error {
-        let message = format!(
-            "{} of {} bytes came",
-            self.position - self.start,
-            self.length().unwrap_or_default()
-        );
-        self.part
-            .response
-            .error(Cause::Plain(ErrorKind::Length, message))
-    }
-
-    /// Asks for what is missing, of the same version. A caller that gives up waiting for it finds
-    /// the broken answer again, and with it the way back here.
-    async fn resume(&mut self, broken: Error) -> Result<()> {
-        let validator = self.part.validator.clone().filter(|_| self.end.is_some());
-        // Some servers answer with parts of what is asked for. Tiny ones are no progress.
-        let is_part = self.part.end == Some(self.position);
-        let came = self.position - self.part.start;
-        if validator.is_none() || !is_part || !self.retries.is_progress(came) {
-            self.retries.wait(broken, validator.is_some()).await?;
-        }
-        let span = Span {
-            start: self.position,
-            end: self.end,
-        };
-        let Some(validator) = validator else {
-            return Err(self.ended_early());
-        };
-        let (total, retries) = (self.part.total, &mut self.retries);
-        let rest = self.location.open_rest(span, &validator, total, retries);
-        let rest = rest.await?;
-        let before = std::mem::replace(&mut self.part, rest);
-        self.part.response.go_on_from(before.response);
-        Ok(())
-    }
-
-    /// The contents as a stream of chunks. It ends after an error.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`chunk`](Self::chunk).
-    pub fn stream(self) -> impl Stream<Item = Result<Bytes>> + Send + Unpin + 'static {
-        Box::pin(stream::try_unfold(self, |mut content| async {
-            Ok(content.chunk().await?.map(|chunk| (chunk, content)))
-        }))
-    }
-
-    /// The contents as a reader. Its errors carry this crate's [`Error`] inside.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`chunk`](Self::chunk).
-    pub fn reader(self) -> ContentReader {
-        ContentReader::new(self)
-    }
-
-    /// The contents in memory, if they have at most 64 MiB.
+    /// Collects the content in memory, up to 64 MiB.
     ///
     /// # Errors
     ///
@@ -202,41 +180,107 @@ impl Content {
         self.bytes_up_to(MAX_COLLECTED).await
     }
 
-    /// The contents in memory, if they have at most `limit` bytes.
+    /// Collects the content in memory, up to `limit` bytes.
     ///
     /// # Errors
     ///
-    /// [`Limit`](ErrorKind::Limit) if there are more, at once if the server says how many; and
-    /// those of [`chunk`](Self::chunk).
+    /// [`Limit`](ErrorKind::Limit) if it is longer, at once if the server sends its length; and
+    /// those of [`Content`].
     pub async fn bytes_up_to(mut self, limit: u64) -> Result<Bytes> {
-        let too_many = || {
-            let message = format!("the contents are larger than {limit} bytes");
-            Error::plain(ErrorKind::Limit, message).during(&self.location.operation)
-        };
         if self.length().is_some_and(|length| length > limit) {
-            return Err(too_many());
+            return Err(self.larger_than(limit));
         }
-        let too_many = too_many();
         let mut all = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
             if (all.len() + chunk.len()) as u64 > limit {
-                return Err(too_many);
+                return Err(self.larger_than(limit));
             }
             all.extend_from_slice(&chunk);
         }
         Ok(all.freeze())
+    }
+
+    fn larger_than(&self, limit: u64) -> Error {
+        let message = format!("the content is larger than {limit} bytes");
+        Error::plain(ErrorKind::Limit, message).during(&self.location.operation)
+    }
+}
+
+impl Stream for Content {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_chunk(cx).map(Result::transpose)
+    }
+}
+
+impl AsyncBufRead for Content {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        while this.buffer.is_empty() {
+            match ready!(this.poll_chunk(cx)) {
+                Ok(Some(chunk)) => this.buffer = chunk,
+                Ok(None) => break,
+                Err(error) => return Poll::Ready(Err(io_error(error))),
+            }
+        }
+        Poll::Ready(Ok(&this.buffer))
+    }
+
+    fn consume(mut self: Pin<&mut Self>, amount: usize) {
+        let amount = amount.min(self.buffer.len());
+        self.buffer.advance(amount);
+    }
+}
+
+impl AsyncRead for Content {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        read_from_buffer(self, cx, into)
+    }
+}
+
+/// Sends the content on as it arrives, at the pace of the upload.
+impl From<Content> for Source {
+    fn from(content: Content) -> Self {
+        let length = content.length();
+        Self::stream(content, length)
     }
 }
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Content")
-            .field(
-                "url",
-                &crate::transport::public_url(self.part.response.url()),
-            )
-            .field("position", &self.position)
-            .field("end", &self.end)
+            .field("path", &self.location.path.join("/"))
+            .field("range", &self.range)
+            .field("info", &self.info)
             .finish_non_exhaustive()
     }
+}
+
+/// Reads what is buffered, and fills the buffer if it is empty.
+pub(super) fn read_from_buffer<R: AsyncBufRead>(
+    mut reader: Pin<&mut R>,
+    cx: &mut Context<'_>,
+    into: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let from = ready!(reader.as_mut().poll_fill_buf(cx))?;
+    let count = from.len().min(into.remaining());
+    into.put_slice(&from[..count]);
+    reader.consume(count);
+    Poll::Ready(Ok(()))
+}
+
+pub(super) fn io_error(error: Error) -> io::Error {
+    let kind = match error.kind() {
+        ErrorKind::Timeout | ErrorKind::Stalled => io::ErrorKind::TimedOut,
+        ErrorKind::Length => io::ErrorKind::UnexpectedEof,
+        ErrorKind::Transport => io::ErrorKind::ConnectionReset,
+        ErrorKind::DigestMismatch => io::ErrorKind::InvalidData,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
 }

@@ -12,7 +12,7 @@ use crate::call::awaitable;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::operation::Operation;
-use crate::progress::{Meter, Phase, Progress};
+use crate::progress::{Meter, Phase, ProgressListener};
 use crate::qcow2::Policy;
 use crate::source::Source;
 
@@ -107,7 +107,7 @@ impl CreateUpload {
     }
 
     /// Reports progress to `listener`.
-    pub fn progress(mut self, listener: impl Progress) -> Self {
+    pub fn progress(mut self, listener: impl ProgressListener) -> Self {
         self.meter = Meter::new(Phase::Upload, listener);
         self
     }

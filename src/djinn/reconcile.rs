@@ -4,14 +4,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::name::is_taken;
 use super::upload::Target;
 use super::user::{is_user, user};
 use super::{Image, ImageId, Images, List, NamespacePath, Source, User, get};
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
 
@@ -307,11 +306,11 @@ async fn total_length(images: &Images, id: ImageId) -> Result<u64> {
 
 async fn digest(images: &Images, id: ImageId) -> Result<Digest> {
     let mut content = images.content(id).send().await?;
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::default();
     while let Some(chunk) = content.chunk().await? {
         hasher.update(&chunk);
     }
-    Ok(Digest(hasher.finalize().into()))
+    Ok(hasher.finish())
 }
 
 /// Adds what else a 404 may mean.

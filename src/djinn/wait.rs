@@ -12,7 +12,7 @@ use crate::call::awaitable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inspect::accept;
 use crate::operation::Operation;
-use crate::progress::{Meter, Phase, Progress};
+use crate::progress::{Meter, Phase, ProgressListener};
 use crate::qcow2::Policy;
 use crate::transport::Transport;
 
@@ -100,7 +100,7 @@ impl WaitDownloaded {
     }
 
     /// Reports to `listener` after each request. The server does not tell how far the download is.
-    pub fn progress(mut self, listener: impl Progress) -> Self {
+    pub fn progress(mut self, listener: impl ProgressListener) -> Self {
         self.meter = Meter::new(Phase::Wait, listener);
         self
     }
@@ -117,7 +117,7 @@ impl WaitDownloaded {
     ///   [`inspection`](Error::inspection). The image stays on the server: delete it.
     /// - [`DownloadFailed`](ErrorKind::DownloadFailed) if the server gave up: see
     ///   [`message`](Error::message).
-    /// - [`Gone`](ErrorKind::Gone) if the image is deleted meanwhile.
+    /// - [`Deleted`](ErrorKind::Deleted) if the image is deleted meanwhile.
     /// - [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if there is no such image, or
     ///   the token is wrong or lacks `image:read`.
     /// - [`Timeout`](ErrorKind::Timeout) after the time limit: wait again, or delete the image.
@@ -165,7 +165,7 @@ impl WaitDownloaded {
         match get::fetch(&self.transport, self.id).await {
             Err(error) if existed && error.status() == Some(404) => {
                 let message = "the image was deleted meanwhile";
-                Err(Error::plain(ErrorKind::Gone, message))
+                Err(Error::plain(ErrorKind::Deleted, message))
             }
             image => image,
         }

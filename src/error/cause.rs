@@ -1,40 +1,36 @@
-//! What is behind an error: the text for people, and the kind for programs.
+//! The cause of an error: its kind and its text.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::io;
-use std::time::Duration;
 
-use reqwest::StatusCode;
-
-use super::{ErrorKind, FieldErrors};
+use super::kind::ErrorKind;
+use super::refusal::Refusal;
 use crate::qcow2;
 
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong, one variant a [`ErrorKind`] or a family of them.
+/// The cause of an error. Each variant has one [`ErrorKind`] or a family of them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Cause {
     #[error("{0}")]
     Invalid(String),
-    #[error("the HTTP client cannot be set up")]
+    #[error("cannot set up the HTTP client")]
     Setup(#[source] Source),
     #[error("{1}")]
     Plain(ErrorKind, String),
     #[error("{0}")]
     Refused(Box<Refusal>),
-    /// No connection, or a broken one.
+    /// A connection that could not be made, or broke.
     #[error("{1}")]
     Network(ErrorKind, String, #[source] Option<Source>),
-    #[error("no answer came, so the server may have created it or not")]
+    #[error("no answer came, so the server may or may not have created the image")]
     OutcomeUnknown(#[source] Source),
-    #[error("the request was not sent to its end, so the server created nothing")]
+    #[error("the request was not sent completely, so the server created nothing")]
     NotSent {
-        /// Whether the same call can send it again.
-        again: bool,
+        /// The source can be read again.
+        is_replayable: bool,
         source: Source,
     },
-    #[error("the answer is not what the API promises")]
+    #[error("the answer is not in the API's form")]
     Decode(#[source] Source),
     #[error("the source of the upload failed")]
     Source(#[source] io::Error),
@@ -66,11 +62,11 @@ impl Cause {
         }
     }
 
-    /// Whether the same call may succeed later without anything being changed.
+    /// Returns `true` if the same call may succeed later.
     pub(super) fn is_retryable(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.is_retryable(),
-            Self::NotSent { again, .. } => *again,
+            Self::NotSent { is_replayable, .. } => *is_replayable,
             _ => matches!(
                 self.kind(),
                 ErrorKind::Connect
@@ -80,82 +76,5 @@ impl Cause {
                     | ErrorKind::NotReady
             ),
         }
-    }
-}
-
-/// What a server said with a status that is no success.
-#[derive(Debug, Default)]
-pub(crate) struct Refusal {
-    /// The kind, if it is another than the status stands for.
-    pub(crate) kind: Option<ErrorKind>,
-    /// What it means and what to try, in place of the bare status.
-    pub(crate) meaning: Option<Cow<'static, str>>,
-    pub(crate) status: u16,
-    pub(crate) message: Option<String>,
-    pub(crate) fields: Option<FieldErrors>,
-    pub(crate) retry_after: Option<Duration>,
-    /// The body is not of the API's form, so it comes from something before the server.
-    pub(crate) from_gateway: bool,
-}
-
-impl Refusal {
-    fn kind(&self) -> ErrorKind {
-        self.kind.unwrap_or(match self.status {
-            400 | 409 | 422 => ErrorKind::Rejected,
-            401 => ErrorKind::Unauthorized,
-            403 => ErrorKind::Forbidden,
-            404 => ErrorKind::NotFound,
-            407 => ErrorKind::Proxy,
-            413 => ErrorKind::TooLarge,
-            416 => ErrorKind::Range,
-            429 => ErrorKind::RateLimited,
-            // It leads nowhere: a 304 is an answer to a condition that was never set.
-            304 => ErrorKind::UnexpectedStatus,
-            300..=399 => ErrorKind::Redirect,
-            500..=599 => ErrorKind::Server,
-            _ => ErrorKind::UnexpectedStatus,
-        })
-    }
-
-    fn is_retryable(&self) -> bool {
-        match self.kind() {
-            ErrorKind::RateLimited => true,
-            ErrorKind::Server => {
-                matches!(self.status, 502..=504) || (self.status == 500 && self.from_gateway)
-            }
-            _ => self.status == 408,
-        }
-    }
-
-    /// The server's words, unless they are those of the status.
-    fn words(&self, reason: Option<&str>) -> Option<&str> {
-        let message = self.message.as_deref()?;
-        let same = reason.is_some_and(|reason| reason.eq_ignore_ascii_case(message.trim()));
-        (!same).then_some(message)
-    }
-}
-
-/// `not found, or ... (404 Not Found)`, `503 Service Unavailable`, `400 Bad Request: name: taken`
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = StatusCode::from_u16(self.status).ok();
-        let reason = reason.and_then(|status| status.canonical_reason());
-        let status = match reason {
-            Some(reason) => format!("{} {reason}", self.status),
-            None => self.status.to_string(),
-        };
-        match &self.meaning {
-            Some(meaning) => write!(f, "{meaning} ({status})")?,
-            None => f.write_str(&status)?,
-        }
-        if let Some(message) = self.words(reason) {
-            write!(f, ": {message}")?;
-        }
-        let mut separator = ": ";
-        for (field, messages) in self.fields.iter().flatten() {
-            write!(f, "{separator}{field}: {}", messages.join(", "))?;
-            separator = "; ";
-        }
-        Ok(())
     }
 }

@@ -1,132 +1,115 @@
-//! What a program can act on.
+//! The kinds of errors.
 
 use std::fmt;
 
-/// The kinds of failure. Its `Display` and [`as_str`](ErrorKind::as_str) give the name in
-/// snake_case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// An argument was refused before a byte was sent.
-    InvalidInput,
-    /// No connection could be made; the request was certainly not sent.
-    Connect,
-    /// The server's certificate is not trusted, or one side speaks TLS and the other does not.
-    Tls,
-    /// A proxy refused the login (407).
-    Proxy,
-    /// The server did not answer in time, or a wait ran out of time.
-    Timeout,
-    /// A transfer stopped moving.
-    Stalled,
-    /// The connection broke.
-    Transport,
-    /// A creation was sent whole, and its answer did not come: the image may exist.
-    OutcomeUnknown,
-    /// A creation was not sent to its end, so the server made nothing of it.
-    ///
-    /// Retryable if its source can be read again.
-    NotSent,
-    /// The server sent the request elsewhere, and following would be wrong.
-    Redirect,
-    /// The credentials were refused (401).
-    Unauthorized,
-    /// The credentials do not allow it (403; 401 with a message on a DevOps Service).
-    Forbidden,
-    /// There is no such image (404).
-    NotFound,
-    /// 404 of a Djinn CI server, which answers so to a bad token and a missing permission, too.
-    NotFoundOrUnauthorized,
-    /// A 404 in a form that is not the API's: the base URL leads elsewhere.
-    UnknownRoute,
-    /// The server has an image of that name, or id, already.
-    NameTaken,
-    /// The server refused the request's parameters or contents (400, 409, 422).
-    Rejected,
-    /// The image is larger than the server, or a proxy before it, takes (413).
-    TooLarge,
-    /// Too many requests (429).
-    RateLimited,
-    /// The server failed (5xx).
-    Server,
-    /// A status that the API does not know, or that no request of this client gives cause for.
-    UnexpectedStatus,
-    /// The answer is of another type than what was asked for, such as JSON where it should be an
-    /// image, or HTML where it should be JSON.
-    UnexpectedContent,
-    /// The answer's body is not what it should be.
-    Decode,
-    /// More or fewer bytes came than were announced.
-    Length,
-    /// The server answered with another range than the one asked for, or with none.
-    Range,
-    /// The image changed on the server while it was fetched.
-    Changed,
-    /// An answer, or a walk over pages, exceeds a bound of this client.
-    Limit,
-    /// The source of an upload failed, shrank or grew while it was sent.
-    Source,
-    /// A local file could not be read or written.
-    Io,
-    /// Another process or task is writing the same target, or removed what was written.
-    Busy,
-    /// The contents do not have the expected digest.
-    Digest,
-    /// The inspection of the image found what the policy rejects; nothing was sent, or kept.
-    ImageRejected,
-    /// The image exists, but the server has yet to download its contents.
-    NotReady,
-    /// The server gave up downloading the image; the message has the server's text.
-    DownloadFailed,
-    /// The image was deleted while it was waited for.
-    Gone,
+/// Declares [`ErrorKind`] with each kind's name in one place.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal;)*) => {
+        /// The kind of an [`Error`](crate::Error).
+        ///
+        /// [`Display`](fmt::Display) and [`as_str`](ErrorKind::as_str) give the name in
+        /// snake_case. The names are stable.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ErrorKind { $($(#[$doc])* $kind,)* }
+
+        impl ErrorKind {
+            /// Returns the name of the kind, in snake_case.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => $name),* }
+            }
+        }
+    };
 }
 
-impl ErrorKind {
-    /// The kind's name in snake_case.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidInput => "invalid_input",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Proxy => "proxy",
-            Self::Timeout => "timeout",
-            Self::Stalled => "stalled",
-            Self::Transport => "transport",
-            Self::OutcomeUnknown => "outcome_unknown",
-            Self::NotSent => "not_sent",
-            Self::Redirect => "redirect",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::NotFound => "not_found",
-            Self::NotFoundOrUnauthorized => "not_found_or_unauthorized",
-            Self::UnknownRoute => "unknown_route",
-            Self::NameTaken => "name_taken",
-            Self::Rejected => "rejected",
-            Self::TooLarge => "too_large",
-            Self::RateLimited => "rate_limited",
-            Self::Server => "server",
-            Self::UnexpectedStatus => "unexpected_status",
-            Self::UnexpectedContent => "unexpected_content",
-            Self::Decode => "decode",
-            Self::Length => "length",
-            Self::Range => "range",
-            Self::Changed => "changed",
-            Self::Limit => "limit",
-            Self::Source => "source",
-            Self::Io => "io",
-            Self::Busy => "busy",
-            Self::Digest => "digest",
-            Self::ImageRejected => "image_rejected",
-            Self::NotReady => "not_ready",
-            Self::DownloadFailed => "download_failed",
-            Self::Gone => "gone",
-        }
-    }
+kinds! {
+    /// An argument is invalid. No request was sent.
+    InvalidInput = "invalid_input";
+    /// No connection could be made. The request was not sent.
+    Connect = "connect";
+    /// The server's certificate is not trusted, or only one side speaks TLS.
+    Tls = "tls";
+    /// The proxy refused the credentials (407).
+    Proxy = "proxy";
+    /// The server did not answer in time, or a wait reached its timeout.
+    Timeout = "timeout";
+    /// A transfer made no progress for too long.
+    Stalled = "stalled";
+    /// The connection broke.
+    #[doc(alias = "network")]
+    Transport = "transport";
+    /// A creation was sent completely, but no answer came. The image may or may not exist.
+    OutcomeUnknown = "outcome_unknown";
+    /// A creation was not sent completely, so the server created nothing.
+    ///
+    /// Retryable if the source can be read again.
+    NotSent = "not_sent";
+    /// The server redirected the request to where it must not be sent.
+    Redirect = "redirect";
+    /// The credentials are missing or wrong (401).
+    Unauthorized = "unauthorized";
+    /// The credentials lack a permission (403; on a DevOps Service also 401 with a message).
+    #[doc(alias = "permission")]
+    Forbidden = "forbidden";
+    /// The image does not exist (404).
+    NotFound = "not_found";
+    /// The image does not exist, or the token is wrong or lacks a permission.
+    ///
+    /// A Djinn CI server answers 404 in all of these cases.
+    NotFoundOrUnauthorized = "not_found_or_unauthorized";
+    /// The server has no such route (a 404 not in the API's form). Check the base URL.
+    UnknownRoute = "unknown_route";
+    /// An image with this name or id already exists.
+    #[doc(alias = "conflict")]
+    NameTaken = "name_taken";
+    /// The server rejected the parameters or the image (400, 409, 422).
+    Rejected = "rejected";
+    /// The image is larger than the server, or a proxy in front of it, accepts (413).
+    TooLarge = "too_large";
+    /// The server received too many requests (429).
+    #[doc(alias = "throttle")]
+    RateLimited = "rate_limited";
+    /// The server failed (5xx).
+    Server = "server";
+    /// The status is not part of the API.
+    UnexpectedStatus = "unexpected_status";
+    /// The answer has another type than requested, such as HTML instead of an image.
+    UnexpectedContent = "unexpected_content";
+    /// The body of the answer could not be decoded.
+    #[doc(alias = "json")]
+    Decode = "decode";
+    /// The body was longer or shorter than announced.
+    Length = "length";
+    /// The requested range is past the end of the image, or the server sent another one.
+    Range = "range";
+    /// The image changed on the server during the transfer.
+    #[doc(alias = "etag")]
+    Changed = "changed";
+    /// An answer, or the number of pages of a list, exceeds a limit of the client.
+    Limit = "limit";
+    /// The source of an upload failed, or yielded more or fewer bytes than its length.
+    Source = "source";
+    /// A local file could not be read or written.
+    Io = "io";
+    /// Another process or task is writing the same target, or removed its partial file.
+    #[doc(alias = "lock")]
+    Busy = "busy";
+    /// The content does not have the expected digest.
+    #[doc(alias = "checksum")]
+    #[doc(alias = "verify")]
+    DigestMismatch = "digest_mismatch";
+    /// The inspection rejected the image. It was not sent or saved.
+    ImageRejected = "image_rejected";
+    /// The server is still downloading the image.
+    NotReady = "not_ready";
+    /// The server could not download the image. The message says why.
+    DownloadFailed = "download_failed";
+    /// The image was deleted during a wait.
+    Deleted = "deleted";
 }
 
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.as_str())
     }
 }

@@ -1,4 +1,4 @@
-//! Pages that are asked for before it is their turn.
+//! Pages that are requested ahead of their turn.
 
 use std::collections::VecDeque;
 
@@ -7,13 +7,13 @@ use tokio::task::JoinHandle;
 use super::{Cursor, Page};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Asks for pages ahead of a walk, whose links it guesses: they are those of the page before with
-/// the next number. A guess is used only if the link is that to the letter, so that the walk makes
-/// the same steps as without.
+/// Requests pages ahead, by guessing their links: the link of the previous page with the next
+/// number. A guess is used only if the real link is exactly the same, so that prefetching does not
+/// change which pages are read.
 pub(super) struct Prefetch<T, F> {
     pages: usize,
     fetch: F,
-    asked: VecDeque<(Cursor, Task<T>)>,
+    requested: VecDeque<(Cursor, Task<T>)>,
 }
 
 impl<T, F, P> Prefetch<T, F>
@@ -26,32 +26,36 @@ where
         Self {
             pages,
             fetch,
-            asked: VecDeque::new(),
+            requested: VecDeque::new(),
         }
     }
 
-    /// Asks for pages from `next` on, at most `most`, and forgets those that turn out wrong.
-    pub(super) fn ask(&mut self, next: &Cursor, most: u64) {
-        if self.asked.front().is_some_and(|(asked, _)| asked != next) {
-            // A server that numbers its pages in another way would be asked twice for each.
-            self.asked.clear();
+    /// Requests at most `max` pages from `next` on. Drops pages that were guessed wrong.
+    pub(super) fn request(&mut self, next: &Cursor, max: u64) {
+        if self
+            .requested
+            .front()
+            .is_some_and(|(cursor, _)| cursor != next)
+        {
+            // This server numbers its pages in another way: every page would be requested twice.
+            self.requested.clear();
             self.pages = 0;
         }
-        let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.pages);
-        while self.asked.len() < most {
-            let cursor = match self.asked.back() {
+        let max = usize::try_from(max).unwrap_or(usize::MAX).min(self.pages);
+        while self.requested.len() < max {
+            let cursor = match self.requested.back() {
                 Some((last, _)) => last.following(),
                 None => Some(next.clone()),
             };
             let Some(cursor) = cursor else { return };
             let task = Task(tokio::spawn((self.fetch)(cursor.clone())));
-            self.asked.push_back((cursor, task));
+            self.requested.push_back((cursor, task));
         }
     }
 
-    /// The page at the cursor that was asked for last, or without one at any.
+    /// Returns the page that was requested first, or fetches the page at `cursor`.
     pub(super) async fn page(&mut self, cursor: Cursor) -> Result<Page<T>> {
-        let Some((_, mut task)) = self.asked.pop_front() else {
+        let Some((_, mut task)) = self.requested.pop_front() else {
             return (self.fetch)(cursor).await;
         };
         (&mut task.0).await.unwrap_or_else(|_| {
@@ -61,7 +65,7 @@ where
     }
 }
 
-/// A request that ends when nobody waits for it any more.
+/// A request that is aborted when it is dropped.
 struct Task<T>(JoinHandle<Result<Page<T>>>);
 
 impl<T> Drop for Task<T> {
@@ -71,18 +75,18 @@ impl<T> Drop for Task<T> {
 }
 
 impl Cursor {
-    /// The cursor of the page after this one, if the query has the number in it.
+    /// Returns the cursor of the next page, if the query contains the page number.
     fn following(&self) -> Option<Self> {
         let number = self.number.checked_add(1)?;
-        let own = format!("page={}", self.number);
+        let current = format!("page={}", self.number);
         let mut found = false;
         let mut pairs = Vec::new();
         for pair in self.query.as_deref()?.split('&') {
-            match pair == own {
+            match pair == current {
                 true => pairs.push(format!("page={number}")),
                 false => pairs.push(pair.to_owned()),
             }
-            found |= pair == own;
+            found |= pair == current;
         }
         let query = Some(pairs.join("&"));
         found.then_some(Self { number, query })

@@ -1,9 +1,11 @@
 //! The header extensions: typed records between the header and the backing file name.
 
-use super::examine::{Examination, NAME_MAX, Unread};
-use super::header;
-use super::known::{Fields, text};
-use super::{Code, DataFile, Encryption, FeatureKind, Features, Header, Table};
+use super::examination::Examination;
+use super::extents::Unread;
+use super::fields::{Fields, text};
+use super::header::{self, Encryption, FeatureKind, Features, Header, NAME_MAX, Table};
+use super::luks::LUKS_HEADER;
+use super::report::Code;
 
 const END: u32 = 0;
 const BACKING_FORMAT: u32 = 0xE279_2ACA;
@@ -12,137 +14,130 @@ const BITMAPS: u32 = 0x2385_2875;
 const LUKS: u32 = 0x0537_BE77;
 const DATA_FILE: u32 = 0x4441_5441;
 
-/// QEMU knows five kinds. Past so many an image is refused unread.
+/// Maximum number of extensions to inspect. QEMU writes five kinds.
 const EXTENSIONS_MAX: usize = 128;
-/// The longest name of a backing format that QEMU takes.
+/// Maximum length of a backing format's name that QEMU accepts.
 const FORMAT_NAME_MAX: u64 = 15;
-/// An entry of the feature name table: kind, bit and 46 bytes of name.
+/// Length of an entry of the feature name table: kind, bit and 46 bytes of name.
 const FEATURE_NAME: u64 = 48;
-/// As many as there are bits in the three sets.
+/// Maximum number of feature names to inspect: the number of bits in the three sets.
 const FEATURE_NAMES_MAX: u64 = 3 * 64;
 const BITMAPS_COUNT_MAX: u64 = 65_535;
 const BITMAP_DIRECTORY_MAX: u64 = BITMAPS_COUNT_MAX * 1024;
-/// The fixed part of a LUKS header.
-pub(super) const LUKS_HEADER: u64 = 592;
+/// The part of the image that a truncated extension belongs to.
+const PART: &str = "the header extensions";
 
 impl Examination<'_> {
     /// Examines the extensions, which end at the backing file name or with the first cluster.
-    pub(super) fn extensions(&mut self, header: &mut Header, name: u64) -> Result<(), Unread> {
-        let end = if name == 0 {
-            header.cluster_size
-        } else {
-            name.min(header.cluster_size)
+    pub(super) fn examine_extensions(
+        &mut self,
+        header: &mut Header,
+        backing_name: u64,
+    ) -> Result<(), Unread> {
+        let end = match backing_name {
+            0 => header.cluster_size,
+            name => name.min(header.cluster_size),
         };
-        let mut at = u64::from(header.header_length);
+        let mut offset = u64::from(header.header_length);
         let mut count = 0;
-        while at < end {
-            let data = at + 8;
+        while offset < end {
+            let data = offset + 8;
             if data > end {
-                return self.broken(at, "has no room");
+                return self.add_bad_extension(offset, "is cut off");
             }
-            let Some(head) = self.read(at, 8, "its header extensions end")? else {
+            let Some(start) = self.read(offset, 8, PART)? else {
                 return Ok(());
             };
-            let (kind, length) = (Fields(head).u32(0), u64::from(Fields(head).u32(4)));
+            let (kind, length) = (Fields(start).u32(0), u64::from(Fields(start).u32(4)));
             if length > end - data {
-                return self.broken(at, "exceeds the first cluster");
+                return self.add_bad_extension(offset, "does not fit into the first cluster");
             }
             if kind == END {
                 break;
             }
             if count == EXTENSIONS_MAX {
-                return self.too_many(at, &format!("{count} header extensions"));
+                return self.add_too_many(offset, &format!("{count} header extensions"));
             }
             count += 1;
-            self.extension(header, kind, at, length)?;
-            at = data + length.next_multiple_of(8);
+            self.examine_extension(header, kind, offset, length)?;
+            offset = data + length.next_multiple_of(8);
         }
         if header.encryption == Some(Encryption::Luks) && header.luks_header.is_none() {
-            let message = "the image is encrypted but has no LUKS header".to_owned();
-            self.find(Code::EncryptionHeader, 32, message);
+            let message = "the image is encrypted but has no LUKS header";
+            self.add(Code::EncryptionHeader, 32, message);
         }
         Ok(())
     }
 
-    fn broken(&mut self, at: u64, how: &str) -> Result<(), Unread> {
-        self.find(
-            Code::HeaderExtension,
-            at,
-            format!("the header extension at {at} {how}"),
-        );
+    fn add_bad_extension(&mut self, offset: u64, problem: &str) -> Result<(), Unread> {
+        let message = format!("the header extension at {offset} {problem}");
+        self.add(Code::HeaderExtension, offset, message);
         Ok(())
     }
 
-    fn too_many(&mut self, at: u64, most: &str) -> Result<(), Unread> {
-        let message = format!("more than {most} are too many to inspect");
-        self.find(Code::TooManyExtensions, at, message);
+    fn add_too_many(&mut self, offset: u64, limit: &str) -> Result<(), Unread> {
+        let message = format!("more than {limit} are too many to inspect");
+        self.add(Code::TooManyExtensions, offset, message);
         Ok(())
     }
 
-    fn extension(
+    fn examine_extension(
         &mut self,
         header: &mut Header,
         kind: u32,
-        at: u64,
+        offset: u64,
         length: u64,
     ) -> Result<(), Unread> {
-        // What is not understood is skipped, so that its bytes need not be there.
+        // Unknown extensions are skipped, so that their bytes need not be read.
         if ![BACKING_FORMAT, FEATURE_NAMES, BITMAPS, LUKS, DATA_FILE].contains(&kind) {
             let message = format!("header extension {kind:#010x} is unknown");
-            self.find(Code::UnknownExtension, at, message);
+            self.add(Code::UnknownExtension, offset, message);
             return Ok(());
         }
         if kind == FEATURE_NAMES && length / FEATURE_NAME > FEATURE_NAMES_MAX {
-            return self.too_many(at, &format!("{FEATURE_NAMES_MAX} names of features"));
+            return self.add_too_many(offset, &format!("{FEATURE_NAMES_MAX} feature names"));
         }
         if kind == DATA_FILE && length > NAME_MAX.into() {
-            let message = format!("the data file name ({length} bytes) is too long");
-            self.find(Code::NameOutOfBounds, at, message);
+            let message = format!("a data file name of {length} bytes is too long");
+            self.add(Code::NameOutOfBounds, offset, message);
             return Ok(());
         }
-        let Some(data) = self.read(at + 8, length, "its header extensions end")? else {
+        let Some(data) = self.read(offset + 8, length, PART)? else {
             return Ok(());
         };
         match kind {
             BACKING_FORMAT if length > FORMAT_NAME_MAX => {
-                return self.broken(at, "names a backing format that is too long");
+                return self.add_bad_extension(offset, "names a backing format that is too long");
             }
             BACKING_FORMAT => header.backing_format = Some(text(data)),
             FEATURE_NAMES => name_features(&mut header.features, data),
-            DATA_FILE => self.data_file(header, at, text(data)),
-            BITMAPS => self.bitmaps_extension(header, at, data),
-            _ => self.luks_extension(header, at, data),
+            DATA_FILE => self.examine_data_file(header, offset, text(data)),
+            BITMAPS => self.examine_bitmaps_extension(header, offset, data),
+            _ => self.examine_luks_extension(header, offset, data),
         }
         Ok(())
     }
 
-    fn data_file(&mut self, header: &mut Header, at: u64, name: String) {
+    fn examine_data_file(&mut self, header: &mut Header, offset: u64, name: String) {
         match &mut header.data_file {
-            Some(DataFile { name: known, .. }) => *known = Some(name),
+            Some(data_file) => data_file.name = Some(name),
             None => {
                 let message = format!("the external data file {name:?} is named but not used");
-                self.find(Code::UnusedDataFile, at, message);
+                self.add(Code::UnusedDataFile, offset, message);
             }
         }
     }
 
-    fn bitmaps_extension(&mut self, header: &mut Header, at: u64, data: &[u8]) {
+    fn examine_bitmaps_extension(&mut self, header: &mut Header, offset: u64, data: &[u8]) {
         let fields = Fields(data);
         if data.len() != 24 {
-            self.find(
-                Code::HeaderExtension,
-                at,
-                format!(
-                    "a bitmaps extension of {} bytes does not have 24",
-                    data.len()
-                ),
-            );
+            let message = format!("a bitmaps extension has {} bytes, not 24", data.len());
+            self.add(Code::HeaderExtension, offset, message);
             return;
         }
         if header.features.autoclear & header::BITMAPS == 0 {
-            let message = "bitmaps are there but were invalidated by a program that does not \
-                           know them";
-            self.find(Code::StaleBitmaps, at, message.to_owned());
+            let message = "a program without bitmap support has invalidated the bitmaps";
+            self.add(Code::StaleBitmaps, offset, message);
             return;
         }
         let (count, length) = (u64::from(fields.u32(0)), fields.u64(8));
@@ -152,47 +147,44 @@ impl Examination<'_> {
             length,
         };
         if fields.u32(4) != 0 || count == 0 || count > BITMAPS_COUNT_MAX || length == 0 {
-            let message = format!("{count} bitmaps in {length} bytes, or a reserved field in use");
-            self.find(Code::BitmapDirectory, at, message);
+            let message = format!(
+                "{count} bitmaps in {length} bytes are impossible, or a reserved field is not zero"
+            );
+            self.add(Code::BitmapDirectory, offset, message);
         }
-        self.place(
+        let cluster = header.cluster_size;
+        self.check_table(
             Code::BitmapDirectory,
-            at,
+            offset,
             &table,
             BITMAP_DIRECTORY_MAX,
-            header.cluster_size,
+            cluster,
         );
         header.bitmap_directory = table;
     }
 
-    fn luks_extension(&mut self, header: &mut Header, at: u64, data: &[u8]) {
+    fn examine_luks_extension(&mut self, header: &mut Header, offset: u64, data: &[u8]) {
         if header.encryption != Some(Encryption::Luks) || data.len() != 16 {
-            let message = "a LUKS header is named in a wrong way or without LUKS encryption";
-            self.find(Code::EncryptionHeader, at, message.to_owned());
+            let message = "the LUKS extension is malformed, or the encryption is not LUKS";
+            self.add(Code::EncryptionHeader, offset, message);
             return;
         }
-        let (offset, length) = (Fields(data).u64(0), Fields(data).u64(8));
         let table = Table {
-            offset,
+            offset: Fields(data).u64(0),
             entries: 1,
-            length,
+            length: Fields(data).u64(8),
         };
-        if length < LUKS_HEADER {
-            let message = format!("a LUKS header of {length} bytes is too short");
-            self.find(Code::EncryptionHeader, at, message);
+        if table.length < LUKS_HEADER {
+            let message = format!("a LUKS header of {} bytes is too short", table.length);
+            self.add(Code::EncryptionHeader, offset, message);
         }
-        self.place(
-            Code::EncryptionHeader,
-            at,
-            &table,
-            u64::MAX,
-            header.cluster_size,
-        );
+        let cluster = header.cluster_size;
+        self.check_table(Code::EncryptionHeader, offset, &table, u64::MAX, cluster);
         header.luks_header = Some(table);
     }
 }
 
-/// Names the unknown features by the image's own table.
+/// Sets the names of the unknown features from the image's feature name table.
 fn name_features(features: &mut Features, table: &[u8]) {
     for entry in table.chunks_exact(FEATURE_NAME as usize) {
         let (kind, bit, name) = (Fields(entry).u8(0), Fields(entry).u8(1), entry.get(2..));
@@ -203,7 +195,7 @@ fn name_features(features: &mut Features, table: &[u8]) {
             _ => continue,
         };
         let mut unknown = features.unknown.iter_mut();
-        if let Some(feature) = unknown.find(|known| known.kind == kind && known.bit == bit) {
+        if let Some(feature) = unknown.find(|feature| feature.kind == kind && feature.bit == bit) {
             feature.name = Some(text(name.unwrap_or_default()));
         }
     }

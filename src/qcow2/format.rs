@@ -1,20 +1,20 @@
-//! What a file is that is not QCOW2.
+//! Detection of file formats.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// How much of a file [`Format::detect`] looks at: ISO 9660 has its magic farthest in.
+/// Length of the prefix that [`Format::detect`] uses, up to the magic of ISO 9660.
 pub(super) const DETECTABLE: u64 = 0x8006;
 
-/// What VHD puts at the end of a file.
+/// Length of the footer of a VHD file.
 pub(super) const FOOTER: u64 = 512;
 
-/// Where VDI has its magic, behind a text that is free to say anything.
+/// Offset of the magic of VDI, which follows a free text.
 pub(super) const VDI_MAGIC: usize = 0x40;
 const VDI: &[u8] = b"\x7f\x10\xda\xbe";
 
-/// What kind of file it is, told by its bytes and never by its name.
+/// The format of a file, detected from its content.
 ///
 /// ```
 /// use machine_images::qcow2::Format;
@@ -60,16 +60,16 @@ pub enum Format {
     Lz4,
     /// A ZIP archive.
     Zip,
-    /// A tar archive, an OVA perhaps.
+    /// A tar archive, such as an OVA.
     Tar,
     /// A web page, such as an error page saved as an image.
     Html,
-    /// Nothing known: perhaps a raw disk without a partition table.
+    /// An unknown format, or a raw disk without a partition table.
     Unknown,
 }
 
-/// Offset, magic, format. The first match wins, so what may be hidden behind another's magic
-/// (an ISO 9660 behind a boot sector) comes first.
+/// Offset, magic and format. The first match wins, so ISO 9660, which may start with a boot sector,
+/// comes before MBR.
 const MAGICS: &[(usize, &[u8], Format)] = &[
     (0, b"QFI\xfb\0\0\0\x01", Format::Qcow),
     (0, b"QFI\xfb", Format::Qcow2),
@@ -101,7 +101,7 @@ const MAGICS: &[(usize, &[u8], Format)] = &[
 ];
 
 impl Format {
-    /// What a file is whose first bytes these are; 33 KiB are enough for every format.
+    /// Detects the format from the first bytes of a file. 33 KiB are enough for every format.
     #[must_use]
     pub fn detect(prefix: &[u8]) -> Self {
         MAGICS
@@ -114,15 +114,16 @@ impl Format {
             .map_or(Self::Unknown, |&(.., format)| format)
     }
 
-    /// What QEMU takes a QCOW2 image for if it has to guess. Of its drivers that are as sure as
-    /// that of QCOW2, only VDI's goes by bytes that are not the first; it is asked before.
-    pub(super) fn hidden(prefix: &[u8]) -> Option<Self> {
+    /// Returns the format that QEMU detects in a QCOW2 image in place of QCOW2. Its VDI driver is as
+    /// certain as the QCOW2 driver, looks at other bytes, and is asked first.
+    pub(super) fn detect_over_qcow2(prefix: &[u8]) -> Option<Self> {
         let vdi = prefix.get(VDI_MAGIC..)?.starts_with(VDI);
         vdi.then_some(Self::Vdi)
     }
 
-    /// What a file is whose last 512 bytes these are: a VHD of fixed size has its only magic
-    /// there, behind what looks like a raw disk.
+    /// Detects the format from the last 512 bytes of a file.
+    ///
+    /// A VHD of fixed size has its only magic there, after what looks like a raw disk.
     ///
     /// ```
     /// use machine_images::qcow2::Format;
@@ -134,7 +135,7 @@ impl Format {
         last.starts_with(b"conectix").then_some(Self::Vhd)
     }
 
-    /// The name in lower case, as [`Display`](fmt::Display) and the JSON have it.
+    /// Returns the name in lower case, as [`Display`](fmt::Display) and JSON show it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -162,17 +163,17 @@ impl Format {
         }
     }
 
-    /// Whether the first bytes leave open that the file is something else after all.
-    pub(super) const fn is_doubtful(self) -> bool {
+    /// Returns `true` if the end of the file may still show another format.
+    pub(super) const fn is_uncertain(self) -> bool {
         matches!(self, Self::Mbr | Self::Gpt | Self::Unknown)
     }
 
-    /// For the sentence "not a QCOW2 image but ...".
-    pub(super) const fn described(self) -> &'static str {
+    /// Returns a noun phrase for messages.
+    pub(super) const fn description(self) -> &'static str {
         match self {
             Self::Qcow2 => "QCOW2",
-            Self::Qcow => "the obsolete QCOW version 1",
-            Self::Qed => "the obsolete QED",
+            Self::Qcow => "QCOW version 1, which is obsolete",
+            Self::Qed => "QED, which is obsolete",
             Self::Luks => "a raw LUKS volume",
             Self::Vmdk => "VMDK (VMware)",
             Self::Vhd => "VHD (Virtual PC)",
@@ -182,15 +183,15 @@ impl Format {
             Self::Iso9660 => "ISO 9660",
             Self::Mbr => "a raw disk with an MBR",
             Self::Gpt => "a raw disk with a GPT",
-            Self::Gzip => "compressed by gzip",
-            Self::Xz => "compressed by xz",
-            Self::Zstd => "compressed by zstd",
-            Self::Bzip2 => "compressed by bzip2",
-            Self::Lz4 => "compressed by LZ4",
+            Self::Gzip => "a gzip file",
+            Self::Xz => "an xz file",
+            Self::Zstd => "a zstd file",
+            Self::Bzip2 => "a bzip2 file",
+            Self::Lz4 => "an LZ4 file",
             Self::Zip => "a ZIP archive",
             Self::Tar => "a tar archive",
             Self::Html => "HTML",
-            Self::Unknown => "raw or unknown",
+            Self::Unknown => "a raw disk or an unknown format",
         }
     }
 }

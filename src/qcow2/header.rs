@@ -1,4 +1,4 @@
-//! The header of an image, typed.
+//! The header of an image.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ pub(super) const DATA_FILE: u64 = 1 << 2;
 pub(super) const COMPRESSION: u64 = 1 << 3;
 /// Bit 4: L2 entries of 16 bytes, with a bitmap of subclusters.
 pub(super) const EXTENDED_L2: u64 = 1 << 4;
-/// Every incompatible feature there is.
+/// All known incompatible features.
 pub(super) const INCOMPATIBLE: u64 = DIRTY | CORRUPT | DATA_FILE | COMPRESSION | EXTENDED_L2;
 /// Bit 0 of the compatible features.
 pub(super) const LAZY_REFCOUNTS: u64 = 1;
@@ -20,12 +20,13 @@ pub(super) const LAZY_REFCOUNTS: u64 = 1;
 pub(super) const BITMAPS: u64 = 1;
 /// Bit 1: the external data file is a raw image.
 pub(super) const RAW_DATA: u64 = 1 << 1;
+/// Maximum length of the name of another file: QEMU's limit for a backing file.
+pub(super) const NAME_MAX: u32 = 1023;
 
-/// What the header of a QCOW2 image says, as far as it was read. Sizes and offsets are in bytes.
+/// The header of a QCOW2 image. Sizes and offsets are in bytes.
 ///
-/// Fields that are wrong are given as they are; the findings of the
-/// [`Report`](super::Report) say which. Names that are not UTF-8 are given with replacement
-/// characters.
+/// The values are those of the image, even if they are invalid; the findings of the
+/// [`Report`](super::Report) say which are. Bytes that are not UTF-8 become replacement characters.
 ///
 /// ```no_run
 /// use machine_images::qcow2::{self, Policy};
@@ -43,39 +44,39 @@ pub(super) const RAW_DATA: u64 = 1 << 1;
 pub struct Header {
     /// Version of the format: 2 or 3.
     pub version: u32,
-    /// Size of the disk that the guest sees.
+    /// Size of the guest's disk.
     pub virtual_size: u64,
     /// Size of a cluster, a power of two from 512 to 2 MiB.
     pub cluster_size: u64,
     /// Length of the header without its extensions.
     pub header_length: u32,
-    /// Name of the backing file; empty when there is one but its name could not be read.
+    /// Name of the backing file, if there is one. Empty if the name could not be read.
     pub backing_file: Option<String>,
-    /// Format of the backing file; without one QEMU guesses.
+    /// Format of the backing file. QEMU detects it if it is not given.
     pub backing_format: Option<String>,
-    /// The external data file, when the image needs one.
+    /// The external data file, if the image has one.
     pub data_file: Option<DataFile>,
-    /// How the guest's data is encrypted, if it is.
+    /// The encryption of the guest's data, if any.
     pub encryption: Option<Encryption>,
-    /// How compressed clusters are compressed.
+    /// The compression type of compressed clusters.
     pub compression: Compression,
-    /// What the image uses of the format's options.
+    /// The feature bits.
     pub features: Features,
-    /// Width of a reference count, in bits: 1 to 64.
+    /// Width of a refcount in bits, 1 to 64.
     pub refcount_bits: u64,
-    /// The first level of the table from the guest's clusters to the file's.
+    /// The L1 table, the first level of the map from the guest's clusters to those of the file.
     pub l1_table: Table,
-    /// The first level of the table of reference counts.
+    /// The refcount table, the first level of the refcounts.
     pub refcount_table: Table,
-    /// Where the internal snapshots are listed; `entries` is their number.
+    /// The table of internal snapshots.
     pub snapshot_table: Table,
-    /// Where the dirty bitmaps are listed; `entries` is their number.
+    /// The directory of dirty bitmaps.
     pub bitmap_directory: Table,
-    /// Where the LUKS header is.
+    /// The LUKS header, if there is one.
     pub luks_header: Option<Table>,
 }
 
-/// Where in the file a table is.
+/// The position of a table in the file.
 ///
 /// ```
 /// use machine_images::qcow2::Table;
@@ -88,13 +89,12 @@ pub struct Table {
     pub offset: u64,
     /// Number of its entries.
     pub entries: u64,
-    /// Its length in bytes; the least it may be where entries vary in length.
+    /// Its length in bytes. If entries vary in length, the minimum.
     pub length: u64,
 }
 
 impl Table {
-    /// A table of entries of one length. The lengths of the format cannot overflow (32 bits of
-    /// entries, 21 bits each), a table of unknown entries may.
+    /// Makes a table of entries of equal length.
     pub(super) const fn new(offset: u64, entries: u64, entry_length: u64) -> Self {
         Self {
             offset,
@@ -116,13 +116,13 @@ impl Table {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DataFile {
-    /// Its name, when the image has it and it was read; QEMU must be told otherwise.
+    /// Its name, if the image contains it.
     pub name: Option<String>,
-    /// Whether it is a raw image of its own.
+    /// `true` if the data file is also a complete raw image.
     pub raw: bool,
 }
 
-/// How the guest's data is encrypted.
+/// The encryption of the guest's data.
 ///
 /// ```
 /// use machine_images::qcow2::Encryption;
@@ -137,11 +137,11 @@ pub enum Encryption {
     Aes,
     /// LUKS.
     Luks,
-    /// A number that the format does not know.
+    /// An unknown number.
     Other(u32),
 }
 
-/// How compressed clusters are compressed.
+/// The compression type of compressed clusters.
 ///
 /// ```
 /// use machine_images::qcow2::Compression;
@@ -152,15 +152,15 @@ pub enum Encryption {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Compression {
-    /// Deflate, which QEMU calls zlib.
+    /// Deflate, called zlib by QEMU.
     Zlib,
     /// Zstandard.
     Zstd,
-    /// A number that the format does not know.
+    /// An unknown number.
     Other(u8),
 }
 
-/// The feature bits of an image; all zero in version 2.
+/// The feature bits of an image. All zero in version 2.
 ///
 /// ```
 /// # fn show(header: &machine_images::qcow2::Header) {
@@ -172,42 +172,42 @@ pub enum Compression {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Features {
-    /// Bits that a program must know to open the image.
+    /// Features that a program must support to open the image.
     pub incompatible: u64,
-    /// Bits that a program may ignore.
+    /// Features that a program can ignore.
     pub compatible: u64,
-    /// Bits that a program that does not know them must clear when it writes.
+    /// Features that a program must clear when it writes and does not support them.
     pub autoclear: u64,
-    /// The bits among these that the format does not know.
+    /// The unknown features among these.
     pub unknown: Vec<Feature>,
 }
 
 impl Features {
-    /// Whether the image was not closed properly.
+    /// Returns `true` if the image was not closed properly.
     #[must_use]
     pub const fn dirty(&self) -> bool {
         self.incompatible & DIRTY != 0
     }
 
-    /// Whether QEMU marked the image as corrupt.
+    /// Returns `true` if QEMU marked the image as corrupt.
     #[must_use]
     pub const fn corrupt(&self) -> bool {
         self.incompatible & CORRUPT != 0
     }
 
-    /// Whether the image has an external data file.
+    /// Returns `true` if the image has an external data file.
     #[must_use]
     pub const fn data_file(&self) -> bool {
         self.incompatible & DATA_FILE != 0
     }
 
-    /// Whether the image has extended L2 entries (subclusters).
+    /// Returns `true` if the image has extended L2 entries (subclusters).
     #[must_use]
     pub const fn extended_l2(&self) -> bool {
         self.incompatible & EXTENDED_L2 != 0
     }
 
-    /// Whether refcounts are updated late.
+    /// Returns `true` if refcount updates are deferred.
     #[must_use]
     pub const fn lazy_refcounts(&self) -> bool {
         self.compatible & LAZY_REFCOUNTS != 0
@@ -226,11 +226,11 @@ impl Features {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Feature {
-    /// Which of the three sets it is in.
+    /// The set that the feature belongs to.
     pub kind: FeatureKind,
-    /// Its bit, counted from the lowest.
+    /// Its bit number, from 0 for the lowest.
     pub bit: u8,
-    /// Its name in the image's own table, if it is there.
+    /// Its name in the image's feature name table, if given.
     pub name: Option<String>,
 }
 
@@ -243,15 +243,15 @@ pub struct Feature {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FeatureKind {
-    /// Must be known to open the image.
+    /// Must be supported to open the image.
     Incompatible,
-    /// May be ignored.
+    /// Can be ignored.
     Compatible,
-    /// Must be cleared by a writer that does not know it.
+    /// Must be cleared by a program that writes and does not support it.
     Autoclear,
 }
 
-/// An internal snapshot: an older state of the disk, kept in the same file.
+/// An internal snapshot: an older state of the disk in the same file.
 ///
 /// ```
 /// # fn show(report: &machine_images::qcow2::Report) {
@@ -263,21 +263,21 @@ pub enum FeatureKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Its identifier, a number as a rule.
+    /// Its identifier, usually a number.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// When it was made, in seconds since 1970.
+    /// Creation time in seconds since 1970.
     pub date_sec: u32,
-    /// And nanoseconds.
+    /// Nanoseconds of the creation time.
     pub date_nsec: u32,
-    /// How long the guest had been running, in nanoseconds.
+    /// Running time of the guest in nanoseconds.
     pub vm_clock_nsec: u64,
-    /// Size of the machine's saved memory, in bytes.
+    /// Size of the saved memory of the guest in bytes.
     pub vm_state_size: u64,
 }
 
-/// A persistent dirty bitmap: what changed since some backup.
+/// A persistent dirty bitmap, which tracks changes since a backup.
 ///
 /// ```
 /// # fn show(report: &machine_images::qcow2::Report) {
@@ -291,10 +291,10 @@ pub struct Snapshot {
 pub struct Bitmap {
     /// Its name.
     pub name: String,
-    /// How many bytes of the disk one bit stands for.
+    /// Number of bytes of the disk per bit.
     pub granularity: u64,
-    /// Whether it was not saved properly.
+    /// `true` if it was not saved properly.
     pub in_use: bool,
-    /// Whether QEMU keeps it up to date of itself.
+    /// `true` if QEMU records changes in it automatically.
     pub auto: bool,
 }

@@ -1,19 +1,20 @@
-//! The ways in that do no I/O.
+//! Inspection of bytes that the caller reads.
 
 use std::ops::Range;
 
-use super::examine::Examination;
-use super::known::Known;
-use super::tables::TABLES_MAX;
-use super::{Code, Format, Policy, Report, Verdict};
+use super::examination::{Examination, TABLES_MAX};
+use super::extents::{Extents, Unread};
+use super::format::Format;
+use super::policy::Policy;
+use super::report::{Code, Report, Verdict};
 
-/// What is read first, and within which a bad header is refused.
-const FIRST: u64 = 64 << 10;
+/// Length of the first read. A bad header is rejected within it.
+const FIRST_READ: u64 = 64 << 10;
 
-/// What is read at least of a table: snapshots are small, and there are several as a rule.
-const TABLE_READ: u64 = 16 << 10;
+/// Minimum length of a read from a table. Snapshots are short, and there are usually several.
+const TABLE_READ_MIN: u64 = 16 << 10;
 
-/// How far an inspection came.
+/// The state of an inspection: finished, or in need of more bytes.
 ///
 /// ```
 /// use machine_images::qcow2::{self, Inspection, Policy};
@@ -30,20 +31,19 @@ const TABLE_READ: u64 = 16 << 10;
     reason = "there is one at a time, matched at once"
 )]
 pub enum Inspection {
-    /// These bytes of the image are needed too. [`inspect`] wants its prefix to reach to the end
-    /// of the range, [`Inspector`] wants just the range.
+    /// More bytes are needed. For [`inspect`] the prefix must reach to the end of this range;
+    /// [`Inspector`] needs only the range.
     NeedMore(Range<u64>),
-    /// All is known.
+    /// The inspection is finished.
     Done(Report),
 }
 
-/// Inspects an image of which the first bytes are at hand, and its total length if that is
-/// known.
+/// Inspects an image by its first bytes, and its total length if known.
 ///
-/// To inspect a stream that passes, call it again whenever as many bytes as it asked for have
-/// come; when the stream is at its end, pass the length as `total`, and it is done. It asks for
-/// 64 KiB at most unless the header is good so far and goes on beyond, and for 2 MiB at most
-/// in any case.
+/// To inspect a stream, call this function again whenever the bytes it asked for have arrived. At
+/// the end of the stream, pass its length as `total`; the inspection is then finished. It asks for
+/// at most 64 KiB unless the header is good so far and continues beyond, and for at most 2 MiB in
+/// any case.
 ///
 /// ```
 /// use machine_images::qcow2::{self, Inspection, Policy, Verdict};
@@ -63,44 +63,45 @@ pub enum Inspection {
 /// ```
 #[must_use]
 pub fn inspect(prefix: &[u8], total: Option<u64>, policy: &Policy) -> Inspection {
-    let known = Known::prefix(prefix, total);
-    let mut examination = Examination::new(&known, policy);
-    if let Err(unread) = examination.header() {
-        if !refused_early(&examination.report, &unread) {
-            let end = known.clamp(first_read(&examination.report, &unread, unread.end));
-            return Inspection::NeedMore(prefix.len() as u64..end);
+    let extents = Extents::from_prefix(prefix, total);
+    let mut examination = Examination::new(&extents, policy);
+    if let Err(unread) = examination.examine_header() {
+        if is_rejected_early(&examination.report, &unread) {
+            return Inspection::Done(examination.report);
         }
-        return Inspection::Done(examination.report);
+        let end = header_read_end(&examination.report, &unread, unread.end);
+        return Inspection::NeedMore(prefix.len() as u64..extents.clamp(end));
     }
-    for unread in examination.tables() {
+    for unread in examination.examine_tables() {
         if examination.report.format == Format::Qcow2 {
-            let message = "a table lies outside of the bytes that were inspected".to_owned();
-            examination.find(Code::TableUnread, unread.start, message);
+            let message = "a table lies outside the inspected bytes";
+            examination.add(Code::TableUnread, unread.start, message);
         }
     }
     Inspection::Done(examination.report)
 }
 
-/// How far to read for bytes of the first cluster: to `near`, but once that is past the first
-/// bytes to the end of the cluster, for what is there may be small and many.
-fn first_read(report: &Report, unread: &Range<u64>, near: u64) -> u64 {
+/// Returns the end of the next read of the first cluster: `end`, but once that is past the first
+/// read the end of the cluster, as many small extensions may follow.
+fn header_read_end(report: &Report, unread: &Unread, end: u64) -> u64 {
     match &report.header {
-        Some(header) if unread.end > FIRST => header.cluster_size,
-        _ => near,
+        Some(header) if unread.end > FIRST_READ => header.cluster_size,
+        _ => end,
     }
 }
 
-/// A refused image is not worth more than the first bytes.
-fn refused_early(report: &Report, unread: &Range<u64>) -> bool {
-    report.verdict() == Verdict::Reject && unread.end > FIRST
+/// Returns `true` if the image is rejected and more than the first read would be needed.
+fn is_rejected_early(report: &Report, unread: &Unread) -> bool {
+    report.verdict() == Verdict::Reject && unread.end > FIRST_READ
 }
 
-/// Inspects an image of which any part can be read: the header and the tables that QEMU reads
-/// when it opens the image.
+/// An inspection that asks for the bytes it needs.
 ///
-/// It says what to read and is fed, so it works over whatever does the reading. An image
-/// without snapshots, bitmaps and LUKS takes one read of 64 KiB; of any image at most the first
-/// cluster (2 MiB at most) and 4 MiB of tables are read and held.
+/// Examines the header and the tables that QEMU reads when it opens the image. It does no I/O
+/// itself: [`step`](Self::step) says what to read, [`feed`](Self::feed) takes what was read.
+///
+/// An image without snapshots, bitmaps and LUKS takes one read of 64 KiB. At most the first
+/// cluster (up to 2 MiB) and 4 MiB of tables are read and kept in memory.
 ///
 /// ```
 /// use machine_images::qcow2::{Inspection, Inspector, Policy, Verdict};
@@ -122,124 +123,122 @@ fn refused_early(report: &Report, unread: &Range<u64>) -> bool {
 pub struct Inspector {
     policy: Policy,
     total: Option<u64>,
-    pieces: Vec<(u64, Vec<u8>)>,
-    wanted: Range<u64>,
+    extents: Vec<(u64, Vec<u8>)>,
+    requested: Range<u64>,
 }
 
 impl Inspector {
-    /// An inspector that has been fed nothing.
+    /// Creates an inspector that has read nothing yet.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
             total: None,
-            pieces: vec![(0, Vec::new())],
-            wanted: 0..0,
+            extents: vec![(0, Vec::new())],
+            requested: 0..0,
         }
     }
 
-    /// Says how long the image is, in bytes.
+    /// Sets the length of the image in bytes. Unknown by default.
     #[must_use]
     pub fn total(mut self, bytes: u64) -> Self {
         self.total = Some(bytes);
         self
     }
 
-    /// Takes bytes of the image. They may be fewer than were asked for; none at all say that the
-    /// image ends at `offset`.
+    /// Adds bytes of the image that start at `offset`.
+    ///
+    /// They may be fewer than requested. An empty slice means that the image ends at `offset`.
     pub fn feed(&mut self, offset: u64, bytes: &[u8]) {
         if bytes.is_empty() {
             self.total = Some(offset);
             return;
         }
-        let follows = |(start, held): &&mut (u64, Vec<u8>)| *start + held.len() as u64 == offset;
-        match self.pieces.iter_mut().find(follows) {
+        match self.extents.iter_mut().find(|extent| end(extent) == offset) {
             Some((_, held)) => held.extend_from_slice(bytes),
-            None => self.pieces.push((offset, bytes.to_vec())),
+            None => self.extents.push((offset, bytes.to_vec())),
         }
     }
 
-    /// What it was fed from the start of the image on.
-    pub(crate) fn into_head(self) -> Vec<u8> {
-        let first = self.pieces.into_iter().next();
-        first.map(|(_, held)| held).unwrap_or_default()
+    /// Returns the bytes read from the start of the image.
+    pub(crate) fn into_prefix(self) -> Vec<u8> {
+        let first = self.extents.into_iter().next();
+        first.map(|(_, bytes)| bytes).unwrap_or_default()
     }
 
-    /// Returns what to read next, or the report.
+    /// Returns the range to read next, or the report.
     ///
-    /// It asks for the rest of a range of which it was fed a part, and examines what it has once
-    /// it has all it asked for.
+    /// If only a part of the requested range has been fed, requests the rest of it.
     #[must_use]
     pub fn step(&mut self) -> Inspection {
-        let wanted = self.within(self.missing(self.wanted.clone()));
-        if !wanted.is_empty() {
-            return Inspection::NeedMore(wanted);
+        let requested = self.clamp(self.without_read(self.requested.clone()));
+        if !requested.is_empty() {
+            return Inspection::NeedMore(requested);
         }
-        let pieces = self
-            .pieces
-            .iter()
-            .map(|(start, held)| (*start, held.as_slice()))
-            .collect();
-        let known = Known {
-            pieces,
+        let extents = Extents {
+            extents: self
+                .extents
+                .iter()
+                .map(|(start, bytes)| (*start, bytes.as_slice()))
+                .collect(),
             total: self.total,
         };
-        let mut examination = Examination::new(&known, &self.policy);
-        if let Err(unread) = examination.header() {
-            if refused_early(&examination.report, &unread) {
+        let mut examination = Examination::new(&extents, &self.policy);
+        if let Err(unread) = examination.examine_header() {
+            if is_rejected_early(&examination.report, &unread) {
                 return Inspection::Done(examination.report);
             }
-            let held = self.pieces.first().map_or(0, |(_, held)| held.len() as u64);
-            let end = first_read(&examination.report, &unread, FIRST);
-            return self.read(held..end);
+            let start = self.extents.first().map_or(0, end);
+            return self.request(start..header_read_end(&examination.report, &unread, FIRST_READ));
         }
-        let Some(unread) = examination.tables().into_iter().next() else {
+        let Some(unread) = examination.examine_tables().into_iter().next() else {
             return Inspection::Done(examination.report);
         };
-        let missing = self.missing(unread);
-        let read = missing.end - missing.start;
-        let held = self.held_of_tables(&examination.report);
-        if held + read > TABLES_MAX {
-            examination.too_large(missing.start, "tables of more than 4 MiB");
+        let needed = self.without_read(unread);
+        let length = needed.end - needed.start;
+        let table_bytes = self.table_bytes(&examination.report);
+        if table_bytes + length > TABLES_MAX {
+            examination.add_too_large(needed.start, "tables of more than 4 MiB");
             return Inspection::Done(examination.report);
         }
-        // Twice as much from one read to the next of a table that goes on, as each has all of it
-        // examined afresh. The tables of bitmaps are short, and may be in many places.
-        let end = |(at, held): &(u64, Vec<u8>)| at + held.len() as u64;
-        let goes_on = self.pieces.iter().any(|piece| end(piece) == missing.start);
-        let ahead = if goes_on { held } else { 0 };
-        let ahead = ahead.max(read).max(TABLE_READ).min(TABLES_MAX - held);
-        self.read(missing.start..missing.start.saturating_add(ahead))
+        // Every step examines a table from its start, so a long one is read in steps that double.
+        // Bitmap tables are short and may be scattered.
+        let continues = self
+            .extents
+            .iter()
+            .any(|extent| end(extent) == needed.start);
+        let read_ahead = if continues { table_bytes } else { 0 };
+        let length = read_ahead.max(length).max(TABLE_READ_MIN);
+        let length = length.min(TABLES_MAX - table_bytes);
+        self.request(needed.start..needed.start.saturating_add(length))
     }
 
-    /// A range without what is held of its beginning: it may have come in part.
-    fn missing(&self, range: Range<u64>) -> Range<u64> {
-        let before = self.pieces.iter().filter(|(at, _)| *at <= range.start);
-        let ends = before.map(|(at, held)| at + held.len() as u64);
-        ends.fold(range.start, u64::max)..range.end
+    /// Returns the rest of a range whose beginning may have been read.
+    fn without_read(&self, range: Range<u64>) -> Range<u64> {
+        let before = self.extents.iter().filter(|(at, _)| *at <= range.start);
+        before.map(end).fold(range.start, u64::max)..range.end
     }
 
-    fn within(&self, range: Range<u64>) -> Range<u64> {
+    fn clamp(&self, range: Range<u64>) -> Range<u64> {
         range.start..self.total.map_or(range.end, |total| range.end.min(total))
     }
 
-    fn read(&mut self, range: Range<u64>) -> Inspection {
-        self.wanted = self.within(range);
-        Inspection::NeedMore(self.wanted.clone())
+    fn request(&mut self, range: Range<u64>) -> Inspection {
+        self.requested = self.clamp(range);
+        Inspection::NeedMore(self.requested.clone())
     }
 
-    /// What is held beyond the first cluster, whether it follows on that or not.
-    fn held_of_tables(&self, report: &Report) -> u64 {
-        let length = |(_, held): &(u64, Vec<u8>)| held.len() as u64;
-        let cluster = report
-            .header
-            .as_ref()
-            .map_or(0, |header| header.cluster_size);
-        let first = self
-            .pieces
-            .first()
-            .map_or(0, length)
-            .min(cluster.max(FIRST));
-        self.pieces.iter().map(length).sum::<u64>() - first
+    /// Returns how many bytes past the first cluster have been read.
+    fn table_bytes(&self, report: &Report) -> u64 {
+        let length = |(_, bytes): &(u64, Vec<u8>)| bytes.len() as u64;
+        let header = report.header.as_ref();
+        let cluster = header.map_or(0, |header| header.cluster_size);
+        let first = self.extents.first().map_or(0, length);
+        self.extents.iter().map(length).sum::<u64>() - first.min(cluster.max(FIRST_READ))
     }
+}
+
+/// Returns the end of an extent.
+fn end((start, bytes): &(u64, Vec<u8>)) -> u64 {
+    start + bytes.len() as u64
 }

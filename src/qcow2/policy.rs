@@ -1,14 +1,14 @@
-//! What a caller lets pass.
+//! Rules for accepting images.
 
 use std::collections::BTreeMap;
 
-use super::{Code, Severity};
+use super::report::{Code, Severity};
 
-/// Decides how much each finding weighs, and how large an image may be.
+/// Rules for accepting images: the severity of each finding, and a limit on the virtual size.
 ///
-/// The default rejects what makes QEMU read other files of its host, what QEMU itself refuses
-/// and what is truncated; it warns of what is legal but seldom meant
-/// ([`Code::default_severity`] has the list).
+/// By default, rejects images that make QEMU read other files of its host, that QEMU refuses to
+/// open, or that are truncated, and warns about images that are legal but rarely intended. See
+/// [`Code::default_severity`].
 ///
 /// ```
 /// use machine_images::qcow2::{Code, Policy, Severity};
@@ -21,6 +21,7 @@ use super::{Code, Severity};
 /// assert_eq!(policy.severity(Code::Encrypted), Severity::Reject);
 /// assert_eq!(policy.severity(Code::DataFile), Severity::Reject);
 /// ```
+#[doc(alias = "verify")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     severities: BTreeMap<Code, Severity>,
@@ -28,33 +29,34 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Lets findings of this kind pass; the report still notes them.
+    /// Accepts images with this finding. The report still has it, as a [`Severity::Note`].
     #[must_use]
     pub fn allow(self, code: Code) -> Self {
-        self.weigh(code, Severity::Note)
+        self.set(code, Severity::Note)
     }
 
-    /// Warns of findings of this kind.
+    /// Warns about images with this finding.
     #[must_use]
     pub fn warn(self, code: Code) -> Self {
-        self.weigh(code, Severity::Warn)
+        self.set(code, Severity::Warn)
     }
 
-    /// Rejects images with findings of this kind.
+    /// Rejects images with this finding.
     #[must_use]
     pub fn reject(self, code: Code) -> Self {
-        self.weigh(code, Severity::Reject)
+        self.set(code, Severity::Reject)
     }
 
-    /// The largest virtual size, in bytes; there is none by default. A small file may promise a
-    /// disk of exabytes, which fills the host that converts it.
+    /// Sets the maximum virtual size in bytes. Unlimited by default.
+    ///
+    /// A small file can have a virtual size of exabytes, and fill the host that converts it to raw.
     #[must_use]
     pub fn max_virtual_size(mut self, bytes: u64) -> Self {
         self.max_virtual_size = Some(bytes);
         self
     }
 
-    /// How much a finding of this kind weighs.
+    /// Returns the severity of this finding.
     #[must_use]
     pub fn severity(&self, code: Code) -> Severity {
         self.severities
@@ -67,7 +69,7 @@ impl Policy {
         self.max_virtual_size
     }
 
-    fn weigh(mut self, code: Code, severity: Severity) -> Self {
+    fn set(mut self, code: Code, severity: Severity) -> Self {
         self.severities.insert(code, severity);
         self
     }

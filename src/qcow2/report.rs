@@ -1,12 +1,13 @@
-//! What an inspection found, and what it means.
+//! The result of an inspection.
 
 use std::fmt;
 
 use serde::Serialize;
 
-use super::{Bitmap, Format, Header, Snapshot};
+use super::format::Format;
+use super::header::{Bitmap, Header, Snapshot};
 
-/// How much a finding weighs. Ordered: `Note < Warn < Reject`.
+/// The severity of a finding. Ordered: `Note < Warn < Reject`.
 ///
 /// ```
 /// use machine_images::qcow2::Severity;
@@ -16,11 +17,11 @@ use super::{Bitmap, Format, Header, Snapshot};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Severity {
-    /// Worth knowing, harmless.
+    /// Harmless information.
     Note,
-    /// Legal, but a reason to look twice.
+    /// Legal, but rarely intended.
     Warn,
-    /// The image must not be handed to anyone.
+    /// A reason to reject the image.
     Reject,
 }
 
@@ -34,7 +35,7 @@ impl fmt::Display for Severity {
     }
 }
 
-/// What a report comes to.
+/// The decision about an image.
 ///
 /// ```
 /// use machine_images::qcow2::Verdict;
@@ -61,7 +62,7 @@ impl fmt::Display for Verdict {
 /// Declares [`Code`] with each code's stable name and default severity in one place.
 macro_rules! codes {
     ($($(#[$doc:meta])* $code:ident = $name:literal, $severity:ident;)*) => {
-        /// What kind of thing was found. The names are stable.
+        /// The kind of a [`Finding`]. The names are stable.
         ///
         /// ```
         /// use machine_images::qcow2::{Code, Severity};
@@ -73,16 +74,16 @@ macro_rules! codes {
         pub enum Code { $($(#[$doc])* #[serde(rename = $name)] $code,)* }
 
         impl Code {
-            /// Every code there is.
+            /// All codes.
             pub const ALL: &'static [Self] = &[$(Self::$code),*];
 
-            /// The stable name, in snake_case.
+            /// Returns the stable name, in snake_case.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$code => $name),* }
             }
 
-            /// How much it weighs unless the [`Policy`](super::Policy) says otherwise.
+            /// Returns the severity under the default [`Policy`](super::Policy).
             #[must_use]
             pub const fn default_severity(self) -> Severity {
                 match self { $(Self::$code => Severity::$severity),* }
@@ -92,25 +93,25 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The file is something else; [`Report::format`] says what.
+    /// The file is not a QCOW2 image. [`Report::format`] is what was detected.
     NotQcow2 = "not_qcow2", Reject;
-    /// QEMU takes the image for another format when it has to guess.
+    /// QEMU detects another format unless it is given one.
     AmbiguousFormat = "ambiguous_format", Reject;
-    /// The file ends before something that its header promises.
+    /// The file ends before a part that its header names.
     Truncated = "truncated", Reject;
     /// A version other than 2 and 3.
     UnsupportedVersion = "unsupported_version", Reject;
     /// Clusters smaller than 512 bytes or larger than 2 MiB.
     ClusterBits = "cluster_bits", Reject;
-    /// A header length that the format forbids.
+    /// A header length that the format does not allow.
     HeaderLength = "header_length", Reject;
-    /// QEMU would read another file, named by the image.
+    /// The image names a backing file, which QEMU would read.
     BackingFile = "backing_file", Reject;
-    /// A name that is too long or not inside the first cluster.
+    /// A file name that is too long or outside the first cluster.
     NameOutOfBounds = "name_out_of_bounds", Reject;
-    /// The guest's data is in another file, named by the image.
+    /// The guest's data is in an external file, which QEMU would read.
     DataFile = "data_file", Reject;
-    /// An incompatible feature that no known version of the format has.
+    /// An unknown incompatible feature, without which the image cannot be read.
     UnknownFeature = "unknown_feature", Reject;
     /// A compression type that is unknown or contradicts the feature bits.
     CompressionType = "compression_type", Reject;
@@ -120,47 +121,47 @@ codes! {
     RefcountBits = "refcount_bits", Reject;
     /// An encryption method other than AES and LUKS.
     EncryptionMethod = "encryption_method", Reject;
-    /// The LUKS header is missing or not where the image says.
+    /// The LUKS header is missing, malformed or misplaced.
     EncryptionHeader = "encryption_header", Reject;
-    /// A header extension that breaks the format.
+    /// A malformed header extension.
     HeaderExtension = "header_extension", Reject;
-    /// More header extensions, or feature names, than an inspection reads.
+    /// More header extensions or feature names than an inspection reads.
     TooManyExtensions = "too_many_extensions", Reject;
     /// The refcount table is missing, too large or misplaced.
     RefcountTable = "refcount_table", Reject;
     /// The L1 table is too large or misplaced.
     L1Table = "l1_table", Reject;
-    /// The snapshot table is too large, misplaced or broken.
+    /// The snapshot table is too large, misplaced or malformed.
     SnapshotTable = "snapshot_table", Reject;
-    /// The bitmap directory is too large, misplaced or broken.
+    /// The bitmap directory is too large, misplaced or malformed.
     BitmapDirectory = "bitmap_directory", Reject;
-    /// A virtual size that the L1 table or QEMU cannot hold.
+    /// A virtual size that the L1 table or QEMU does not support.
     VirtualSize = "virtual_size", Reject;
-    /// A virtual size above the policy's limit.
+    /// A virtual size above [`Policy::max_virtual_size`](super::Policy::max_virtual_size).
     VirtualSizeLimit = "virtual_size_limit", Reject;
-    /// The tables take more reading than an inspection does.
+    /// More bitmaps or tables than an inspection reads.
     TablesTooLarge = "tables_too_large", Reject;
     /// The guest's data is encrypted.
     Encrypted = "encrypted", Warn;
-    /// The image carries internal snapshots: older states of the disk.
+    /// The image contains internal snapshots: older states of the disk.
     InternalSnapshots = "internal_snapshots", Warn;
-    /// The image was not closed properly; its refcounts need a repair.
+    /// The image was not closed properly, and its refcounts need a repair.
     Dirty = "dirty", Warn;
     /// QEMU marked the image as corrupt.
     Corrupt = "corrupt", Warn;
-    /// Version 2 of the format, out of use since 2013.
+    /// Version 2 of the format, obsolete since 2013.
     Version2 = "version_2", Warn;
-    /// A data file is named, but the feature bit that makes QEMU open it is not set.
+    /// A data file that is named, but not used because its feature bit is not set.
     UnusedDataFile = "unused_data_file", Warn;
-    /// Bitmaps that a program without bitmap support has invalidated.
+    /// Bitmaps that were invalidated by a program without bitmap support.
     StaleBitmaps = "stale_bitmaps", Warn;
-    /// The image carries persistent dirty bitmaps.
+    /// The image contains persistent dirty bitmaps.
     Bitmaps = "bitmaps", Note;
-    /// A compatible or autoclear feature that may be ignored.
+    /// An unknown compatible or autoclear feature, which can be ignored.
     UnknownOptionalFeature = "unknown_optional_feature", Note;
-    /// A header extension that may be ignored.
+    /// An unknown header extension, which can be ignored.
     UnknownExtension = "unknown_extension", Note;
-    /// A table that the header names was not among the bytes inspected.
+    /// A table outside the inspected bytes.
     TableUnread = "table_unread", Note;
 }
 
@@ -170,7 +171,7 @@ impl fmt::Display for Code {
     }
 }
 
-/// One thing found in an image.
+/// One observation about an image.
 ///
 /// ```
 /// use machine_images::qcow2::{self, Code, Inspection, Policy};
@@ -184,13 +185,13 @@ impl fmt::Display for Code {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// What kind of thing it is.
+    /// The kind of the finding.
     pub code: Code,
-    /// How much it weighs under the policy of the inspection.
+    /// The severity under the policy of the inspection.
     pub severity: Severity,
-    /// Where in the image it is, in bytes.
+    /// Its offset in the image, in bytes.
     pub offset: u64,
-    /// A sentence for a person. Text from the image is escaped in it.
+    /// A description for people. Text from the image is escaped in it.
     pub message: String,
 }
 
@@ -200,7 +201,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What an image is, and everything found in it.
+/// The result of an inspection: the format, the header and all findings.
 ///
 /// ```
 /// use machine_images::qcow2::{self, Format, Inspection, Policy, Verdict};
@@ -217,20 +218,20 @@ impl fmt::Display for Finding {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// What the file is, whatever its name says.
+    /// The format of the file, detected from its content.
     pub format: Format,
-    /// The QCOW2 header, when it can be understood at all.
+    /// The QCOW2 header, if it could be parsed.
     pub header: Option<Header>,
-    /// The internal snapshots, when their table was read; the header has their number.
+    /// The internal snapshots, if their table was read. The header has their number.
     pub snapshots: Vec<Snapshot>,
-    /// The dirty bitmaps, when their directory was read; the header has their number.
+    /// The dirty bitmaps, if their directory was read. The header has their number.
     pub bitmaps: Vec<Bitmap>,
-    /// Everything found, in the order in which it was found.
+    /// All findings, in the order of the inspection.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
-    /// What the findings come to: one of severity [`Severity::Reject`] rejects the image.
+    /// Returns [`Verdict::Reject`] if any finding has the severity [`Severity::Reject`].
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self.rejections().next() {
@@ -239,14 +240,14 @@ impl Report {
         }
     }
 
-    /// The findings that reject the image.
+    /// Returns the findings for which the image is rejected.
     pub fn rejections(&self) -> impl Iterator<Item = &Finding> {
         self.findings
             .iter()
             .filter(|finding| finding.severity == Severity::Reject)
     }
 
-    /// Whether something of this kind was found, at any severity.
+    /// Returns `true` if there is a finding of this kind, at any severity.
     #[must_use]
     pub fn has(&self, code: Code) -> bool {
         self.findings.iter().any(|finding| finding.code == code)

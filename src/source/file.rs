@@ -1,4 +1,4 @@
-//! Files that are sent: opened once, and read ahead of the socket.
+//! Files as sources: opened once, and read ahead of the socket.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -10,14 +10,15 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures::stream::{self, StreamExt};
 use tokio::task::spawn_blocking;
 
-use super::Chunks;
+use super::chunks::Chunks;
+use crate::file::open_regular;
 
 const CHUNK: usize = 512 * 1024;
-/// A read into memory that begins elsewhere, as what an allocator gives for so much does, may take
-/// the system twice as long.
+/// The alignment of read buffers. The system may take twice as long to read into memory that is
+/// not aligned, and large allocations usually are not.
 const ALIGN: usize = 64;
 
-/// A regular file, opened once: what is inspected of it is what is sent, however often.
+/// A regular file, opened once, so that every attempt sends the file that was inspected.
 #[derive(Clone)]
 pub(super) struct OpenFile {
     file: Arc<File>,
@@ -25,31 +26,30 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    /// Opens a file without waiting for anything, as a FIFO would have it.
+    /// Opens a regular file.
     pub(super) async fn open(path: PathBuf) -> io::Result<Self> {
         let opened = spawn_blocking(move || {
-            let mut options = File::options();
-            options.read(true);
-            no_wait(&mut options);
-            let file = options.open(&path).and_then(regular);
-            let file = file.map_err(|error| named(&path, &error))?.into();
+            let file = open_regular(&path).map_err(|error| with_path(&path, &error))?;
+            let file = Arc::new(file);
             Ok(Self { file, path })
         });
         opened.await.map_err(io::Error::other)?
     }
 
-    /// Does something that blocks with the file.
+    /// Runs blocking work on the file.
     pub(super) async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&File) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let Self { file, path } = self.clone();
-        let worked = spawn_blocking(move || work(&file).map_err(|error| named(&path, &error)));
+        let worked = spawn_blocking(move || work(&file).map_err(|error| with_path(&path, &error)));
         worked.await.map_err(io::Error::other)?
     }
 
-    /// Its length and its contents. Each read is a job of its own, so that none keeps a thread from
-    /// others while the socket is waited for; one is always ahead.
+    /// Returns the length and the content of the file.
+    ///
+    /// Each read is a separate blocking task, so that no thread is held while the socket is slow;
+    /// one read is always ahead.
     pub(super) async fn read(self) -> io::Result<(u64, Chunks)> {
         let length = self.with(|file| Ok(file.metadata()?.len())).await?;
         let reader = Reader {
@@ -73,23 +73,6 @@ impl OpenFile {
     }
 }
 
-fn regular(file: File) -> io::Result<File> {
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other("not a regular file")),
-    }
-}
-
-#[cfg(unix)]
-fn no_wait(options: &mut std::fs::OpenOptions) {
-    use std::os::unix::fs::OpenOptionsExt;
-
-    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
-}
-
-#[cfg(windows)]
-fn no_wait(_: &mut std::fs::OpenOptions) {}
-
 #[cfg(unix)]
 fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, into, at)
@@ -100,31 +83,31 @@ fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, into, at)
 }
 
-/// The same error with the file's name.
-fn named(path: &Path, error: &io::Error) -> io::Error {
+/// Adds the path to the text of an error.
+fn with_path(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 struct Reader {
     file: OpenFile,
     position: u64,
-    /// Clones of what was handed out, whose memory is used again once it was sent.
+    /// Clones of the chunks handed out. Their memory is reused once they have been sent.
     sent: VecDeque<Bytes>,
 }
 
 impl Reader {
-    /// The next chunk, and what reads the one after it.
+    /// Returns the next chunk, and the reader for the one after it.
     fn next(mut self) -> io::Result<(Self, Option<Bytes>)> {
         let mut buffer = match self.sent.front() {
             Some(first) if first.is_unique() => self.sent.pop_front().map(BytesMut::from),
             _ => None,
         }
-        .unwrap_or_else(aligned);
+        .unwrap_or_else(aligned_buffer);
         buffer.resize(CHUNK, 0);
         let count = loop {
             match read_at(&self.file.file, &mut buffer, self.position) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(named(&self.file.path, &error)),
+                Err(error) => return Err(with_path(&self.file.path, &error)),
                 Ok(count) => break count,
             }
         };
@@ -136,10 +119,10 @@ impl Reader {
     }
 }
 
-fn aligned() -> BytesMut {
+fn aligned_buffer() -> BytesMut {
     let mut buffer = BytesMut::zeroed(CHUNK + ALIGN);
-    let skipped = buffer.as_ptr().align_offset(ALIGN);
-    buffer.advance(skipped.min(ALIGN));
+    let padding = buffer.as_ptr().align_offset(ALIGN);
+    buffer.advance(padding.min(ALIGN));
     buffer
 }
 
@@ -155,16 +138,19 @@ mod tests {
         let opened = OpenFile::open(file.path().to_owned()).await.unwrap();
         let (length, mut chunks) = opened.read().await.unwrap();
         assert_eq!(length, contents.len() as u64);
-        let (mut read, mut places) = (Vec::new(), Vec::new());
+        let (mut read, mut addresses) = (Vec::new(), Vec::new());
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.unwrap();
             read.extend_from_slice(&chunk);
-            places.push(chunk.as_ptr() as usize);
+            addresses.push(chunk.as_ptr() as usize);
         }
         assert!(read == contents);
-        assert!(places.iter().all(|place| place % ALIGN == 0), "{places:?}");
-        places.sort_unstable();
-        places.dedup();
-        assert!(places.len() <= 3, "{places:?}");
+        assert!(
+            addresses.iter().all(|address| address % ALIGN == 0),
+            "{addresses:?}"
+        );
+        addresses.sort_unstable();
+        addresses.dedup();
+        assert!(addresses.len() <= 3, "{addresses:?}");
     }
 }

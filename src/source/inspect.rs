@@ -1,4 +1,4 @@
-//! Sources inspected before they are sent.
+//! Inspection of sources before they are sent.
 
 use std::io;
 use std::time::Duration;
@@ -6,19 +6,20 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures::stream::{self, StreamExt};
 
+use super::chunks::{Chunks, read_chunks};
 #[cfg(feature = "fs")]
 use super::file::OpenFile;
-use super::{Chunks, Kind, Source, read_chunks};
+use super::{Kind, Source};
 use crate::error::{Cause, Error, Result};
 use crate::inspect::{accept, inspect_passing};
 use crate::qcow2::{self, Inspection, Policy, Report};
 
 impl Source {
-    /// Refuses what the policy rejects, and gives back a source of the same bytes.
+    /// Fails if the policy rejects the image, and otherwise returns a source of the same bytes.
     ///
-    /// What can be read again is inspected in full. Of what can be read once the first bytes are
-    /// taken and held, and none of them may keep it waiting for longer than `patience`.
-    pub(crate) async fn checked(self, policy: &Policy, patience: Duration) -> Result<Self> {
+    /// Files and bytes are inspected in full. Of readers and streams the first bytes are read and
+    /// held; none of these reads may take longer than `stall_timeout`.
+    pub(crate) async fn checked(self, policy: &Policy, stall_timeout: Duration) -> Result<Self> {
         let failed = |error| Error::new(Cause::Source(error));
         let (report, source) = match self.0 {
             Kind::Bytes(bytes) => {
@@ -28,7 +29,7 @@ impl Source {
             #[cfg(feature = "fs")]
             Kind::File(path) => {
                 let file = OpenFile::open(path).await.map_err(failed)?;
-                return Box::pin(Self(Kind::OpenFile(file)).checked(policy, patience)).await;
+                return Box::pin(Self(Kind::OpenFile(file)).checked(policy, stall_timeout)).await;
             }
             #[cfg(feature = "fs")]
             Kind::OpenFile(file) => {
@@ -38,10 +39,10 @@ impl Source {
             }
             Kind::Reader(reader, length) => {
                 let chunks = read_chunks(reader);
-                inspect_chunks(chunks, Some(length), policy, patience).await?
+                inspect_chunks(chunks, length, policy, stall_timeout).await?
             }
             Kind::Stream(chunks, length) => {
-                inspect_chunks(chunks, length, policy, patience).await?
+                inspect_chunks(chunks, length, policy, stall_timeout).await?
             }
         };
         accept(report).map(|()| Self(source))
@@ -59,15 +60,15 @@ async fn inspect_chunks(
     mut chunks: Chunks,
     length: Option<u64>,
     policy: &Policy,
-    patience: Duration,
+    stall_timeout: Duration,
 ) -> Result<(Report, Kind)> {
     let mut held = BytesMut::new();
     let report = {
         let mut timed = Box::pin(stream::unfold(&mut chunks, |chunks| async move {
-            let chunk = match tokio::time::timeout(patience, chunks.next()).await {
+            let chunk = match tokio::time::timeout(stall_timeout, chunks.next()).await {
                 Ok(chunk) => chunk?.map_err(|error| Error::new(Cause::Source(error))),
                 Err(_) => {
-                    let message = format!("it gave nothing for {patience:?}");
+                    let message = format!("no data for {stall_timeout:?}");
                     let error = io::Error::new(io::ErrorKind::TimedOut, message);
                     Err(Error::new(Cause::Source(error)))
                 }
@@ -76,6 +77,6 @@ async fn inspect_chunks(
         }));
         inspect_passing(&mut timed, &mut held, length, policy).await?
     };
-    let whole = stream::iter([Ok(held.freeze())]).chain(chunks).boxed();
-    Ok((report, Kind::Stream(whole, length)))
+    let chunks = stream::iter([Ok(held.freeze())]).chain(chunks).boxed();
+    Ok((report, Kind::Stream(chunks, length)))
 }

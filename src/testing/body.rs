@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::record::Entry;
+use super::request_log::Entry;
 
-/// How much of a file is read at a time.
+/// The number of bytes read from a file at a time.
 const PIECE: u64 = 256 * 1024;
 
 static ZEROS: [u8; PIECE as usize] = [0; PIECE as usize];
@@ -32,7 +32,7 @@ impl Segment {
     }
 }
 
-/// The body of an answer: bytes, and ranges of one file that are read as they are sent.
+/// The body of an answer: bytes, and ranges of one file that are read while they are sent.
 #[derive(Debug, Default)]
 pub(super) struct Payload {
     segments: VecDeque<Segment>,
@@ -41,7 +41,7 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    /// A body that may hold ranges of a file.
+    /// Returns a body that can contain ranges of a file.
     pub(super) fn of_file(file: File) -> Self {
         Self {
             file: Some(file),
@@ -66,13 +66,13 @@ impl Payload {
         self.segments.push_back(segment);
     }
 
-    /// What is left to be sent.
+    /// Returns the number of bytes left to send.
     pub(super) fn len(&self) -> u64 {
         self.left
     }
 
-    /// The next bytes, never none of them; reads the file in the calling thread, for what is
-    /// in the page cache costs less than another thread.
+    /// Returns the next bytes, at least one. Reads the file on the calling thread: most of it is
+    /// in the page cache, so another thread would cost more.
     pub(super) fn next(&mut self) -> io::Result<Option<Bytes>> {
         while let Some(segment) = self.segments.pop_front() {
             let piece = match segment {
@@ -119,14 +119,14 @@ impl From<Bytes> for Payload {
     }
 }
 
-/// A payload on its way, counted in the log.
+/// A payload that counts its bytes in the request log as they are sent.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(super) struct CountedBody {
     pub(super) payload: Payload,
     pub(super) entry: Entry,
 }
 
-impl Body for Counted {
+impl Body for CountedBody {
     type Data = Bytes;
     type Error = io::Error;
 

@@ -6,22 +6,22 @@ use tempfile::{TempDir, TempPath};
 
 use super::body::Payload;
 
-/// The first bytes of a qcow2 file.
+/// The first bytes of a QCOW2 file.
 const MAGIC: [u8; 4] = [0x51, 0x46, 0x49, 0xfb];
 
-/// A file system's block: what is all zero in a block is left out of the file.
+/// The unit of holes: an aligned block of zeros is not written to the file.
 const BLOCK: usize = 4096;
 const ZEROS: [u8; BLOCK] = [0; BLOCK];
 
-/// Holes smaller than this are not worth remembering.
+/// The size from which a hole is recorded.
 const HOLE: u64 = 64 * 1024;
 
-/// The bytes of an image in a file that goes when the image goes.
+/// An image's content, in a temporary file that is deleted on drop.
 #[derive(Debug)]
 pub(super) struct Content {
     path: TempPath,
     length: u64,
-    /// Where there is data, in order; between are holes.
+    /// The ranges with data, in order, with holes between them.
     data: Vec<Range<u64>>,
     is_qcow2: bool,
 }
@@ -33,7 +33,7 @@ impl Content {
         writer.finish()
     }
 
-    /// Appends zeros up to a length; they take no space.
+    /// Appends zeros up to a length. They take no space on disk.
     pub(super) fn grow(mut self, length: u64) -> io::Result<Self> {
         self.length = self.length.max(length);
         File::options()
@@ -47,18 +47,18 @@ impl Content {
         self.length
     }
 
-    /// Whether the first four bytes are those of a qcow2 file; the server looks no further.
+    /// Returns `true` if the content begins like a QCOW2 file. The real server checks no more.
     pub(super) fn is_qcow2(&self) -> bool {
         self.is_qcow2
     }
 
-    /// A body that can take parts of this content.
+    /// Returns an empty body that can contain ranges of this content.
     pub(super) fn payload(&self) -> io::Result<Payload> {
         File::open(&self.path).map(Payload::of_file)
     }
 
-    /// Adds a part of the content to its payload. Holes are not read from the file: the kernel
-    /// would fill its cache with their zeros.
+    /// Appends a range of the content to its payload. Holes are not read from the file, so that
+    /// their zeros do not fill the page cache.
     pub(super) fn append(&self, range: Range<u64>, payload: &mut Payload) {
         let mut at = range.start;
         let first = self.data.partition_point(|data| data.end <= at);
@@ -79,7 +79,7 @@ impl Content {
     }
 }
 
-/// Content as it arrives, with holes where it is zero.
+/// Writes content to a temporary file, with holes in place of zeros.
 pub(super) struct ContentWriter {
     file: File,
     path: TempPath,
@@ -140,7 +140,7 @@ impl ContentWriter {
     }
 }
 
-/// The length of the leading blocks that are all zero, or of those that are not.
+/// Returns the length of the leading blocks that are all zero, or of those that are not.
 fn prefix(bytes: &[u8], zero: bool) -> usize {
     bytes
         .chunks(BLOCK)

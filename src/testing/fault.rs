@@ -1,181 +1,176 @@
 use std::time::Duration;
 
-use reqwest::Method;
+use super::socket::Close;
 
-use super::record::Received;
-use super::rule::FaultRule;
-use super::wire::Close;
-
-/// What goes wrong with a request.
+/// A failure that an embedded server simulates.
 ///
-/// A fault becomes a rule with [`on`](Self::on), [`when`](Self::when), [`times`](Self::times) or
-/// [`always`](Self::always), and takes effect when it is injected into a server. On its own it
-/// befalls the next request, whatever that is.
+/// Pass it to [`DjinnServer::inject`] or [`DevopsServer::inject`]. On its own it affects the next
+/// request; [`on`](Self::on), [`when`](Self::when), [`times`](Self::times) and
+/// [`always`](Self::always) select others.
 ///
 /// ```
 /// use machine_images::testing::{Close, DjinnServer, Fault};
-/// use reqwest::Method;
 ///
 /// let server = DjinnServer::start()?;
 /// server.inject(Fault::status(503));
 /// server.inject(
 ///     Fault::CutResponse { after: 1000, close: Close::Reset }
-///         .on(Method::GET, "/images/1")
+///         .on("GET", "/images/1")
 ///         .times(2),
 /// );
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
+/// [`DjinnServer::inject`]: super::DjinnServer::inject
+/// [`DevopsServer::inject`]: super::DevopsServer::inject
+///
 #[doc = include_str!("faults.md")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The connection ends when the request's head has arrived; nothing is done.
+    /// Ends the connection after the request's head. The request is not processed.
     DropRequest {
-        /// How the connection ends.
+        /// How to close the connection.
         close: Close,
     },
-    /// The connection ends when this much of the request's body has arrived; nothing is done.
+    /// Ends the connection in the middle of the request's body. The request is not processed.
     CutRequest {
-        /// Bytes of the body that are read; at least so many, for they come in pieces.
+        /// The number of body bytes to read first. The server reads in blocks, so it may read
+        /// more.
         after: u64,
-        /// How the connection ends.
+        /// How to close the connection.
         close: Close,
     },
-    /// The request is done, and the connection ends without an answer.
-    DropAnswer {
-        /// How the connection ends.
+    /// Processes the request, then ends the connection without an answer.
+    DropResponse {
+        /// How to close the connection.
         close: Close,
     },
-    /// The connection ends after this much of the answer's body. An answer that is shorter
-    /// arrives whole.
+    /// Ends the connection in the middle of the answer's body. A shorter answer arrives whole.
     CutResponse {
-        /// Bytes of the body that are sent; a reset may lose some of them.
+        /// The number of body bytes to send first. A reset may lose some of them.
         after: u64,
-        /// How the connection ends.
+        /// How to close the connection.
         close: Close,
     },
-    /// The server pauses when it has read this much of the request's body, then goes on.
+    /// Pauses in the middle of the request's body.
     StallRequest {
-        /// Bytes of the body that are read before.
+        /// The number of body bytes to read first.
         after: u64,
-        /// How long the pause is.
+        /// The length of the pause.
         wait: Duration,
     },
-    /// The request is done, and the answer's head comes this much later.
-    StallAnswer {
-        /// How long the pause is.
+    /// Processes the request, and delays the answer.
+    DelayResponse {
+        /// The delay.
         wait: Duration,
     },
-    /// The answer pauses after its head and this much of its body, then goes on.
+    /// Pauses in the middle of the answer's body.
     StallResponse {
-        /// Bytes of the body that are sent before.
+        /// The number of body bytes to send first, after the head.
         after: u64,
-        /// How long the pause is.
+        /// The length of the pause.
         wait: Duration,
     },
-    /// The server goes away, as when it is killed and started again: all connections are reset,
-    /// new ones are refused for a while, then it serves on with the state it had.
+    /// Restarts the server: resets all connections, refuses new ones for a while, then serves
+    /// on with the same images.
     ///
-    /// [`DjinnServer::go_away`](super::DjinnServer::go_away) does the same without a request.
-    Away {
-        /// `true` if the request is done before, `false` if nothing is done.
+    /// [`DjinnServer::restart`](super::DjinnServer::restart) does the same without a request.
+    Restart {
+        /// Processes the request before the restart if `true`.
         done: bool,
         /// The time for which connections are refused.
         wait: Duration,
     },
-    /// The server takes its time to copy an image that was uploaded: the image exists, and the
-    /// answer is sent, this long after the whole body has arrived. Other requests and faulty
-    /// uploads are answered as ever.
+    /// Delays the creation of an uploaded image, and the answer, after the whole body has
+    /// arrived. Other requests and invalid uploads are answered at once.
     SlowCopy {
-        /// The time that the copy takes.
+        /// The time between the last byte of the upload and the creation of the image.
         wait: Duration,
-        /// If the client closes the connection meanwhile, `true` creates the image all the same;
-        /// with `false`, as on the real Djinn CI server, there is no image.
+        /// If the client closes the connection meanwhile, `true` creates the image all the same.
+        /// `false` creates none, like the real Djinn CI server.
         outlives_client: bool,
     },
-    /// The answer's body comes in small pieces.
+    /// Sends the answer's body in small pieces.
     Trickle {
-        /// Bytes in a piece.
+        /// The number of bytes in a piece.
         bytes: usize,
         /// The pause between two pieces.
         every: Duration,
     },
-    /// A status with a JSON message instead of the answer, once the request's body is read;
-    /// nothing is done.
+    /// Answers with a status and a JSON message once the request's body has arrived. The request
+    /// is not processed.
     Status {
         /// The status.
         status: u16,
         /// The `Retry-After` header.
         retry_after: Option<RetryAfter>,
     },
-    /// A page of HTML, as proxies write it, instead of the answer; nothing is done.
+    /// Answers with a page of HTML, like a proxy. The request is not processed.
     Html {
         /// The status.
         status: u16,
     },
-    /// A status as soon as this much of the request's body has arrived, while the rest is still
-    /// being sent; nothing is done.
-    EarlyAnswer {
+    /// Answers in the middle of the request's body. The request is not processed.
+    EarlyResponse {
         /// The status.
         status: u16,
-        /// Bytes of the body that are read before.
+        /// The number of body bytes to read first.
         after: u64,
-        /// With [`Close::Clean`] the server goes on discarding for a while, so that the answer
-        /// can be read; with [`Close::Reset`] the connection is reset right after the answer.
+        /// [`Close::Clean`] discards the rest of the body for a while, so that the client can
+        /// read the answer. [`Close::Reset`] resets the connection right after the answer.
         close: Close,
     },
-    /// `200` with JSON that breaks off in the middle; nothing is done.
+    /// Answers `200` with truncated JSON. The request is not processed.
     GarbageJson,
-    /// `200` with a JSON array that goes on until the client has had enough, or for 1 GiB;
-    /// nothing is done.
+    /// Answers `200` with a JSON array that ends after 1 GiB. The request is not processed.
     EndlessJson,
-    /// A redirect instead of the answer; nothing is done.
+    /// Answers with a redirect. The request is not processed.
     Redirect {
         /// The status.
         status: u16,
-        /// Where to, relative or absolute.
+        /// The relative or absolute target.
         location: String,
     },
-    /// A redirect to the very same target; nothing is done. Meant for
+    /// Answers with a redirect to the same target. The request is not processed. Meant for
     /// [`always`](Self::always).
     RedirectLoop {
         /// The status.
         status: u16,
     },
-    /// A `Content-Length` that is off. If it is too large, the connection ends after the body;
-    /// if it is too small, the rest of the body follows all the same.
+    /// Sends a wrong `Content-Length`. If it is too large, the connection ends after the body; if
+    /// it is too small, the rest of the body follows all the same.
     ContentLength {
-        /// What is added to the true length.
+        /// The bytes to add to the true length.
         by: i64,
     },
-    /// A `206` whose `Content-Range` is shifted, with the bytes that were asked for.
+    /// Sends a `206` with a wrong `Content-Range`, and the bytes that were asked for.
     RangeStart {
-        /// What is added to the first and last position.
+        /// The bytes to add to the first and last position.
         by: i64,
     },
-    /// A `206` whose `Content-Range` names another total.
+    /// Sends a `206` with a wrong total in `Content-Range`.
     RangeTotal {
-        /// What is added to the true total.
+        /// The bytes to add to the true total.
         by: i64,
     },
-    /// `200` with everything for a request of a range.
+    /// Answers a request for a range with `200` and the whole content.
     IgnoreRange,
-    /// As [`IgnoreRange`](Self::IgnoreRange), without `Accept-Ranges`.
+    /// Like [`IgnoreRange`](Self::IgnoreRange), and leaves out `Accept-Ranges`.
     RefuseRanges,
-    /// Another `Last-Modified`, as if the image had been replaced.
+    /// Sends another `Last-Modified`, as if the image had been replaced.
     LastModified {
-        /// Seconds that are added.
+        /// The seconds to add.
         by: i64,
     },
-    /// A header that is replaced or added: a broken `Link`, a wrong `Content-Type`.
+    /// Replaces or adds a header of the answer.
     Header {
         /// The header's name.
         name: String,
-        /// Its value.
+        /// The header's value.
         value: String,
     },
-    /// A header that is left out.
+    /// Removes a header of the answer.
     WithoutHeader {
         /// The header's name.
         name: String,
@@ -183,7 +178,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// [`Fault::Status`] without `Retry-After`.
+    /// Returns a [`Fault::Status`] without `Retry-After`.
     #[must_use]
     pub fn status(status: u16) -> Self {
         Self::Status {
@@ -192,40 +187,21 @@ impl Fault {
         }
     }
 
-    /// [`Fault::Header`].
+    /// Returns a [`Fault::Header`].
+    #[must_use]
     pub fn header(name: impl Into<String>, value: impl Into<String>) -> Self {
         Self::Header {
             name: name.into(),
             value: value.into(),
         }
     }
-
-    /// Befalls requests with this method and path; see [`FaultRule::on`].
-    pub fn on(self, method: Method, path: impl Into<String>) -> FaultRule {
-        FaultRule::from(self).on(method, path)
-    }
-
-    /// Befalls requests that this is true of; see [`FaultRule::when`].
-    pub fn when(self, is_meant: impl Fn(&Received) -> bool + Send + Sync + 'static) -> FaultRule {
-        FaultRule::from(self).when(is_meant)
-    }
-
-    /// Befalls so many requests; see [`FaultRule::times`].
-    pub fn times(self, count: usize) -> FaultRule {
-        FaultRule::from(self).times(count)
-    }
-
-    /// Befalls every request; see [`FaultRule::always`].
-    pub fn always(self) -> FaultRule {
-        FaultRule::from(self).always()
-    }
 }
 
-/// The forms of a `Retry-After` header.
+/// A value of the `Retry-After` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
     /// A number of seconds.
     Seconds(u64),
-    /// A date so many seconds after the answer.
+    /// A date this many seconds after the answer.
     Date(u32),
 }

@@ -13,36 +13,36 @@ use hyper::{HeaderMap, Response, StatusCode};
 use serde_json::Value;
 
 use super::body::Payload;
-use super::record::Entry;
-use super::wire::Control;
+use super::request_log::Entry;
+use super::socket::SocketControl;
 
-/// JSON bodies beyond this size are refused.
+/// The most bytes of a JSON body that are accepted.
 const JSON_LIMIT: usize = 1024 * 1024;
 
-/// What a server answers.
+/// The answer of a server.
 pub(super) type Answer = Response<Payload>;
 
-/// One API: from a request to its answer.
+/// An API that answers requests.
 pub(super) trait Service: Send + Sync + 'static {
     fn answer<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Answer>;
 }
 
-/// A request whose body is still on its way.
+/// A request whose body is still arriving.
 pub(super) struct Request {
     pub(super) head: Parts,
     body: Incoming,
     entry: Entry,
-    begun: bool,
+    has_begun: bool,
     received: u64,
     stall: Option<(u64, Duration)>,
-    copy: Option<Copying>,
+    copy: Option<SlowCopy>,
 }
 
-/// How an upload is copied once it has arrived.
-struct Copying {
+/// The delay of an upload once it has arrived.
+struct SlowCopy {
     wait: Duration,
-    /// The connection whose end is the end of the copy.
-    client: Option<Arc<Control>>,
+    /// The connection to watch. If the client closes it, the copy ends.
+    client: Option<Arc<SocketControl>>,
 }
 
 impl Request {
@@ -51,19 +51,19 @@ impl Request {
             head,
             body,
             entry,
-            begun: false,
+            has_begun: false,
             received: 0,
             stall: None,
             copy: None,
         }
     }
 
-    /// The next bytes of the body; an error if the client went away in the middle of it.
+    /// Returns the next bytes of the body, or an error if the connection ended in the middle.
     pub(super) async fn chunk(&mut self) -> io::Result<Option<Bytes>> {
         if let Some((_, wait)) = self.stall.take_if(|(after, _)| self.received >= *after) {
             tokio::time::sleep(wait).await;
         }
-        self.begun = true;
+        self.has_begun = true;
         while let Some(frame) = self.body.frame().await {
             if let Ok(chunk) = frame.map_err(io::Error::other)?.into_data() {
                 self.received += chunk.len() as u64;
@@ -74,41 +74,41 @@ impl Request {
         Ok(None)
     }
 
-    /// The whole of a small body.
+    /// Reads a small body to its end.
     pub(super) async fn small_body(&mut self) -> io::Result<Vec<u8>> {
-        let mut whole = Vec::new();
+        let mut body = Vec::new();
         while let Some(chunk) = self.chunk().await? {
-            if whole.len() + chunk.len() > JSON_LIMIT {
+            if body.len() + chunk.len() > JSON_LIMIT {
                 return Err(io::ErrorKind::InvalidData.into());
             }
-            whole.extend_from_slice(&chunk);
+            body.extend_from_slice(&chunk);
         }
-        Ok(whole)
+        Ok(body)
     }
 
-    /// Reads the body to its end, or until this much of it has been read.
+    /// Discards the body until `limit` bytes of it have been read.
     pub(super) async fn discard(&mut self, limit: u64) {
         while self.received < limit && matches!(self.chunk().await, Ok(Some(_))) {}
     }
 
-    /// Pauses once this much of the body has been read.
+    /// Pauses once `after` bytes of the body have been read.
     pub(super) fn stall(&mut self, after: u64, wait: Duration) {
         self.stall = Some((after, wait));
     }
 
-    /// Lets the copy of an upload take its time; with the client's connection, a client that
-    /// goes away meanwhile ends it.
-    pub(super) fn copy_slowly(&mut self, wait: Duration, client: Option<Arc<Control>>) {
-        self.copy = Some(Copying { wait, client });
+    /// Delays an upload once it has arrived. If `client` is given, the client can end the copy by
+    /// closing the connection.
+    pub(super) fn copy_slowly(&mut self, wait: Duration, client: Option<Arc<SocketControl>>) {
+        self.copy = Some(SlowCopy { wait, client });
     }
 
-    /// Whether the request is done even if its connection ends.
+    /// Returns `true` if the request is processed even if its connection ends.
     pub(super) fn outlives_client(&self) -> bool {
         self.copy.as_ref().is_some_and(|copy| copy.client.is_none())
     }
 
-    /// Waits while an upload that has arrived is copied.
-    pub(super) async fn copied(&mut self) {
+    /// Waits for the delay of an upload that has arrived.
+    pub(super) async fn finish_copy(&mut self) {
         let Some(copy) = self.copy.take() else {
             return;
         };
@@ -121,27 +121,27 @@ impl Request {
         }
     }
 
-    /// The bytes of the body that were read.
+    /// Returns the number of body bytes that were read.
     pub(super) fn received(&self) -> u64 {
         self.received
     }
 
-    /// The body's bytes that are still to come, as far as the head tells.
-    pub(super) fn announced(&self) -> Option<u64> {
+    /// Returns the number of body bytes left to read, if the head says so.
+    pub(super) fn remaining(&self) -> Option<u64> {
         self.body.size_hint().exact()
     }
 
-    /// Whether the client waits for a word before it sends the body.
-    pub(super) fn holds_body_back(&self) -> bool {
-        !self.begun && self.head.headers.contains_key(EXPECT)
+    /// Returns `true` if the client waits for `100 Continue` before it sends the body.
+    pub(super) fn awaits_continue(&self) -> bool {
+        !self.has_begun && self.head.headers.contains_key(EXPECT)
     }
 
-    /// A header's first value, if it is text.
+    /// Returns the first value of a header, if it is text.
     pub(super) fn header(&self, name: impl hyper::header::AsHeaderName) -> Option<&str> {
         self.head.headers.get(name)?.to_str().ok()
     }
 
-    /// The media type of the body, without parameters.
+    /// Returns the media type of the body, without parameters.
     pub(super) fn media_type(&self) -> String {
         let value = self.header(CONTENT_TYPE).unwrap_or_default();
         let kind = value.split(';').next().unwrap_or_default();
@@ -149,7 +149,7 @@ impl Request {
     }
 }
 
-/// An answer with headers and no body.
+/// Returns an answer with headers and no body.
 pub(super) fn empty(status: StatusCode, headers: &[(HeaderName, &str)]) -> Answer {
     let mut answer = Response::new(Payload::default());
     *answer.status_mut() = status;
@@ -159,7 +159,7 @@ pub(super) fn empty(status: StatusCode, headers: &[(HeaderName, &str)]) -> Answe
     answer
 }
 
-/// A JSON answer, as Go writes it: keys sorted, HTML escaped, a newline at the end.
+/// Returns a JSON answer in Go's format: keys sorted, HTML escaped, a newline at the end.
 pub(super) fn json(status: StatusCode, value: &Value) -> Answer {
     let text = value
         .to_string()
@@ -175,12 +175,12 @@ pub(super) fn json(status: StatusCode, value: &Value) -> Answer {
     answer
 }
 
-/// `{"message": ...}`.
+/// Returns a JSON answer of the form `{"message": ...}`.
 pub(super) fn message(status: StatusCode, text: &str) -> Answer {
     json(status, &serde_json::json!({ "message": text }))
 }
 
-/// Plain text with the reason that the real server gives.
+/// Returns a plain-text answer with the reason phrase of the real server.
 pub(super) fn text(status: StatusCode, reason: Option<&'static str>, text: &str) -> Answer {
     let mut answer = empty(status, &[(CONTENT_TYPE, "text/plain; charset=utf-8")]);
     *answer.body_mut() = Bytes::copy_from_slice(text.as_bytes()).into();
@@ -191,7 +191,7 @@ pub(super) fn text(status: StatusCode, reason: Option<&'static str>, text: &str)
     answer
 }
 
-/// Sets a header, unless the value cannot be one.
+/// Sets a header. Does nothing if the value is invalid.
 pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: impl AsRef<str>) {
     if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
         headers.insert(name, value);

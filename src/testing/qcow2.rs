@@ -1,13 +1,13 @@
 const CLUSTER: u64 = 64 << 10;
-/// What one entry of the L1 table maps: a cluster full of entries of 8 bytes, a cluster each.
+/// The guest bytes behind one L1 entry: an L2 table of one cluster, with 8 bytes per cluster.
 const MAPPED: u64 = CLUSTER * (CLUSTER / 8);
-/// The largest size of which the reference counts fit into one cluster, and QEMU's largest L1.
+/// The largest disk: QEMU's largest L1 table, whose reference counts still fit into one cluster.
 const MAX: u64 = (32 << 20) / 8 * MAPPED;
 
-/// A valid QCOW2 image without data, of a disk of so many bytes, at most 2 PiB. It is what
-/// `qemu-img create` makes, and a client uploads and fetches it without objection.
+/// Returns a valid, empty QCOW2 image of a disk of `virtual_size` bytes, at most 2 PiB.
 ///
-/// It takes 256 KiB for disks up to 4 TiB. Whatever follows its last byte is ignored.
+/// It equals the output of `qemu-img create`, and passes the client's inspection. It takes 256 KiB
+/// for disks up to 4 TiB. Bytes appended to it are ignored by QEMU.
 ///
 /// ```
 /// use machine_images::qcow2::{self, Inspection, Policy, Verdict};

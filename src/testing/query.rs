@@ -1,15 +1,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// The parameters of a query, as Go reads them.
+/// The parameters of a query, parsed by Go's rules.
 #[derive(Debug, Default)]
 pub(super) struct Query(BTreeMap<String, Vec<String>>);
 
 impl Query {
-    /// Pairs with a broken escape or a semicolon are dropped.
+    /// Parses a query. Drops pairs with an invalid escape or a semicolon.
     pub(super) fn parse(raw: &str) -> Self {
         let mut query = Self::default();
-        for pair in raw.split('&').filter(|pair| is_sound(pair)) {
+        for pair in raw.split('&').filter(|pair| is_valid(pair)) {
             for (name, value) in url::form_urlencoded::parse(pair.as_bytes()) {
                 let values = query.0.entry(name.into_owned()).or_default();
                 values.push(value.into_owned());
@@ -18,7 +18,7 @@ impl Query {
         query
     }
 
-    /// The first value of a parameter.
+    /// Returns the first value of a parameter.
     pub(super) fn first(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.first().map(String::as_str)
     }
@@ -27,7 +27,7 @@ impl Query {
         self.0.insert(name.to_owned(), vec![value]);
     }
 
-    /// The query sorted by name, escaped as Go does it.
+    /// Returns the query sorted by name, escaped by Go's rules.
     pub(super) fn encode(&self) -> String {
         let pairs = self.0.iter().flat_map(|(name, values)| {
             values
@@ -38,7 +38,7 @@ impl Query {
     }
 }
 
-fn is_sound(pair: &str) -> bool {
+fn is_valid(pair: &str) -> bool {
     let escapes = pair.split('%').skip(1);
     !pair.contains(';')
         && escapes
@@ -62,7 +62,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// A path, or a segment of one, without its percent escapes; broken escapes stay.
+/// Decodes the percent escapes of a path. Leaves invalid escapes as they are.
 pub(super) fn unescape(path: &str) -> String {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();

@@ -1,16 +1,16 @@
 use std::ops::Range;
 
-/// Why a `Range` header cannot be served.
+/// The reason that a `Range` header is not satisfiable.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unsatisfiable {
-    /// It is not a range of bytes.
+    /// The header is not a range of bytes.
     Invalid,
-    /// It lies beyond the end.
+    /// The ranges begin beyond the end.
     NoOverlap,
 }
 
-/// The parts of a content of `length` bytes that a `Range` header asks for; none means all
-/// of it. These are the rules of Go's file server, spaces and all.
+/// Parses a `Range` header for a content of `length` bytes. No ranges means the whole content.
+/// Follows the rules of Go's file server, also for spaces.
 pub(super) fn parse(header: &str, length: u64) -> Result<Vec<Range<u64>>, Unsatisfiable> {
     let list = header
         .strip_prefix("bytes=")
@@ -36,13 +36,13 @@ pub(super) fn parse(header: &str, length: u64) -> Result<Vec<Range<u64>>, Unsati
         .sum::<u64>()
         > length
     {
-        // More than everything: probably an attack, says Go, and sends everything.
+        // Go takes ranges that overlap this much for an attack, and sends the whole content.
         ranges.clear();
     }
     Ok(ranges)
 }
 
-/// One range, or `None` if it starts beyond the end.
+/// Parses one range. Returns `None` if it begins beyond the end.
 fn one(spec: &str, length: u64) -> Result<Option<Range<u64>>, Unsatisfiable> {
     let (first, last) = spec.split_once('-').ok_or(Unsatisfiable::Invalid)?;
     let (first, last) = (first.trim(), last.trim());

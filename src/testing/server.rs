@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::absence::{Absence, Departures};
 use super::connection;
+use super::fault_rule::FaultRules;
 use super::message::Service;
-use super::record::Log;
-use super::rule::Faults;
+use super::request_log::RequestLog;
+use super::restart::{RestartRequests, Restarter};
+use super::shared::Shared;
 
-/// Where and how a server listens.
+/// The settings of a listener.
 #[derive(Clone, Debug)]
 pub(super) struct Listen {
     pub(super) address: SocketAddr,
@@ -28,16 +29,7 @@ impl Default for Listen {
     }
 }
 
-/// What all connections of a server share.
-pub(super) struct Shared {
-    pub(super) log: Log,
-    pub(super) faults: Faults,
-    pub(super) latency: Duration,
-    pub(super) absence: Absence,
-    pub(super) service: Box<dyn Service>,
-}
-
-/// A listening server on a thread of its own, until it is dropped.
+/// An HTTP server on its own thread. Stops when it is dropped.
 pub(super) struct Server {
     pub(super) shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
@@ -51,12 +43,12 @@ impl Server {
         service: Box<dyn Service>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        let (absence, departures) = Absence::new();
+        let (restarter, restart_requests) = Restarter::new();
         let shared = Arc::new(Shared {
-            log: Log::default(),
-            faults: Faults::default(),
+            log: RequestLog::default(),
+            faults: FaultRules::default(),
             latency,
-            absence,
+            restarter,
             service,
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -70,7 +62,7 @@ impl Server {
         let thread = thread::spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
-                    () = accept(listener, departures, serving) => {}
+                    () = accept(listener, restart_requests, serving) => {}
                     _ = stopped => {}
                 }
             });
@@ -82,13 +74,11 @@ impl Server {
             thread: Some(thread),
         })
     }
-}
 
-impl Server {
-    /// Goes away for `wait`; returns when it has gone.
-    pub(super) fn go_away(&self, wait: Duration) {
-        // A server that is stopping drops its side, and has gone as well.
-        let _ = self.shared.absence.begin(wait).recv();
+    /// Stops serving for `downtime`. Returns once the server is down.
+    pub(super) fn restart(&self, downtime: Duration) {
+        // An error means that the thread has ended, so the server is down as well.
+        let _ = self.shared.restarter.restart(downtime).recv();
     }
 }
 
@@ -102,16 +92,16 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, mut departures: Departures, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, mut restart_requests: RestartRequests, shared: Arc<Shared>) {
     let Ok(mut listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
     loop {
         let accepted = tokio::select! {
             biased;
-            stay = departures.next() => {
-                match departures.leave(listener, stay).await {
-                    Ok(back) => listener = back,
+            downtime = restart_requests.next() => {
+                match restart_requests.restart(listener, downtime).await {
+                    Ok(restarted) => listener = restarted,
                     Err(_) => return,
                 }
                 continue;
@@ -120,10 +110,10 @@ async fn accept(listener: TcpListener, mut departures: Departures, shared: Arc<S
         };
         match accepted {
             Ok((stream, _)) => {
-                let presence = departures.presence();
-                tokio::spawn(connection::serve(stream, Arc::clone(&shared), presence));
+                let shutdown = restart_requests.shutdown_signal();
+                tokio::spawn(connection::serve(stream, Arc::clone(&shared), shutdown));
             }
-            // Out of file descriptors, most likely: some will come back.
+            // Most likely out of file descriptors, until connections are closed.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use secrecy::SecretString;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use url::Url;
 
+use super::content_range::ContentRange;
 use super::failure;
 use super::handle::{Timeouts, Transport};
 use super::rate::{MinRate, Pace};
@@ -279,11 +280,19 @@ impl Response {
             status: self.status.as_u16(),
             message: words.message,
             fields: words.fields,
+            total: self.total(),
             retry_after: self
                 .header(&RETRY_AFTER)
                 .and_then(|text| retry_after(text, Timestamp::now())),
             from_gateway: !words.from_api,
         }
+    }
+
+    /// Returns the length of the image, which a 416 has in `Content-Range: bytes */LENGTH`.
+    fn total(&self) -> Option<u64> {
+        let is_refused = self.status == StatusCode::RANGE_NOT_SATISFIABLE;
+        let range = self.header(&CONTENT_RANGE).filter(|_| is_refused)?;
+        ContentRange::parse(range)?.total
     }
 
     /// Returns the meaning of an error beyond its status.
@@ -292,7 +301,7 @@ impl Response {
         let status = self.status.as_u16();
         // A proxy that timed out does not tell what the server did.
         if self.may_be_done && matches!(status, 502 | 504) {
-            let text = "the server may have created it or not";
+            let text = "the server may or may not have created the image";
             return Meaning::new(ErrorKind::OutcomeUnknown, text);
         }
         let login = inner.authorization.as_ref();

@@ -107,7 +107,7 @@ impl Transport {
                     return Err(Interrupted::Timeout(ErrorKind::Timeout, message));
                 }
                 if sending.waits_for_source() {
-                    let message = format!("it gave nothing for {stall:?}");
+                    let message = format!("no data for {stall:?}");
                     sending.fail(io::Error::new(io::ErrorKind::TimedOut, message.clone()));
                     return Err(Interrupted::Timeout(ErrorKind::Source, message));
                 }
@@ -206,7 +206,7 @@ fn cause(
 /// Returns the cause of a creation that was not sent to its end.
 fn not_sent(request: &Request, reason: String) -> Cause {
     Cause::NotSent {
-        again: request.is_replayable(),
+        is_replayable: request.is_replayable(),
         source: reason.into(),
     }
 }

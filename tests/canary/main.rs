@@ -85,10 +85,7 @@ async fn every_operation(place: &'static str, builder: ClientBuilder<Client>) ->
     #[cfg(feature = "fs")]
     {
         let folder = tempfile::tempdir().unwrap();
-        let saved = images
-            .content(42)
-            .unchecked()
-            .save_to(folder.path().join("x"));
+        let saved = images.save(42, folder.path().join("x")).unchecked();
         run.note(saved.await);
     }
     #[cfg(not(feature = "fs"))]

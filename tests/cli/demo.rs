@@ -46,7 +46,11 @@ fn a_demo_leaves_the_server_that_is_set_alone() {
 #[test]
 fn a_password_may_be_empty() {
     let server = DevopsServer::builder()
-        .user("nobody", "", &[machine_images::testing::Policy::ReadImages])
+        .user(
+            "nobody",
+            "",
+            &[machine_images::testing::AccessPolicy::ReadImages],
+        )
         .start()
         .unwrap();
     server.add_image("ami-1", "ec2", "root", "web");

@@ -1,5 +1,4 @@
 use machine_images::testing::{Close, DjinnServer, Fault, Visibility};
-use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -103,7 +102,7 @@ fn an_upload_whose_answer_is_lost_is_found_if_that_is_wanted() {
     for options in [reconcile, with_digest] {
         let server = DjinnServer::start().unwrap();
         let close = Close::Clean;
-        server.inject(Fault::DropAnswer { close }.on(Method::POST, "/images"));
+        server.inject(Fault::DropResponse { close }.on("POST", "/images"));
 
         let args = format!("--json djinn upload web {DISK} --namespace lab {options}");
         let ran = run(on(&server), &args).ok();
@@ -121,7 +120,7 @@ fn an_upload_whose_answer_is_lost_is_found_if_that_is_wanted() {
 
     let server = DjinnServer::start().unwrap();
     let close = Close::Clean;
-    server.inject(Fault::DropAnswer { close }.on(Method::POST, "/images"));
+    server.inject(Fault::DropResponse { close }.on("POST", "/images"));
     let ran = run(on(&server), &format!("--json djinn upload web {DISK}"));
     assert_eq!(ran.failure()["error"], "outcome_unknown");
 }

@@ -43,7 +43,6 @@ mod interrupted {
     use std::time::{Duration, Instant};
 
     use machine_images::testing::{DjinnServer, Fault};
-    use reqwest::Method;
 
     use crate::{Ran, on, run};
 
@@ -78,7 +77,7 @@ mod interrupted {
     #[test]
     fn ctrl_c_ends_it_at_once() {
         let server = DjinnServer::start().unwrap();
-        server.inject(Fault::StallAnswer { wait: LONG }.on(Method::GET, "/images"));
+        server.inject(Fault::DelayResponse { wait: LONG }.on("GET", "/images"));
         let child = spawn(&server, &["--json", "djinn", "list"]);
         wait_until("no request", || !server.requests().is_empty());
 
@@ -102,7 +101,7 @@ mod interrupted {
         let after = LENGTH as u64 * 3 / 4;
         let stall = Fault::StallResponse { after, wait: LONG };
         let contents = format!("/images/{id}");
-        server.inject(stall.on(Method::GET, contents.as_str()));
+        server.inject(stall.on("GET", contents.as_str()));
         let child = spawn(&server, &args);
         let size = || -> u64 {
             let entries = std::fs::read_dir(directory.path()).unwrap();

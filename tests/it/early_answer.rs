@@ -3,13 +3,14 @@
 use machine_images::djinn::{Client, Image, Source};
 use machine_images::testing::{Close, DjinnServer, Fault};
 use machine_images::{ErrorKind, Result};
-use reqwest::Method;
 
 const LENGTH: u64 = 64 * 1024 * 1024;
 
 /// 64 MiB that begin as an image does, made as they are read.
 fn large() -> Source {
-    let start = futures::stream::iter([Ok(bytes::Bytes::from_static(b"QFI\xfb"))]);
+    let start = futures::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from_static(
+        b"QFI\xfb",
+    ))]);
     let chunk = bytes::Bytes::from(vec![7; 1024 * 1024]);
     let rest = futures::stream::iter((0..64).map(move |at| {
         let length = if at == 0 {
@@ -56,12 +57,12 @@ async fn a_bad_token_is_reported_as_itself() {
 
 fn early(close: Close) -> DjinnServer {
     let server = DjinnServer::start().unwrap();
-    let fault = Fault::EarlyAnswer {
+    let fault = Fault::EarlyResponse {
         status: 413,
         after: 1024 * 1024,
         close,
     };
-    server.inject(fault.on(Method::POST, "/images"));
+    server.inject(fault.on("POST", "/images"));
     server
 }
 

@@ -15,6 +15,7 @@ mod builders;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod chaos;
 mod devops;
+mod digest;
 mod djinn;
 #[cfg(feature = "testing")]
 mod early_answer;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use machine_images::djinn::{Client, Images};
 use machine_images::testing::{DjinnServer, Fault, RetryAfter};
 use machine_images::{Error, ErrorKind, RetryPolicy};
-use reqwest::Method;
 
 const DISK: &[u8] = include_bytes!("../data/disk.qcow2");
 
@@ -74,7 +73,7 @@ async fn a_message_names_what_was_done_to_what() {
 async fn a_message_names_the_file() {
     let (server, images) = site();
     let id = server.add_image("web", DISK).unwrap();
-    let save = images.content(id).save_to("/nowhere/x.qcow2").await;
+    let save = images.save(id, "/nowhere/x.qcow2").await;
     assert_eq!(
         lines(&save.unwrap_err()),
         "save image 1 to /nowhere/x.qcow2: cannot write /nowhere/x.qcow2: \
@@ -97,6 +96,8 @@ async fn a_message_says_how_often_for_how_long_and_what_the_server_asks() {
     let shown = lines(&error);
     let text = "get image 42: 503 Service Unavailable after 3 attempts in ";
     assert!(shown.starts_with(text) && shown.ends_with(" ms"), "{shown}");
+    assert_eq!(error.attempts(), 3);
+    assert!(error.elapsed() > Duration::ZERO);
 
     server.clear_faults();
     let retry_after = Some(RetryAfter::Seconds(90));
@@ -142,7 +143,7 @@ async fn a_bad_token_is_told_from_a_missing_image() {
     assert_eq!(error.kind(), ErrorKind::Unauthorized);
     let text = "check login: the token is wrong (404 Not Found)";
     assert_eq!(lines(&error), text);
-    server.inject(Fault::Html { status: 404 }.on(Method::GET, "/user"));
+    server.inject(Fault::Html { status: 404 }.on("GET", "/user"));
     let error = client(&server, server.token()).check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownRoute);
 }

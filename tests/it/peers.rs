@@ -27,7 +27,6 @@ use futures::{StreamExt, stream};
 use machine_images::djinn::{Client, ClientBuilder, Source};
 use machine_images::testing::{Close, DjinnServer, Fault};
 use machine_images::{ErrorKind, RetryPolicy};
-use reqwest::Method;
 
 const DISK: &[u8] = include_bytes!("../data/disk.qcow2");
 const MIB: usize = 1 << 20;
@@ -70,19 +69,14 @@ async fn an_interrupted_fetch_leaves_no_file_and_goes_on() {
     for close in [Close::Clean, Close::Reset] {
         let after = 60_000;
         server.inject(Fault::CutResponse { after, close });
-        let error = images
-            .content(id)
-            .unchecked()
-            .save_to(&path)
-            .await
-            .unwrap_err();
+        let error = images.save(id, &path).unchecked().await.unwrap_err();
         assert!(matches!(
             error.kind(),
             ErrorKind::Transport | ErrorKind::Length
         ));
         assert!(!path.exists());
     }
-    let saved = images.content(id).unchecked().save_to(&path).await.unwrap();
+    let saved = images.save(id, &path).unchecked().await.unwrap();
     assert!(saved.resumed_from > 0);
     assert_eq!(saved.resumed_from + saved.fetched, DISK.len() as u64);
     assert_eq!(std::fs::read(&path).unwrap(), DISK);
@@ -194,7 +188,7 @@ async fn zeros_become_holes() {
     let images = builder(&server).build().unwrap().images();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sparse.qcow2");
-    images.content(id).unchecked().save_to(&path).await.unwrap();
+    images.save(id, &path).unchecked().await.unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), disk);
     let allocated = std::fs::metadata(&path).unwrap().blocks() * 512;
     assert!(
@@ -241,12 +235,12 @@ async fn a_dropped_fetch_stops_and_leaves_no_file() {
             bytes: 1000,
             every: Duration::from_millis(20),
         }
-        .on(Method::GET, format!("/images/{id}")),
+        .on("GET", format!("/images/{id}")),
     );
     let images = builder(&server).build().unwrap().images();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk.qcow2");
-    let fetch = images.content(id).unchecked().save_to(&path);
+    let fetch = images.save(id, &path).unchecked();
     let dropped = tokio::time::timeout(Duration::from_millis(400), fetch).await;
     assert!(dropped.is_err());
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -254,7 +248,7 @@ async fn a_dropped_fetch_stops_and_leaves_no_file() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(server.requests()[0].body_sent, sent);
     assert!(!path.exists());
-    let saved = images.content(id).unchecked().save_to(&path).await.unwrap();
+    let saved = images.save(id, &path).unchecked().await.unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), DISK);
     assert!(saved.resumed_from > 0, "{saved:?}");
 }

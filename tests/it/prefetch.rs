@@ -7,7 +7,6 @@ use futures::{StreamExt, TryStreamExt};
 use machine_images::djinn::{Client, Image, List, Walk};
 use machine_images::testing::{DjinnServer, Fault};
 use machine_images::{Error, ErrorKind, Page};
-use reqwest::Method;
 
 fn server_of(count: usize) -> DjinnServer {
     let server = DjinnServer::start().unwrap();
@@ -133,7 +132,7 @@ async fn an_error_comes_in_its_turn_and_ends_the_walk() {
     let server = server_of(1000);
     server.inject(
         Fault::status(400)
-            .on(Method::GET, "/images")
+            .on("GET", "/images")
             .when(|request| request.target.ends_with("page=4"))
             .always(),
     );
@@ -149,7 +148,7 @@ async fn an_error_past_the_end_is_none() {
     let server = server_of(60);
     server.inject(
         Fault::status(400)
-            .on(Method::GET, "/images")
+            .on("GET", "/images")
             .when(|request| request.target.ends_with("page=4"))
             .always(),
     );

@@ -8,7 +8,6 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use machine_images::djinn::{Client, ClientBuilder, Images, Source};
 use machine_images::testing::{DjinnServer, Fault};
 use machine_images::{Error, ErrorKind, Result, RetryPolicy};
-use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -43,23 +42,24 @@ fn assert_too_slow(error: &Error) {
 
 /// Every way to read a body.
 async fn read(what: &str, images: &Images, id: i64) -> Result<()> {
-    let content = images.content(id).unchecked();
+    let content = images.content(id);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk.qcow2");
+    let save = images.save(id, &path).unchecked();
     let bytes = match what {
         "list" => return images.list().page(1).send().await.map(drop),
         "get" => return images.get(id).send().await.map(drop),
         "bytes" => content.send().await?.bytes().await?,
         "stream" => {
-            let chunks: Vec<Bytes> = content.send().await?.stream().try_collect().await?;
+            let chunks: Vec<Bytes> = content.await?.try_collect().await?;
             chunks.concat().into()
         }
         "file" => {
-            content.save_to(&path).await?;
+            save.await?;
             std::fs::read(&path).unwrap().into()
         }
         "ranges" => {
-            content.connections(4).save_to(&path).await?;
+            save.connections(4).await?;
             std::fs::read(&path).unwrap().into()
         }
         _ => unreachable!("{what}"),
@@ -143,7 +143,7 @@ async fn a_reader_that_asks_and_goes_away_is_not_cut() {
     let id = server.add_image("disk", DISK).unwrap();
     server.inject(trickle(DISK.len() / 4));
     let images = images(builder(&server));
-    let mut stream = images.content(id).send().await.unwrap().stream();
+    let mut stream = images.content(id).await.unwrap();
     let mut read = 0;
     loop {
         let mut next = stream.next();
@@ -163,7 +163,7 @@ async fn a_reader_that_asks_and_goes_away_is_not_cut() {
 #[tokio::test]
 async fn an_upload_whose_answer_trickles_has_an_unknown_outcome() {
     let server = DjinnServer::start().unwrap();
-    server.inject(trickle(5).on(Method::POST, "/images"));
+    server.inject(trickle(5).on("POST", "/images"));
     let images = images(builder(&server).retry(quick()));
     let error = images.create_upload("disk", DISK).send().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error:?}");

@@ -7,7 +7,6 @@ use futures::TryStreamExt;
 use machine_images::djinn::{Client, Images};
 use machine_images::testing::{Close, DjinnServer, Fault, RetryAfter};
 use machine_images::{Attempt, ClientBuilder, ErrorKind, RetryPolicy};
-use reqwest::Method;
 
 const DISK: &[u8] = include_bytes!("../data/disk.qcow2");
 
@@ -33,7 +32,7 @@ async fn by_default_lists_and_contents_survive_a_server_that_is_away_for_30_s() 
     let mut content = images.content(id).send().await.unwrap();
     let first = content.chunk().await.unwrap().unwrap();
     let began = Instant::now();
-    server.go_away(Duration::from_secs(30));
+    server.restart(Duration::from_secs(30));
 
     let rest = content.bytes();
     let fetched = async { images.content(id).send().await?.bytes().await };
@@ -67,11 +66,13 @@ async fn the_attempts_are_counted_whatever_failed() {
             server.clear_faults();
             server.clear_requests();
             server.inject(fault.clone().always());
-            let mut content = images.content(id).connections(connections);
+            let mut content = images
+                .save(id, folder.path().join("x"))
+                .connections(connections);
             if unchecked {
                 content = content.unchecked();
             }
-            let error = content.save_to(folder.path().join("x")).await.unwrap_err();
+            let error = content.await.unwrap_err();
             assert_eq!(error.attempts(), 3, "{error:?}");
             assert_eq!(server.requests().len(), 3, "{error:?}");
             assert!(
@@ -119,7 +120,7 @@ async fn a_user_decides_what_is_worth_another_request() {
     assert_eq!(*asked.lock().unwrap(), [ErrorKind::Server; 3]);
 
     // A creation is not the user's to repeat.
-    server.inject(Fault::status(500).on(Method::POST, "/images"));
+    server.inject(Fault::status(500).on("POST", "/images"));
     let upload = images.create_upload("new", DISK);
     assert_eq!(upload.send().await.unwrap_err().status(), Some(500));
     assert_eq!(asked.lock().unwrap().len(), 3);
@@ -166,7 +167,7 @@ async fn a_listener_hears_of_each_attempt() {
     assert_eq!((rest.status, rest.number, rest.error), (Some(206), 2, None));
     assert_eq!(rest.received, DISK.len() as u64 - 100);
 
-    server.go_away(Duration::from_millis(200));
+    server.restart(Duration::from_millis(200));
     images.get(id).send().await.unwrap_err();
     // The first may go out over a connection that is there still.
     let [_, second, third] = take().try_into().unwrap();

@@ -95,7 +95,7 @@ async fn a_list_that_never_stands_still_ends_in_an_error() {
         }
     };
     assert_eq!(error.kind(), ErrorKind::Limit);
-    let text = "list images: the list changed in each of 3 walks";
+    let text = "list images: the list changed during each of 3 walks";
     assert_eq!(error.to_string(), text);
     assert!(stream.next().await.is_none());
 }

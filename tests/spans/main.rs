@@ -164,7 +164,7 @@ async fn each_call_is_an_operation() {
     images.list().page(1).send().await.unwrap();
     let content = images.content(image.id).send().await.unwrap();
     content.bytes().await.unwrap();
-    images.content(image.id).inspect().await.unwrap();
+    images.inspect(image.id).await.unwrap();
     images.delete(image.id).send().await.unwrap();
     let lines = log.spans();
     for pair in lines.chunks(2) {
@@ -202,7 +202,7 @@ async fn retries_are_told_of_in_the_span_of_their_operation() {
     content.bytes().await.unwrap();
     server.inject(cut());
     let mut all = Vec::new();
-    let mut reader = images.content(id).reader().unwrap();
+    let mut reader = images.reader(id);
     tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut all)
         .await
         .unwrap();
@@ -210,8 +210,11 @@ async fn retries_are_told_of_in_the_span_of_their_operation() {
     for connections in [1, 4] {
         server.inject(cut());
         let folder = tempfile::tempdir().unwrap();
-        let save = images.content(id).connections(connections).unchecked();
-        save.save_to(folder.path().join("disk")).await.unwrap();
+        let save = images
+            .save(id, folder.path().join("disk"))
+            .connections(connections)
+            .unchecked();
+        save.await.unwrap();
     }
     let events = log.events();
     let count = if cfg!(feature = "fs") { 5 } else { 3 };
@@ -235,8 +238,11 @@ async fn a_transfer_is_seen_by_the_callers_subscriber_in_the_callers_span() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.qcow2");
     for connections in [1, 4] {
-        let content = images.content(id).connections(connections).durable(false);
-        let save = content.save_to(path.with_extension(connections.to_string()));
+        let content = images
+            .save(id, path.with_extension(connections.to_string()))
+            .connections(connections)
+            .durable(false);
+        let save = content.send();
         let outer = tracing::info_span!(target: "machine_images::test", "outer");
         tracing::Instrument::instrument(save, outer).await.unwrap();
         let lines = log.spans();

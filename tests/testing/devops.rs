@@ -1,5 +1,5 @@
-use machine_images::testing::{DevopsServer, Fault, Policy};
-use reqwest::Method;
+use machine_images::devops::ApiVersion;
+use machine_images::testing::{AccessPolicy, DevopsServer, Fault};
 use serde_json::{Value, json};
 
 use crate::http::{Answer, exchange};
@@ -22,11 +22,8 @@ fn call(server: &DevopsServer, call: &str, body: &str) -> (u16, Value) {
     (answer.status(), answer.json())
 }
 
-fn server(v2_manner: bool) -> DevopsServer {
-    let server = DevopsServer::builder()
-        .v2_manner(v2_manner)
-        .start()
-        .unwrap();
+fn server() -> DevopsServer {
+    let server = DevopsServer::start().unwrap();
     server.add_image("ami-1", "ec2", "ec2-user", "debian");
     server
 }
@@ -36,8 +33,8 @@ fn image(id: &str, provider: &str) -> Value {
 }
 
 #[test]
-fn the_documented_table() {
-    let server = server(false);
+fn version_3_answers_as_documented() {
+    let server = server();
     let debian = json!({
         "bootstrap_template": null, "id": "ami-1", "name": "debian",
         "provider": "ec2", "remote_user": "ec2-user",
@@ -66,17 +63,17 @@ fn the_documented_table() {
 }
 
 #[test]
-fn version_2_checks_in_the_order_of_the_real_one() {
+fn version_2_checks_in_the_order_of_the_real_server() {
     let server = DevopsServer::builder()
-        .v2_manner(true)
-        .user("reader", "pw", &[Policy::ReadImages])
+        .api_version(ApiVersion::V2)
+        .user("reader", "pw", &[AccessPolicy::ReadImages])
         .start()
         .unwrap();
     server.add_image("ami-1", "ec2", "ec2-user", "debian");
     let reader = "Authorization: Basic cmVhZGVyOnB3\r\n";
     let accept = "Accept: application/json\r\n";
     let record = json!({"provider": "ec2", "remote_user": "me"}).to_string();
-    // Each request is right in one more respect than the one before.
+    // Each request fixes one more error than the one before.
     for (path, headers, body, status, problem) in [
         ("v2.0/image/x", vec![], "{", 401, ""),
         ("v2.0/image/x", vec![reader], "{", 406, "Accept header"),
@@ -159,7 +156,7 @@ fn a_provider_without_a_filter_offers_every_image() {
 
 #[test]
 fn lists_are_filtered_by_known_providers() {
-    let server = server(false);
+    let server = server();
     server.add_image("b", "openstack", "root", "");
     let ids = |query: &str| {
         let (status, rows) = call(&server, &format!("GET /v3/images{query}"), "");
@@ -176,10 +173,10 @@ fn lists_are_filtered_by_known_providers() {
 }
 
 #[test]
-fn a_bad_login_and_a_missing_privilege_are_told_apart() {
+fn a_bad_login_and_a_missing_policy_have_different_answers() {
     let server = DevopsServer::builder()
-        .user("reader", "pw", &[Policy::ReadImages])
-        .token("t0k3n", &[Policy::CreateImage])
+        .user("reader", "pw", &[AccessPolicy::ReadImages])
+        .token("t0k3n", &[AccessPolicy::CreateImage])
         .start()
         .unwrap();
     let reader = "Authorization: Basic cmVhZGVyOnB3\r\n";
@@ -205,8 +202,8 @@ fn a_bad_login_and_a_missing_privilege_are_told_apart() {
 }
 
 #[test]
-fn bad_requests_are_told_apart() {
-    let server = server(false);
+fn bad_requests_have_different_answers() {
+    let server = server();
     server.mark_in_use("ami-1", "proj.test");
     let duplicate = image("ami-1", "ec2").to_string();
     let provider = image("b", "vax").to_string();
@@ -263,9 +260,9 @@ fn bad_requests_are_told_apart() {
 }
 
 #[test]
-fn requests_are_recorded_and_faults_injected_here_too() {
-    let server = server(false);
-    server.inject(Fault::status(503).on(Method::GET, "/v3/images"));
+fn requests_are_recorded_and_faults_are_injected() {
+    let server = server();
+    server.inject(Fault::status(503).on("GET", "/v3/images"));
     assert_eq!(call(&server, "GET /v3/image/ami-1", "").0, 200);
     let answer = raw(&server, "GET /v3/images", &format!("{ROOT}{JSON}"), "");
     assert_eq!(answer.status(), 503);
@@ -278,7 +275,7 @@ fn requests_are_recorded_and_faults_injected_here_too() {
 }
 
 #[test]
-fn the_service_may_be_under_a_path() {
+fn the_service_can_be_below_a_path() {
     let server = DevopsServer::builder()
         .base_path("/devops/")
         .start()

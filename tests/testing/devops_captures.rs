@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use machine_images::testing::{DevopsServer, Policy};
+use machine_images::devops::ApiVersion;
+use machine_images::testing::{AccessPolicy, DevopsServer};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -158,7 +159,7 @@ const SCRIPT: &[Step] = &[
     Captured("create-two-bad"),
     Captured("create-unknown-provider"),
     Captured("create-wrong-provider"),
-    // The life of one image.
+    // Updates and deletion of one image.
     Captured("create-ok"),
     Captured("create-again"),
     Captured("update-change-provider"),
@@ -234,7 +235,7 @@ const SCRIPT: &[Step] = &[
     Captured("id-colon-at-show"),
     Captured("id-colon-at-update"),
     Captured("id-colon-at-delete"),
-    // What is left of them.
+    // The remaining images.
     Put("ami-used", USED2),
     Captured("accept-gzip"),
     Captured("head-list"),
@@ -248,11 +249,11 @@ fn captures() -> Vec<Capture> {
 
 fn server() -> DevopsServer {
     let server = DevopsServer::builder()
-        .v2_manner(true)
-        .user("user", "secret", &Policy::ALL)
-        .user("nopass", "", &Policy::ALL)
-        .user("müller", "geheim-ß", &Policy::ALL)
-        .user("reader", "secret", &[Policy::ReadImages])
+        .api_version(ApiVersion::V2)
+        .user("user", "secret", &AccessPolicy::ALL)
+        .user("nopass", "", &AccessPolicy::ALL)
+        .user("müller", "geheim-ß", &AccessPolicy::ALL)
+        .user("reader", "secret", &[AccessPolicy::ReadImages])
         .user("nobody", "secret", &[])
         .filter("ec2", &EC2_FILTER)
         .filter("openstack", &[OPENSTACK_ID])
@@ -333,7 +334,7 @@ fn replay(server: &DevopsServer, capture: &Capture) -> Vec<String> {
         (Some(wanted), _) => {
             serde_json::from_slice::<Value>(&answer.body).ok() == Some(wanted.clone())
         }
-        // The captures end a text with a newline that is not on the wire.
+        // The captures append a newline to a text.
         (None, Some(wanted)) => Some(answer.text()) == wanted.strip_suffix('\n'),
         (None, None) => answer.body.is_empty(),
     };
@@ -357,7 +358,7 @@ fn bytes(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn all_156_exchanges_with_the_real_server_are_answered_alike() {
+fn all_156_captured_exchanges_get_the_same_answers() {
     let captures = captures();
     let mut unused: BTreeMap<_, _> = captures.iter().map(|it| (&*it.name, it)).collect();
     let server = server();

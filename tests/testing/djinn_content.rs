@@ -23,7 +23,7 @@ fn content(server: &DjinnServer, headers: &str) -> Answer {
 }
 
 #[test]
-fn only_the_exact_type_gets_the_content() {
+fn only_the_exact_media_type_gets_the_content() {
     let server = server();
     for (accept, is_content) in [
         ("Accept: application/x-qemu-disk\r\n", true),
@@ -73,7 +73,7 @@ fn the_whole_content_has_the_captured_headers() {
 }
 
 #[test]
-fn ranges_are_those_of_the_captures() {
+fn ranges_are_answered_as_captured() {
     let server = server();
     for (range, expected) in [
         ("bytes=0-3", 0..4),
@@ -101,7 +101,7 @@ fn ranges_are_those_of_the_captures() {
 }
 
 #[test]
-fn several_ranges_come_in_parts_and_too_many_as_a_whole() {
+fn several_ranges_are_multipart_and_too_many_are_the_whole_content() {
     let server = server();
     let answer = content(&server, "Range: bytes=0-100,50-200\r\n");
     assert_eq!(
@@ -127,7 +127,7 @@ fn several_ranges_come_in_parts_and_too_many_as_a_whole() {
 }
 
 #[test]
-fn ranges_that_cannot_be_are_a_416() {
+fn unsatisfiable_ranges_are_a_416() {
     let server = server();
     for (range, text, content_range) in [
         (
@@ -153,7 +153,7 @@ fn ranges_that_cannot_be_are_a_416() {
 }
 
 #[test]
-fn conditions_are_kept() {
+fn conditional_requests_are_answered_as_captured() {
     let server = server();
     let modified = content(&server, "")
         .header("Last-Modified")
@@ -183,7 +183,7 @@ fn conditions_are_kept() {
 }
 
 #[test]
-fn content_is_read_as_it_is_sent() {
+fn content_is_read_while_it_is_sent() {
     let server = DjinnServer::start().unwrap();
     let mut image = b"QFI\xfb".to_vec();
     image.resize(3_000_000, 5);

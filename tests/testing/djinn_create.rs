@@ -6,7 +6,7 @@ use machine_images::testing::DjinnServer;
 use crate::http::{Answer, QCOW2, connect, exchange, get, post_json, send, upload};
 
 #[test]
-fn an_upload_is_kept_and_shown_as_captured() {
+fn an_upload_is_stored_and_shown_as_captured() {
     let server = DjinnServer::start().unwrap();
     let answer = upload(&server, "?name=debian-12&foo=bar", QCOW2);
     assert_eq!(answer.line, "HTTP/1.1 201 Created");
@@ -39,7 +39,7 @@ fn an_upload_is_kept_and_shown_as_captured() {
 }
 
 #[test]
-fn chunks_and_other_types_are_uploads_too() {
+fn chunked_bodies_and_other_media_types_are_uploads() {
     let server = DjinnServer::start().unwrap();
     let token = server.token();
     let request = format!(
@@ -68,7 +68,7 @@ fn chunks_and_other_types_are_uploads_too() {
 }
 
 #[test]
-fn zeros_take_no_room_and_come_back() {
+fn zeros_take_no_space_and_are_served() {
     let server = DjinnServer::start().unwrap();
     let mut image = b"QFI\xfb".to_vec();
     image.resize(1_000_003, 0);
@@ -94,7 +94,7 @@ fn zeros_take_no_room_and_come_back() {
 }
 
 #[test]
-fn what_is_wrong_is_told_as_captured() {
+fn invalid_images_are_refused_as_captured() {
     let server = DjinnServer::start().unwrap();
     server.add_image("taken", QCOW2).unwrap();
     let name = r#""name":["Name does not match ^[a-zA-Z0-9_\\-]+$"]"#;
@@ -155,7 +155,7 @@ fn what_is_wrong_is_told_as_captured() {
 }
 
 #[test]
-fn namespaces_are_made_and_shown_in_two_ways() {
+fn namespaces_are_created_and_shown_as_captured() {
     let server = DjinnServer::builder()
         .user("eli", "eli-token")
         .start()
@@ -196,7 +196,7 @@ fn namespaces_are_made_and_shown_in_two_ways() {
 }
 
 #[test]
-fn a_body_cut_short_is_a_500_and_no_image() {
+fn a_truncated_body_is_a_500_and_creates_no_image() {
     let server = DjinnServer::start().unwrap();
     let token = server.token();
     let request = format!(
@@ -210,7 +210,7 @@ fn a_body_cut_short_is_a_500_and_no_image() {
 }
 
 #[test]
-fn a_bad_token_is_told_while_the_body_is_still_being_sent() {
+fn a_bad_token_is_answered_before_the_body_has_arrived() {
     let server = DjinnServer::start().unwrap();
     let mut stream = connect(&server.url());
     let head = "POST /api/images?name=big HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer bad\r\n\
@@ -230,7 +230,7 @@ fn a_bad_token_is_told_while_the_body_is_still_being_sent() {
 }
 
 #[test]
-fn with_expect_a_bad_token_is_told_at_once_and_a_good_one_continued() {
+fn with_expect_a_bad_token_is_refused_at_once_and_a_good_one_continues() {
     let server = DjinnServer::start().unwrap();
     for (token, first) in [
         ("bad", "HTTP/1.1 404 Not Found"),
@@ -269,7 +269,7 @@ fn a_small_body_with_a_bad_token_keeps_the_connection() {
 }
 
 #[test]
-fn forms_with_a_bad_token_are_sent_back() {
+fn forms_with_a_bad_token_are_redirected() {
     let server = DjinnServer::start().unwrap();
     let request = "POST /api/images?name=x HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\
                    Content-Type: application/x-www-form-urlencoded\r\n\r\nx";
@@ -282,7 +282,7 @@ fn forms_with_a_bad_token_are_sent_back() {
 }
 
 #[test]
-fn an_image_is_deleted_once() {
+fn a_deleted_image_cannot_be_deleted_again() {
     let server = DjinnServer::start().unwrap();
     server.add_image("a", QCOW2).unwrap();
     let answer = send(&server, "DELETE", "/api/images/1", "", b"");
@@ -323,7 +323,7 @@ fn requests_are_recorded() {
 }
 
 #[test]
-fn latency_is_waited_for_and_dropping_does_not_wait_for_clients() {
+fn latency_delays_answers_and_a_drop_does_not_wait_for_clients() {
     let server = DjinnServer::builder()
         .latency(Duration::from_millis(80))
         .start()

@@ -38,7 +38,7 @@ fn finished(server: &DjinnServer) -> Value {
 }
 
 #[test]
-fn a_job_is_queued_then_done() {
+fn a_download_is_queued_then_finished() {
     let server = DjinnServer::builder()
         .download_delay(Duration::from_millis(300))
         .start()
@@ -61,7 +61,7 @@ fn a_job_is_queued_then_done() {
 }
 
 #[test]
-fn neither_status_nor_magic_matters_but_the_type_does() {
+fn a_download_checks_the_media_type_only() {
     let server = server();
     let source = server.publish("hello").unwrap();
     create(&server, source.as_str());
@@ -90,7 +90,7 @@ fn errors_are_worded_as_captured() {
 }
 
 #[test]
-fn a_password_for_http_gets_the_job_stuck() {
+fn a_download_with_a_password_for_http_never_ends() {
     let server = server();
     let mut source = server.publish(QCOW2).unwrap();
     source.set_username("User").unwrap();
@@ -111,7 +111,7 @@ fn a_password_for_http_gets_the_job_stuck() {
 }
 
 #[test]
-fn bad_sources_are_refused_as_captured() {
+fn invalid_sources_are_refused_as_captured() {
     let server = server();
     for (url, status, problem) in [
         (

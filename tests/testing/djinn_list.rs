@@ -64,7 +64,7 @@ fn the_last_page_is_its_own_next() {
 }
 
 #[test]
-fn sixty_images_have_the_pages_of_the_captures() {
+fn sixty_images_have_the_captured_pages() {
     let server = server_of(60);
     for first in [
         "",
@@ -87,7 +87,7 @@ fn sixty_images_have_the_pages_of_the_captures() {
 }
 
 #[test]
-fn parameters_survive_sorted_and_encoded_again() {
+fn links_repeat_the_parameters_sorted_and_encoded() {
     let server = server_of(60);
     for (query, link) in [
         (
@@ -114,7 +114,7 @@ fn parameters_survive_sorted_and_encoded_again() {
 }
 
 #[test]
-fn names_are_in_the_order_of_the_capture() {
+fn names_are_in_the_captured_order() {
     let server = DjinnServer::start().unwrap();
     for name in ["Zed", "abc", "ABD", "_x", "-y", "10", "9"] {
         server.add_image(name, b"QFI\xfb").unwrap();
@@ -130,7 +130,7 @@ fn names_are_in_the_order_of_the_capture() {
 }
 
 #[test]
-fn the_api_may_be_at_the_root() {
+fn the_api_can_be_at_the_root() {
     let server = DjinnServer::builder().base_path("").start().unwrap();
     server.add_images(60).unwrap();
     let answer = get(&server, "/images?page=2");

@@ -51,7 +51,7 @@ fn names(server: &DjinnServer, token: &str, target: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_token_tells_its_user() {
+fn a_token_shows_its_user() {
     let server = server();
     let user = call(&server, ELI, "GET", "/user", b"").json();
     assert_eq!((&user["id"], &user["username"]), (&2.into(), &"eli".into()));
@@ -67,7 +67,7 @@ fn a_token_tells_its_user() {
 }
 
 #[test]
-fn a_collaborator_is_the_author_and_the_namespace_owner_the_owner() {
+fn an_upload_of_a_collaborator_belongs_to_the_namespace_owner() {
     let server = server();
     let answer = upload(&server, ELI, "name=a&namespace=lab%40gordon");
     assert_eq!(answer.status(), 201);
@@ -90,7 +90,7 @@ fn a_collaborator_is_the_author_and_the_namespace_owner_the_owner() {
 }
 
 #[test]
-fn without_an_owner_the_namespace_is_the_own_one() {
+fn a_namespace_without_an_owner_belongs_to_the_user() {
     let server = server();
     let image = upload(&server, ELI, "name=a&namespace=lab").json();
     assert_eq!(
@@ -100,7 +100,7 @@ fn without_an_owner_the_namespace_is_the_own_one() {
 }
 
 #[test]
-fn collaborators_delete_what_is_in_the_namespace_and_others_do_not() {
+fn only_collaborators_can_delete_from_a_namespace() {
     let server = server();
     for (author, token, expected) in [
         ("gordon", ALYX, 404),
@@ -119,7 +119,7 @@ fn collaborators_delete_what_is_in_the_namespace_and_others_do_not() {
 }
 
 #[test]
-fn names_are_unique_in_a_namespace_and_among_all_that_a_user_owns() {
+fn names_are_unique_per_namespace_and_per_owner() {
     let server = server();
     for (token, query, expected) in [
         (server.token(), "name=a", 201),
@@ -138,7 +138,7 @@ fn names_are_unique_in_a_namespace_and_among_all_that_a_user_owns() {
 }
 
 #[test]
-fn a_refused_upload_makes_its_namespace_all_the_same() {
+fn a_refused_upload_creates_its_namespace() {
     let server = server();
     let answer = upload(&server, ALYX, "name=%21&namespace=new%40gordon");
     assert_eq!(
@@ -154,7 +154,7 @@ fn a_refused_upload_makes_its_namespace_all_the_same() {
 }
 
 #[test]
-fn a_namespace_below_another_makes_that_one_twice() {
+fn a_nested_namespace_duplicates_its_parent() {
     let server = server();
     let image = upload(&server, ELI, "name=a&namespace=lab/deep%40gordon").json();
     assert_eq!(
@@ -174,7 +174,7 @@ fn a_namespace_below_another_makes_that_one_twice() {
 }
 
 #[test]
-fn a_list_shows_what_is_owned_and_what_is_shared_and_searches_the_latter() {
+fn a_list_has_own_and_shared_images_and_searches_the_shared_ones() {
     let server = server();
     for (author, namespace, name) in [
         ("gordon", Some("lab@gordon"), "shared-1"),
@@ -205,7 +205,7 @@ fn a_list_shows_what_is_owned_and_what_is_shared_and_searches_the_latter() {
 }
 
 #[test]
-fn the_list_of_a_namespace_is_for_those_who_may_see_it() {
+fn the_list_of_a_namespace_follows_its_visibility() {
     let server = server();
     server
         .add_namespace("open@alyx", Visibility::Public)
@@ -241,7 +241,7 @@ fn the_list_of_a_namespace_is_for_those_who_may_see_it() {
 }
 
 #[test]
-fn the_list_of_a_namespace_is_bare_and_paginated_and_searched() {
+fn the_list_of_a_namespace_is_short_paginated_and_searched() {
     let server = server();
     for index in 0..30 {
         let name = format!("image-{index:02}");
@@ -270,7 +270,7 @@ fn the_list_of_a_namespace_is_bare_and_paginated_and_searched() {
 }
 
 #[test]
-fn an_image_in_any_namespace_is_served_to_everybody() {
+fn an_image_in_a_namespace_is_served_to_everyone() {
     let server = server();
     server.add_namespace("open", Visibility::Public).unwrap();
     for (place, expected) in [(Some("lab"), 200), (Some("open"), 200), (None, 404)] {
@@ -295,7 +295,7 @@ fn an_image_in_any_namespace_is_served_to_everybody() {
 }
 
 #[test]
-fn images_are_added_with_what_is_asked_for() {
+fn images_are_added_with_all_settings() {
     let server = server();
     let time = "2026-11-22T00:57:43.05889Z";
     let image = server
@@ -316,7 +316,7 @@ fn images_are_added_with_what_is_asked_for() {
 }
 
 #[test]
-fn names_may_be_looked_for_before_the_copy_alone() {
+fn names_are_unique_before_the_copy_only_if_set() {
     for (unique, expected) in [(true, 400), (false, 201)] {
         let server = DjinnServer::builder().unique_names(unique).start().unwrap();
         let wait = std::time::Duration::from_millis(200);

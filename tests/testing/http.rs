@@ -1,4 +1,4 @@
-//! A client that hides nothing: bytes out, bytes in.
+//! A client of raw bytes.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -9,7 +9,7 @@ use url::Url;
 
 pub(crate) const QCOW2: &[u8] = b"QFI\xfb\0\0\0\x03 the rest of an image";
 
-/// An answer, taken apart.
+/// A parsed answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) line: String,
@@ -50,7 +50,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The names of the headers, sorted, for their order says nothing.
+    /// Returns the names of the headers, sorted because their order has no meaning.
     pub(crate) fn header_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
@@ -67,7 +67,7 @@ pub(crate) fn connect(url: &Url) -> TcpStream {
     stream
 }
 
-/// Sends these bytes, then no more, and reads all that comes back.
+/// Sends bytes, closes the sending side, and reads the whole answer.
 pub(crate) fn exchange(url: &Url, request: &[u8]) -> Vec<u8> {
     let mut stream = connect(url);
     stream.write_all(request).unwrap();
@@ -77,7 +77,7 @@ pub(crate) fn exchange(url: &Url, request: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// One request with the token and these header lines.
+/// Sends a request with the token and some header lines.
 pub(crate) fn send(
     server: &DjinnServer,
     method: &str,

@@ -1,10 +1,12 @@
-//! The embedded servers, held against the captures and descriptions of the real ones.
+//! Tests of the embedded servers, against captures and descriptions of the real ones.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-mod away;
+// A client without a crypto provider cannot be built.
+#[cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
+mod clients;
 mod devops;
 mod devops_captures;
-// Download jobs need a client, and a client without a crypto provider cannot be built.
+// Downloads need a client.
 #[cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
 mod djinn_captures;
 mod djinn_content;
@@ -15,3 +17,5 @@ mod djinn_list;
 mod djinn_shared;
 mod faults;
 mod http;
+mod restart;
+mod values;

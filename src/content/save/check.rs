@@ -1,16 +1,16 @@
 //! The inspection of what is saved: before a byte of it is, and once more before it gets its name.
 
 use super::work::Fetch;
-use crate::content::Head;
+use crate::content::inspect::Prefix;
 use crate::error::Result;
 use crate::inspect::accept;
 use crate::qcow2::{Inspection, Inspector};
 
 impl Fetch {
     /// Refuses a bad image by its header, where it is; gives what was read for that.
-    pub(super) async fn check_remote(&self) -> Result<Head> {
+    pub(super) async fn check_remote(&self) -> Result<Prefix> {
         let Some(policy) = &self.options.policy else {
-            return Ok(Head::default());
+            return Ok(Prefix::default());
         };
         let location = self.location.clone();
         let (report, head) = location.inspect(self.resumed(), policy).await?;

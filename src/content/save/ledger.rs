@@ -5,11 +5,12 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest as _, Sha256};
+use jiff::Timestamp;
 
 use super::journal::Journal;
 use super::part::PartFile;
 use super::spans::Spans;
+use crate::digest::Hasher;
 use crate::progress::Meter;
 
 /// What a connection asks for at once when there are several.
@@ -45,7 +46,9 @@ pub(super) struct Ledger {
     done: u64,
     unsynced: u64,
     pub(super) fetched: u64,
-    hasher: Option<(Sha256, u64)>,
+    hasher: Option<(Hasher, u64)>,
+    /// The time of the last change, as the latest answer has it.
+    pub(super) modified: Option<Timestamp>,
     meter: Meter,
 }
 
@@ -113,6 +116,7 @@ impl Ledger {
             unsynced: 0,
             fetched: 0,
             hasher: None,
+            modified: None,
             meter,
         }
     }
@@ -125,13 +129,13 @@ impl Ledger {
 
     /// Hashes what comes in order from the start on.
     pub(super) fn hash(mut self) -> Self {
-        self.hasher = Some((Sha256::new(), 0));
+        self.hasher = Some((Hasher::default(), 0));
         self
     }
 
     /// What was hashed, and up to where.
-    pub(super) fn hashed(&mut self) -> (Sha256, u64) {
-        self.hasher.take().unwrap_or_else(|| (Sha256::new(), 0))
+    pub(super) fn hashed(&mut self) -> (Hasher, u64) {
+        self.hasher.take().unwrap_or_else(|| (Hasher::default(), 0))
     }
 
     /// The next range to fetch: one that nobody has, or else half of the largest that another

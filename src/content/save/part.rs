@@ -4,6 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
 
 use super::journal::{Journal, Subject};
 use super::paths::Paths;
@@ -230,13 +233,22 @@ impl PartFile {
     }
 
     /// Makes the file the target, which it replaces at one stroke, if the caller still waits.
-    pub(super) fn finish(self, durable: bool, caller: &Caller) -> io::Result<()> {
+    pub(super) fn finish(
+        self,
+        durable: bool,
+        modified: Option<Timestamp>,
+        caller: &Caller,
+    ) -> io::Result<()> {
         let target = &self.paths.target;
         if durable {
             self.file.sync_all()?;
         }
         check_target(target)?;
         sys::set_mode(&self.file, sys::mode_at(target, self.new))?;
+        if let Some(time) = modified {
+            let time = SystemTime::try_from(time).map_err(io::Error::other)?;
+            self.file.set_modified(time)?;
+        }
         if durable {
             self.file.sync_all()?;
         }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
+use crate::digest::Digest;
 
 const PART: &str = ".part";
 const JOURNAL: &str = ".part.journal";
@@ -58,9 +58,9 @@ fn shortened(name: &[u8], text: &str) -> OsString {
     while !text.is_char_boundary(kept) {
         kept -= 1;
     }
-    let digest = Sha256::digest(name);
-    let digest: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
-    format!("{}~{digest}", &text[..kept]).into()
+    let digest = Digest::of(name).to_string();
+    // 32 of its digits tell names apart.
+    format!("{}~{digest:.32}", &text[..kept]).into()
 }
 
 #[cfg(test)]

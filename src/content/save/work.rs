@@ -2,44 +2,26 @@
 
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use sha2::Digest as _;
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
+use super::journal;
 use super::ledger::{Ledger, SEGMENT, lock};
+use super::options::Options;
 use super::part::{Found, PartFile, failed};
 use super::spans::Spans;
-use super::worker::{Worker, is_transient};
-use super::{Options, journal};
-use crate::content::{Head, Location, Part, Span, Version};
+use super::worker::{First, Worker, is_transient};
+use crate::content::inspect::Prefix;
+use crate::content::response::ContentResponse;
+use crate::content::{ByteRange, Location, Version};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::thread::{Caller, gone, lost, seen_by_caller};
 
 /// What a second connection must have to do before it is made.
 const WORTH_A_CONNECTION: u64 = SEGMENT;
-
-/// What there is of the first segment before the connections begin.
-#[derive(Default)]
-pub(super) struct First {
-    version: Version,
-    /// What the inspection read.
-    pub(super) head: Bytes,
-    /// An answer that is still to be read.
-    pub(super) answer: Option<Part>,
-}
-
-impl From<Part> for First {
-    fn from(part: Part) -> Self {
-        Self {
-            version: Version::of(&part),
-            head: Bytes::new(),
-            answer: Some(part),
-        }
-    }
-}
 
 /// One transfer into a file.
 pub(super) struct Fetch {
@@ -87,6 +69,11 @@ impl Fetch {
         self.fetched_before + lock(&self.ledger).fetched
     }
 
+    /// The time of the last change, as the latest answer has it.
+    pub(super) fn modified(&self) -> Option<Timestamp> {
+        lock(&self.ledger).modified.or(self.seen.modified)
+    }
+
     pub(super) fn connections(&self) -> usize {
         self.connections
     }
@@ -131,7 +118,8 @@ impl Fetch {
         let first = match found.filter(|found| found.subject.url == url) {
             Some(found) => {
                 self.resume(found);
-                self.check_remote().await?;
+                let prefix = self.check_remote().await?;
+                self.seen.modified = prefix.version.and_then(|version| version.modified);
                 First::default()
             }
             None => {
@@ -148,6 +136,7 @@ impl Fetch {
         Some(Version {
             validator: Some(validator),
             total: Some(self.length),
+            modified: None,
         })
     }
 
@@ -164,9 +153,9 @@ impl Fetch {
     }
 
     /// Gets the first bytes, and plans the rest by what came with them.
-    async fn begin(&mut self, url: String, head: Head) -> Result<First> {
+    async fn begin(&mut self, url: String, head: Prefix) -> Result<First> {
         if let Some(version) = &head.version {
-            let seen = self.seen.hold(version.clone());
+            let seen = self.seen.agree(version.clone());
             self.seen = seen.map_err(|message| Error::plain(ErrorKind::Changed, message))?;
         }
         let mut first = self.first(head).await?;
@@ -195,13 +184,12 @@ impl Fetch {
 
     /// What the inspection read, if there is no more or the rest is to come in ranges anyway; or
     /// else an answer, with several connections the share of the first of them only.
-    async fn first(&self, head: Head) -> Result<First> {
+    async fn first(&self, head: Prefix) -> Result<First> {
         let mut seen = self.seen.clone();
         let mut retries = self.location.transport.retry().start();
         let several = self.options.connections > 1;
         let is_whole = seen.total == Some(head.bytes.len() as u64);
-        let is_pinned = seen.validator.is_some() && seen.total.is_some();
-        if is_whole || (several && is_pinned && !head.bytes.is_empty()) {
+        if is_whole || (several && seen.is_fixed() && !head.bytes.is_empty()) {
             return Ok(First {
                 version: seen,
                 head: head.bytes,
@@ -209,27 +197,24 @@ impl Fetch {
             });
         }
         if several {
-            let span = Span {
-                start: 0,
-                end: Some(SEGMENT),
-            };
-            let asked = self.location.open_span_or_whole(span, None, &mut retries);
+            let range = ByteRange::new(0, Some(SEGMENT));
+            let asked = self.location.get_range_or_all(range, None, &mut retries);
             match asked.await {
                 Ok(part) => {
-                    let part = part.held_to(&seen)?;
-                    if part.is_whole() || (part.validator.is_some() && part.total.is_some()) {
+                    let part = part.of_version(&seen)?;
+                    if part.is_whole() || part.version.is_fixed() {
                         return Ok(part.into());
                     }
                     // There is nothing to tell versions apart by.
-                    seen = Version::of(&part);
+                    seen = part.version.clone();
                 }
                 // The server sends no range that can be used.
                 Err(error) if error.kind() == ErrorKind::Range => {}
                 Err(error) => return Err(error),
             }
         }
-        let whole = self.location.open_whole(&mut retries).await?;
-        Ok(whole.held_to(&seen)?.into())
+        let whole = self.location.get(&mut retries).await?;
+        Ok(whole.of_version(&seen)?.into())
     }
 
     fn plan(&mut self, done: &Spans, journal: Option<journal::Journal>) {
@@ -243,14 +228,14 @@ impl Fetch {
         meter.start(Some(self.length), done.total());
         let mut ledger = Ledger::new(done, self.length, self.connections, meter)
             .journal(journal, self.options.durable);
-        if self.options.sha256.is_some() && self.connections == 1 {
+        if self.options.hashes() && self.connections == 1 {
             ledger = ledger.hash();
         }
         *lock(&self.ledger) = ledger;
     }
 
     /// Takes contents whose length the server does not say: they cannot be continued.
-    async fn unbounded(&mut self, mut first: Part) -> Result<()> {
+    async fn unbounded(&mut self, mut first: ContentResponse) -> Result<()> {
         let began = self.part.begin(None, None);
         began.map_err(|error| self.failed("write", error))?;
         self.options.meter.start(None, 0);
@@ -323,24 +308,19 @@ impl Fetch {
     }
 
     /// Compares the digest of the whole file, if one is expected.
-    pub(super) fn verify(
-        &self,
-        expected: Option<Digest>,
-        caller: &Caller,
-    ) -> Result<Option<Digest>> {
-        let Some(expected) = expected else {
+    pub(super) fn verify(&self, caller: &Caller) -> Result<Option<Digest>> {
+        if !self.options.hashes() {
             return Ok(None);
-        };
+        }
         let (mut hasher, hashed) = lock(&self.ledger).hashed();
         let rest = self.part.read(hashed, self.length, |bytes| {
             hasher.update(bytes);
             caller.check()
         });
         rest.map_err(|error| self.failed("read", error))?;
-        let found = Digest(hasher.finalize().into());
-        if found != expected {
-            let message = format!("the SHA-256 is {found}, not {expected}");
-            return Err(Error::plain(ErrorKind::Digest, message));
+        let found = hasher.finish();
+        if let Some(expected) = self.options.sha256 {
+            found.expect(expected)?;
         }
         Ok(Some(found))
     }

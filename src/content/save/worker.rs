@@ -13,14 +13,34 @@ use tokio::sync::{mpsc, watch};
 
 use super::ledger::{Ledger, lock};
 use super::part::{PartFile, failed};
-use super::work::First;
-use crate::content::{Location, Part, Span};
+use crate::content::response::ContentResponse;
+use crate::content::{ByteRange, Location, Version};
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::retry::Retries;
 use crate::thread::runtime;
 
 /// How long one without work waits for another to turn out slow.
 const IDLE: Duration = Duration::from_millis(100);
+
+/// What there is of the first segment before the connections begin.
+#[derive(Default)]
+pub(super) struct First {
+    pub(super) version: Version,
+    /// What the inspection read.
+    pub(super) head: Bytes,
+    /// An answer that is still to be read.
+    pub(super) answer: Option<ContentResponse>,
+}
+
+impl From<ContentResponse> for First {
+    fn from(part: ContentResponse) -> Self {
+        Self {
+            version: part.version.clone(),
+            head: Bytes::new(),
+            answer: Some(part),
+        }
+    }
+}
 
 /// One connection, or the maker of more.
 #[derive(Clone)]
@@ -61,7 +81,7 @@ impl Worker {
     }
 
     /// Takes the first segment, and writes what there is of it.
-    pub(super) fn begin(&self, first: First) -> Result<Option<(usize, Option<Part>)>> {
+    pub(super) fn begin(&self, first: First) -> Result<Option<(usize, Option<ContentResponse>)>> {
         let Some(place) = lock(&self.ledger).take() else {
             return Ok(None);
         };
@@ -70,7 +90,7 @@ impl Worker {
     }
 
     /// Fetches segments until all are done, beginning with one that is taken already.
-    pub(super) async fn run(self, first: Option<(usize, Option<Part>)>) -> Result<()> {
+    pub(super) async fn run(self, first: Option<(usize, Option<ContentResponse>)>) -> Result<()> {
         if let Some((place, part)) = first {
             self.segment(place, part).await?;
         }
@@ -84,15 +104,16 @@ impl Worker {
         Ok(())
     }
 
-    async fn segment(&self, place: usize, mut open: Option<Part>) -> Result<()> {
+    async fn segment(&self, place: usize, mut open: Option<ContentResponse>) -> Result<()> {
         let _recorded = Recorded(self, place);
         let mut retries = self.location.transport.retry().start();
-        let mut before: Option<Part> = None;
+        let mut before: Option<ContentResponse> = None;
         while let Some(span) = self.left(place) {
             let mut part = match open.take() {
                 Some(part) => part,
                 None => self.open(span, &mut retries).await?,
             };
+            lock(&self.ledger).modified = part.version.modified;
             if let Some(before) = before.take() {
                 part.response.go_on_from(before.response);
             }
@@ -105,23 +126,32 @@ impl Worker {
         Ok(())
     }
 
-    async fn open(&self, (start, end): (u64, u64), retries: &mut Retries) -> Result<Part> {
+    async fn open(
+        &self,
+        (start, end): (u64, u64),
+        retries: &mut Retries,
+    ) -> Result<ContentResponse> {
         // The end of the image is the server's to say once more: it may have lied about it.
         let end = (end < self.length).then_some(end);
-        let span = Span { start, end };
+        let range = ByteRange::new(start, end);
         match &self.validator {
             Some(validator) => {
                 let length = Some(self.length);
                 self.location
-                    .open_rest(span, validator, length, retries)
+                    .get_rest(range, validator, length, retries)
                     .await
             }
-            None => self.location.open_span(span, None, retries).await,
+            None => self.location.get_range(range, None, retries).await,
         }
     }
 
     /// Writes what comes until the answer, or what is left of the segment, is done.
-    async fn drain(&self, place: usize, part: &mut Part, retries: &mut Retries) -> Result<()> {
+    async fn drain(
+        &self,
+        place: usize,
+        part: &mut ContentResponse,
+        retries: &mut Retries,
+    ) -> Result<()> {
         while let Some((position, end)) = self.left(place) {
             let is_read = part.end.is_some_and(|answered| position >= answered);
             // Some servers answer with parts of what is asked for. Tiny ones are no progress.
@@ -175,10 +205,8 @@ impl Worker {
     }
 }
 
-fn grown(part: &Part) -> Error {
-    let message = "the image is longer than when the fetch began".into();
-    part.response
-        .error(Cause::Plain(ErrorKind::Changed, message))
+fn grown(part: &ContentResponse) -> Error {
+    part.changed("the image is longer than when the fetch began")
 }
 
 /// Has the journal told where a segment stands, however its connection ends.

@@ -13,7 +13,7 @@ use crate::djinn::name::NamespacePath;
 use crate::djinn::user::user;
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::operation::Operation;
-use crate::page::{Cursor, Neighbours, Page};
+use crate::page::{Cursor, Page, PageLinks};
 use crate::transport::{Links, Request, Transport};
 
 pub(super) const OPERATION: Operation = Operation::new("list images");
@@ -57,7 +57,7 @@ impl Filter {
             let message = "the Link header cannot be parsed, so there may be more pages";
             return Err(response.error(Cause::Decode(message.into())));
         }
-        let neighbours = Neighbours::new(
+        let links = PageLinks::new(
             response.url(),
             cursor.number,
             items.is_empty(),
@@ -68,9 +68,9 @@ impl Filter {
         Ok(Page {
             items,
             number: cursor.number,
-            next: neighbours.next.as_ref().map(|next| next.number),
-            previous: neighbours.previous,
-            follow: neighbours.next,
+            next: links.next.as_ref().map(|next| next.number),
+            previous: links.previous,
+            next_cursor: links.next,
         })
     }
 

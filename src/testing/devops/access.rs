@@ -1,21 +1,21 @@
 use hyper::header::AUTHORIZATION;
 
-use super::reply::Refusal;
+use super::answer::Refusal;
 use crate::testing::message::Request;
 
-/// A privilege of a login, named as in the service's documentation.
+/// A permission of a login, which the service's documentation calls a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Policy {
-    /// `read_images`: list and show images, providers, filters and templates.
+pub enum AccessPolicy {
+    /// `read_images`: lists and shows images, providers, filters and templates.
     ReadImages,
-    /// `create_image`: create and update images, and change filters.
+    /// `create_image`: creates and updates images, and changes filters.
     CreateImage,
-    /// `delete_image`: delete images.
+    /// `delete_image`: deletes images.
     DeleteImage,
 }
 
-impl Policy {
+impl AccessPolicy {
     /// All policies.
     pub const ALL: [Self; 3] = [Self::ReadImages, Self::CreateImage, Self::DeleteImage];
 }
@@ -26,11 +26,11 @@ pub(super) struct Login {
     name: String,
     scheme: &'static str,
     credentials: String,
-    policies: Vec<Policy>,
+    policies: Vec<AccessPolicy>,
 }
 
 impl Login {
-    pub(super) fn basic(user: &str, password: &str, policies: &[Policy]) -> Self {
+    pub(super) fn basic(user: &str, password: &str, policies: &[AccessPolicy]) -> Self {
         Self {
             name: user.to_owned(),
             scheme: "Basic",
@@ -39,7 +39,7 @@ impl Login {
         }
     }
 
-    pub(super) fn bearer(token: &str, policies: &[Policy]) -> Self {
+    pub(super) fn bearer(token: &str, policies: &[AccessPolicy]) -> Self {
         Self {
             name: "token".to_owned(),
             scheme: "Bearer",
@@ -49,7 +49,7 @@ impl Login {
     }
 
     /// Refuses a login without the policy.
-    pub(super) fn check(&self, policy: Policy) -> Result<(), Refusal> {
+    pub(super) fn check(&self, policy: AccessPolicy) -> Result<(), Refusal> {
         if self.policies.contains(&policy) {
             return Ok(());
         }
@@ -57,15 +57,15 @@ impl Login {
     }
 }
 
-/// Finds the request's login. Version 2 knows no scheme but `Basic`.
+/// Finds the request's login. Version 2 supports the scheme `Basic` only.
 pub(super) fn log_in<'a>(
     logins: &'a [Login],
     request: &Request,
-    v2_manner: bool,
+    is_v2: bool,
 ) -> Result<&'a Login, Refusal> {
     let given = request.header(AUTHORIZATION).unwrap_or_default();
     let (scheme, credentials) = given.split_once(' ').unwrap_or((given, ""));
-    if v2_manner && !scheme.is_empty() && !scheme.eq_ignore_ascii_case("Basic") {
+    if is_v2 && !scheme.is_empty() && !scheme.eq_ignore_ascii_case("Basic") {
         return Err(Refusal::UnknownScheme);
     }
     let is_given = |login: &&Login| {

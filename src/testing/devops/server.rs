@@ -6,39 +6,39 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
-use super::access::{Login, Policy};
-use super::data::{Data, Provider};
-use super::record::Image;
-use super::routes::State;
-use crate::testing::record::Received;
-use crate::testing::rule::FaultRule;
+use super::access::{AccessPolicy, Login};
+use super::api::Api;
+use super::image::Image;
+use super::state::{Provider, State};
+use crate::devops::{ApiVersion, Client};
+use crate::error::Result;
+use crate::testing::fault_rule::FaultRule;
+use crate::testing::request_log::Received;
 use crate::testing::server::{Listen, Server};
-use crate::testing::wire::lock;
+use crate::testing::sync::lock;
 
 const USER: &str = "root";
 const PASSWORD: &str = "secret";
 
-/// A DevOps Service with its images API, on loopback until it is dropped.
+/// An embedded DevOps Service with its images API. Stops when it is dropped.
 ///
-/// By default it answers as version 3 is documented, with the errors of version 2 where the
-/// documentation names none. With [`v2_manner`](DevopsServerBuilder::v2_manner) it answers as
-/// version 2 was seen to.
+/// By default it behaves as documented for version 3, with the errors of version 2 where the
+/// documentation specifies none. With [`api_version`](DevopsServerBuilder::api_version), it
+/// behaves like the public version 2.
 ///
 /// ```
 /// # #[cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use machine_images::ErrorKind;
-/// use machine_images::devops::Client;
 /// use machine_images::testing::DevopsServer;
 ///
 /// let server = DevopsServer::start()?;
 /// server.add_image("ami-63071b0a", "ec2", "ec2-user", "debian-12");
 /// server.mark_in_use("ami-63071b0a", "proj.test");
 ///
-/// let (user, password) = server.login();
-/// let client = Client::builder(server.url()).basic(user, password).build()?;
-/// let error = client.images().delete("ami-63071b0a").send().await.unwrap_err();
+/// let images = server.client()?.images();
+/// let error = images.delete("ami-63071b0a").send().await.unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Rejected);
 /// assert_eq!(server.images()[0]["remote_user"], "ec2-user");
 /// # Ok(())
@@ -48,12 +48,12 @@ const PASSWORD: &str = "secret";
 /// ```
 pub struct DevopsServer {
     server: Server,
-    state: Arc<State>,
+    api: Arc<Api>,
     url: Url,
 }
 
 impl DevopsServer {
-    /// Starts a server with one user, who has every policy, on a free port of 127.0.0.1.
+    /// Starts a server with one user, who has all access policies, on a free port of 127.0.0.1.
     ///
     /// # Errors
     /// Returns an error if no port or thread is available.
@@ -66,7 +66,7 @@ impl DevopsServer {
         DevopsServerBuilder::default()
     }
 
-    /// Returns the address below which `/v3` is, such as `http://127.0.0.1:40123/`.
+    /// Returns the URL above `/v3`, such as `http://127.0.0.1:40123/`.
     #[must_use]
     pub fn url(&self) -> Url {
         self.url.clone()
@@ -78,9 +78,29 @@ impl DevopsServer {
         (USER, PASSWORD)
     }
 
+    /// Returns a client for the server, with the default user's login and default settings.
+    ///
+    /// For other settings, pass [`url`](Self::url) and [`login`](Self::login) to
+    /// [`Client::builder`].
+    ///
+    /// # Errors
+    /// Returns [`InvalidInput`](crate::ErrorKind::InvalidInput) if TLS cannot be set up: with the
+    /// feature `rustls-no-provider`, before the program installs a crypto provider.
+    pub fn client(&self) -> Result<Client> {
+        let version = if self.api.is_v2 {
+            ApiVersion::V2
+        } else {
+            ApiVersion::V3
+        };
+        Client::builder(self.url())
+            .basic(USER, PASSWORD)
+            .api_version(version)
+            .build()
+    }
+
     /// Adds an image without checks. Replaces an image with the same id.
     pub fn add_image(&self, id: &str, provider: &str, remote_user: &str, name: &str) {
-        lock(&self.state.data).put(Image {
+        lock(&self.api.state).put(Image {
             provider: provider.to_owned(),
             name: name.to_owned(),
             remote_user: remote_user.to_owned(),
@@ -93,32 +113,33 @@ impl DevopsServer {
     ///
     /// An image in use cannot be deleted.
     pub fn mark_in_use(&self, id: &str, environment: &str) {
-        lock(&self.state.data).mark_in_use(id, environment);
+        lock(&self.api.state).mark_in_use(id, environment);
     }
 
     /// Removes an image from a provider, but not from the provider's filter.
     ///
-    /// The service keeps an image of this id, but does not create or (in version 2) update it.
+    /// The service keeps an existing image with this id, but creates none, and version 2 does not
+    /// update it.
     pub fn remove_from_provider(&self, provider: &str, id: &str) {
-        lock(&self.state.data).remove_from_provider(provider, id);
+        lock(&self.api.state).remove_from_provider(provider, id);
     }
 
-    /// Returns all images as the list shows them, in the order of their creation.
+    /// Returns all images as the list shows them, in order of creation.
     #[must_use]
     pub fn images(&self) -> Vec<Value> {
-        let data = lock(&self.state.data);
-        let values = data.images().iter().map(serde_json::to_value);
+        let state = lock(&self.api.state);
+        let values = state.images().iter().map(serde_json::to_value);
         values.filter_map(Result::ok).collect()
     }
 
-    /// Returns the requests since the start or [`clear_requests`](Self::clear_requests), in the
-    /// order of their arrival, with what has been answered so far.
+    /// Returns the requests since the start or [`clear_requests`](Self::clear_requests), in order
+    /// of arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<Received> {
         self.server.shared.log.snapshot()
     }
 
-    /// Clears the record of requests.
+    /// Clears the log of requests.
     pub fn clear_requests(&self) {
         self.server.shared.log.clear();
     }
@@ -129,7 +150,7 @@ impl DevopsServer {
         self.server.shared.faults.add(fault.into());
     }
 
-    /// Removes all faults; those under way continue.
+    /// Removes all faults. Faults in progress continue.
     pub fn clear_faults(&self) {
         self.server.shared.faults.clear();
     }
@@ -146,11 +167,12 @@ impl std::fmt::Debug for DevopsServer {
 /// A builder for a [`DevopsServer`].
 ///
 /// ```
-/// use machine_images::testing::{DevopsServer, Policy};
+/// use machine_images::devops::ApiVersion;
+/// use machine_images::testing::{AccessPolicy, DevopsServer};
 ///
 /// let server = DevopsServer::builder()
-///     .v2_manner(true)
-///     .user("reader", "pw", &[Policy::ReadImages])
+///     .api_version(ApiVersion::V2)
+///     .user("reader", "pw", &[AccessPolicy::ReadImages])
 ///     .filter("ec2", &["ami-1", "ami-2"])
 ///     .template("omnibus")
 ///     .start()?;
@@ -164,7 +186,7 @@ pub struct DevopsServerBuilder {
     logins: Vec<Login>,
     providers: Vec<Provider>,
     templates: Vec<String>,
-    v2_manner: bool,
+    version: ApiVersion,
 }
 
 impl Default for DevopsServerBuilder {
@@ -172,10 +194,10 @@ impl Default for DevopsServerBuilder {
         Self {
             listen: Listen::default(),
             base_path: String::new(),
-            logins: vec![Login::basic(USER, PASSWORD, &Policy::ALL)],
+            logins: vec![Login::basic(USER, PASSWORD, &AccessPolicy::ALL)],
             providers: vec![Provider::new("ec2", None), Provider::new("openstack", None)],
             templates: Vec::new(),
-            v2_manner: false,
+            version: ApiVersion::V3,
         }
     }
 }
@@ -191,23 +213,23 @@ impl DevopsServerBuilder {
     }
 
     /// Adds a user who logs in with HTTP Basic authentication.
-    pub fn user(mut self, name: &str, password: &str, policies: &[Policy]) -> Self {
+    pub fn user(mut self, name: &str, password: &str, policies: &[AccessPolicy]) -> Self {
         self.logins.push(Login::basic(name, password, policies));
         self
     }
 
     /// Adds a bearer token. Version 2 answers every token with `400`.
-    pub fn token(mut self, token: &str, policies: &[Policy]) -> Self {
+    pub fn token(mut self, token: &str, policies: &[AccessPolicy]) -> Self {
         self.logins.push(Login::bearer(token, policies));
         self
     }
 
-    /// Adds a provider to `ec2` and `openstack`. Every id is an image of it.
+    /// Adds a provider that has an image for every id. Defaults to `ec2` and `openstack`.
     pub fn provider(self, name: &str) -> Self {
         self.set_provider(Provider::new(name, None))
     }
 
-    /// Limits a provider to these images. Adds the provider if it does not exist.
+    /// Limits a provider to some images. Adds the provider if it does not exist.
     pub fn filter(self, provider: &str, ids: &[&str]) -> Self {
         self.set_provider(Provider::new(provider, Some(ids)))
     }
@@ -227,17 +249,18 @@ impl DevopsServerBuilder {
         self
     }
 
-    /// Sets whether the server behaves as version 2. Defaults to `false`, version 3.
+    /// Sets the version of the API. Defaults to [`ApiVersion::V3`].
     ///
-    /// Version 2 differs from what version 3 documents:
-    /// - Its paths are below `/v2.0`; this server has them below `/v3` too.
-    /// - A creation is answered with `201`; all changes with a message alone, without id or image.
-    /// - An update needs the whole record, and replaces it.
-    /// - An update and a deletion need `Content-Type: application/json`.
-    /// - An image whose id contains a slash can be created and listed, and nothing else.
-    /// - It knows no logins but Basic.
-    pub fn v2_manner(mut self, v2_manner: bool) -> Self {
-        self.v2_manner = v2_manner;
+    /// Version 2 differs from the documentation of version 3:
+    /// - Its paths are below `/v2.0`. This server has them below `/v3` too.
+    /// - A creation is answered with `201`. All changes are answered with a message only, without
+    ///   id or image.
+    /// - An update requires the whole record, and replaces it.
+    /// - An update and a deletion require `Content-Type: application/json`.
+    /// - An image whose id contains a slash can only be created and listed.
+    /// - The only logins are those with HTTP Basic authentication.
+    pub fn api_version(mut self, version: ApiVersion) -> Self {
+        self.version = version;
         self
     }
 
@@ -262,14 +285,14 @@ impl DevopsServerBuilder {
         let address = listener.local_addr()?;
         let url = Url::parse(&format!("http://{address}{}", self.base_path));
         let url = url.map_err(io::Error::other)?;
-        let state = Arc::new(State {
+        let api = Arc::new(Api {
             base_path: self.base_path,
             logins: self.logins,
-            v2_manner: self.v2_manner,
-            data: Mutex::new(Data::new(self.providers, self.templates)),
+            is_v2: self.version == ApiVersion::V2,
+            state: Mutex::new(State::new(self.providers, self.templates)),
         });
-        let service = Box::new(Arc::clone(&state));
+        let service = Box::new(Arc::clone(&api));
         let server = Server::start(listener, self.listen.latency, service)?;
-        Ok(DevopsServer { server, state, url })
+        Ok(DevopsServer { server, api, url })
     }
 }

@@ -3,36 +3,37 @@ use std::io;
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use hyper::header::{LOCATION, REFERER, SET_COOKIE};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::api::Api;
 use super::download;
-use super::routes::back;
-use super::site::Site;
-use super::source::{Source, SourceError};
+use super::download_url::{DownloadUrl, DownloadUrlError};
 use super::state::{Download, Row, State};
 use crate::testing::content::{Content, ContentWriter};
-use crate::testing::message::{Answer, Request, json, message};
+use crate::testing::message::{Answer, Request, empty, json, message};
 use crate::testing::query::Query;
-use crate::testing::wire::lock;
+use crate::testing::sync::lock;
 
-/// How much of a form's body the real server swallows before it looks for the image.
+/// The size of a form up to which the real server reports a missing image. A larger form is an
+/// invalid image.
 const FORM_LIMIT: u64 = 10 << 20;
 
 const NOT_QCOW2: &str = "File not a valid QCOW2 file format";
 const TAKEN: &str = "Name already exists";
 const FILE_REQUIRED: &str = "File field required";
 
-/// Messages by field.
+/// Messages by field name.
 type Problems = BTreeMap<String, Vec<String>>;
 
-/// What is to be created.
+/// The content of a new image.
 enum Origin {
     Upload(Option<Content>),
-    Download(Source),
+    Download(DownloadUrl),
 }
 
-impl Site {
+impl Api {
     pub(super) async fn create(
         self: &Arc<Self>,
         user: usize,
@@ -44,9 +45,9 @@ impl Site {
             "application/x-www-form-urlencoded" => {
                 self.create_from_form(user, query, request).await
             }
-            // Not read: the real server takes the part `file`, this one acts as if it had no
-            // boundary to find the parts by.
-            "multipart/form-data" => back(self, request),
+            // The real server reads the part `file`. This one answers as if the boundary were
+            // missing.
+            "multipart/form-data" => redirect_back(self, request),
             _ => match self.receive(request).await {
                 Ok(content) => {
                     let content = Some(content).filter(|content| content.len() > 0);
@@ -55,7 +56,7 @@ impl Site {
                         Ok(namespace) => namespace,
                         Err(problems) => return refused(&problems),
                     };
-                    request.copied().await;
+                    request.finish_copy().await;
                     self.insert(user, query, namespace, origin)
                 }
                 Err(_) => failed("unexpected EOF"),
@@ -113,10 +114,12 @@ impl Site {
         let origin = match fields.get("download_url") {
             None | Some(Value::Null) => Origin::Upload(None),
             Some(Value::String(url)) if url.is_empty() => Origin::Upload(None),
-            Some(Value::String(url)) => match Source::parse(url) {
-                Ok(source) => Origin::Download(source),
-                Err(SourceError::Unparsable(problem)) => return failed(&unparsable(360, &problem)),
-                Err(SourceError::Refused(problem)) => {
+            Some(Value::String(url)) => match DownloadUrl::parse(url) {
+                Ok(url) => Origin::Download(url),
+                Err(DownloadUrlError::Unparsable(problem)) => {
+                    return failed(&unparsable(360, &problem));
+                }
+                Err(DownloadUrlError::Refused(problem)) => {
                     let problem = format!("Download_url {problem}");
                     let problems = Problems::from([("download_url".to_owned(), vec![problem])]);
                     return refused(&problems);
@@ -138,20 +141,20 @@ impl Site {
         }
     }
 
-    /// The namespace of what is to be created, if all is well with it. The namespace is made in
-    /// any case.
+    /// Checks a new image, and returns its namespace. Creates the namespace even if the image is
+    /// invalid.
     fn check(&self, user: usize, query: &Query, origin: &Origin) -> Result<Option<i64>, Problems> {
         let name = query.first("name").unwrap_or_default();
         let path = query.first("namespace").filter(|path| !path.is_empty());
         let mut problems = Problems::new();
         let mut state = lock(&self.state);
         let namespace = match path {
-            Some(path) => place(&mut state, user, path)?,
-            None => Place::Own,
+            Some(path) => destination(&mut state, user, path)?,
+            None => Destination::None,
         };
         check_name(&state, user, &namespace, name, &mut problems);
         check_file(origin, &mut problems);
-        if let Place::Refused(refusals) = namespace {
+        if let Destination::Refused(refusals) = namespace {
             for (field, mut messages) in refusals {
                 problems.entry(field).or_default().append(&mut messages);
             }
@@ -176,67 +179,70 @@ impl Site {
             let problems = Problems::from([("name".to_owned(), vec![TAKEN.to_owned()])]);
             return refused(&problems);
         }
-        let (content, source) = match origin {
+        let (content, url) = match origin {
             Origin::Upload(content) => (content.map(Arc::new), None),
-            Origin::Download(source) => (None, Some(source)),
+            Origin::Download(url) => (None, Some(url)),
         };
         let image = state.add_image(Row {
             namespace,
             content,
             ..Row::new(user, name)
         });
-        let answer = json(StatusCode::CREATED, &self.created_image(&state, &image));
-        if let Some(source) = source {
+        let answer = json(
+            StatusCode::CREATED,
+            &self.created_image_json(&state, &image),
+        );
+        if let Some(url) = url {
             if let Some(image) = state.images.get_mut(&image.id) {
                 image.download = Some(Download {
-                    source: source.shown(),
+                    source: url.redacted(),
                     created: Timestamp::now(),
                     started: None,
                     finished: None,
                     error: None,
                 });
             }
-            tokio::spawn(download::run(Arc::clone(self), image.id, source));
+            tokio::spawn(download::run(Arc::clone(self), image.id, url));
         }
         answer
     }
 }
 
-/// Where an image is to be created.
-enum Place {
-    /// Among the user's images without namespace.
-    Own,
+/// The namespace of a new image.
+enum Destination {
+    /// No namespace.
+    None,
     Namespace(i64),
-    /// Nowhere, for these reasons.
+    /// The user may not create images there.
     Refused(Problems),
 }
 
-impl Place {
+impl Destination {
     fn id(&self) -> Option<i64> {
         match self {
             Self::Namespace(id) => Some(*id),
-            Self::Own | Self::Refused(_) => None,
+            Self::None | Self::Refused(_) => None,
         }
     }
 }
 
-/// The namespace that `path` or `path@owner` names, made if it is not there, even for somebody
-/// who may not use it. A path that cannot be one is all that is complained about.
-fn place(state: &mut State, user: usize, place: &str) -> Result<Place, Problems> {
-    if let Err(problem) = check_path(place) {
+/// Returns the namespace `path` or `path@owner`. Creates it if it does not exist, even if the user
+/// may not use it. An invalid path is the only problem reported.
+fn destination(state: &mut State, user: usize, namespace: &str) -> Result<Destination, Problems> {
+    if let Err(problem) = check_path(namespace) {
         return Err(Problems::from([("namespace".to_owned(), vec![problem])]));
     }
-    let (path, owner) = match place.split_once('@') {
+    let (path, owner) = match namespace.split_once('@') {
         Some((path, owner)) => (path, state.user(owner)),
-        None => (place, Some(user)),
+        None => (namespace, Some(user)),
     };
     let twice = |problem: &str| {
         let fields = [("name", "Name"), ("namespace", "Namespace")];
         let problems = fields.map(|(field, label)| {
-            let problem = format!("{label} {place}: namespace: {problem}");
+            let problem = format!("{label} {namespace}: namespace: {problem}");
             (field.to_owned(), vec![problem])
         });
-        Ok(Place::Refused(Problems::from(problems)))
+        Ok(Destination::Refused(Problems::from(problems)))
     };
     let Some(owner) = owner else {
         return twice("invalid owner");
@@ -245,17 +251,17 @@ fn place(state: &mut State, user: usize, place: &str) -> Result<Place, Problems>
         return twice("cannot exceed depth of 20");
     };
     if state.may_create_in(id, user) {
-        return Ok(Place::Namespace(id));
+        return Ok(Destination::Namespace(id));
     }
     let problem = "Namespace permission denied".to_owned();
-    Ok(Place::Refused(Problems::from([(
+    Ok(Destination::Refused(Problems::from([(
         "namespace".to_owned(),
         vec![problem],
     )])))
 }
 
-fn check_path(place: &str) -> Result<(), String> {
-    let path = place.split('@').next().unwrap_or_default();
+fn check_path(namespace: &str) -> Result<(), String> {
+    let path = namespace.split('@').next().unwrap_or_default();
     if path
         .split('/')
         .all(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphabetic()))
@@ -263,11 +269,17 @@ fn check_path(place: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{place}: namespace: name can only contain letters and numbers"
+        "{namespace}: namespace: name can only contain letters and numbers"
     ))
 }
 
-fn check_name(state: &State, user: usize, place: &Place, name: &str, problems: &mut Problems) {
+fn check_name(
+    state: &State,
+    user: usize,
+    destination: &Destination,
+    name: &str,
+    problems: &mut Problems,
+) {
     let mut found = Vec::new();
     if name.is_empty() {
         found.push("Name field required".to_owned());
@@ -276,7 +288,9 @@ fn check_name(state: &State, user: usize, place: &Place, name: &str, problems: &
     if name.is_empty() || !name.bytes().all(known) {
         found.push(r"Name does not match ^[a-zA-Z0-9_\-]+$".to_owned());
     }
-    if !matches!(place, Place::Refused(_)) && state.is_taken(user, place.id(), name) {
+    if !matches!(destination, Destination::Refused(_))
+        && state.is_taken(user, destination.id(), name)
+    {
         found.push(TAKEN.to_owned());
     }
     if !found.is_empty() {
@@ -313,6 +327,24 @@ fn unparsable(line: u32, problem: &str) -> String {
     }
     format!(
         "{outer}:373: {image}.(*DownloadURL).UnmarshalText - {image}/download.go:{line}: {problem}"
+    )
+}
+
+/// Redirects to where a browser came from, which the real server takes the sender of a form for.
+pub(super) fn redirect_back(api: &Api, request: &Request) -> Answer {
+    let home = format!("{}/", api.base_path);
+    let location = request.header(REFERER).unwrap_or(&home);
+    let cookie = "session=EMBEDDEDSERVER; Path=/; Domain=127.0.0.1; Max-Age=5184000";
+    empty(
+        StatusCode::SEE_OTHER,
+        &[(LOCATION, location), (SET_COOKIE, cookie)],
+    )
+}
+
+pub(super) fn is_form(request: &Request) -> bool {
+    matches!(
+        request.media_type().as_str(),
+        "application/x-www-form-urlencoded" | "multipart/form-data"
     )
 }
 

@@ -3,40 +3,40 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use reqwest::header::CONTENT_TYPE;
 
-use super::site::{MEDIA_TYPE, Site};
-use super::source::Source;
+use super::api::{Api, MEDIA_TYPE};
+use super::download_url::DownloadUrl;
 use super::state::{Download, Image};
 use crate::testing::content::{Content, ContentWriter};
-use crate::testing::wire::lock;
+use crate::testing::sync::lock;
 
-/// How a job ends.
+/// The end of a download job.
 enum Outcome {
     Done(Content),
     Failed(String),
-    /// Never: the job stays started.
+    /// The job never ends, and stays started.
     Stuck,
 }
 
-/// A download job, from the queue to its end.
-pub(super) async fn run(site: Arc<Site>, id: i64, source: Source) {
-    tokio::time::sleep(site.download_delay).await;
-    site.update(id, |_, job| job.started = Some(Timestamp::now()));
-    let outcome = if source.is_sftp() {
+/// Runs a download job.
+pub(super) async fn run(api: Arc<Api>, id: i64, url: DownloadUrl) {
+    tokio::time::sleep(api.download_delay).await;
+    api.update(id, |_, job| job.started = Some(Timestamp::now()));
+    let outcome = if url.is_sftp() {
         Outcome::Failed("not a valid qcow2 file".to_owned())
-    } else if source.has_password() {
+    } else if url.has_password() {
         Outcome::Stuck
-    } else if source.host().is_empty() {
-        let url = source.url();
+    } else if url.host().is_empty() {
+        let url = url.as_str();
         Outcome::Failed(format!("Get \"{url}\": http: no Host in request URL"))
     } else {
-        fetch(&site, &source).await
+        fetch(&api, &url).await
     };
     match outcome {
-        Outcome::Done(content) => site.update(id, |image, job| {
+        Outcome::Done(content) => api.update(id, |image, job| {
             image.content = Some(Arc::new(content));
             job.finished = Some(Timestamp::now());
         }),
-        Outcome::Failed(problem) => site.update(id, |_, job| {
+        Outcome::Failed(problem) => api.update(id, |_, job| {
             job.error = Some(problem);
             job.finished = Some(Timestamp::now());
         }),
@@ -44,21 +44,20 @@ pub(super) async fn run(site: Arc<Site>, id: i64, source: Source) {
     }
 }
 
-/// Fetches the source: neither the status nor the content is looked at, only the type.
-async fn fetch(site: &Site, source: &Source) -> Outcome {
+/// Fetches the URL. Like the real server, checks only its media type.
+async fn fetch(api: &Api, url: &DownloadUrl) -> Outcome {
     let failed = |error: &reqwest::Error| {
-        let url = source.url();
+        let (url, host) = (url.as_str(), url.host());
         Outcome::Failed(if error.is_connect() {
-            let host = source.host();
             format!("Get \"{url}\": dial tcp {host}: connect: connection refused")
         } else {
             format!("Get \"{url}\": {error}")
         })
     };
-    let Some(client) = site.http.get_or_init(client).await else {
-        return Outcome::Failed(format!("Get \"{}\": no TLS to be had", source.url()));
+    let Some(client) = api.http.get_or_init(client).await else {
+        return Outcome::Failed(format!("Get \"{}\": TLS is not available", url.as_str()));
     };
-    let mut response = match client.get(source.url()).send().await {
+    let mut response = match client.get(url.as_str()).send().await {
         Ok(response) => response,
         Err(error) => return failed(&error),
     };
@@ -70,7 +69,7 @@ async fn fetch(site: &Site, source: &Source) -> Outcome {
         let problem = format!("unexpected Content-Type, expected {MEDIA_TYPE}");
         return Outcome::Failed(problem);
     }
-    let Ok(mut writer) = ContentWriter::new(&site.dir) else {
+    let Ok(mut writer) = ContentWriter::new(&api.dir) else {
         return Outcome::Stuck;
     };
     loop {
@@ -82,14 +81,15 @@ async fn fetch(site: &Site, source: &Source) -> Outcome {
     }
 }
 
-/// Loading certificates takes its time; without a crypto provider building panics.
+/// Builds the client on another thread: it loads certificates, and panics without a crypto
+/// provider.
 async fn client() -> Option<reqwest::Client> {
     let build = || reqwest::Client::builder().no_proxy().build();
     tokio::task::spawn_blocking(build).await.ok()?.ok()
 }
 
-impl Site {
-    /// Changes the job of an image, if the image is still there.
+impl Api {
+    /// Changes the job of an image, if the image still exists.
     fn update(&self, id: i64, change: impl FnOnce(&mut Image, &mut Download)) {
         let mut state = lock(&self.state);
         let Some(image) = state.images.get_mut(&id) else {

@@ -9,19 +9,19 @@ use hyper::header::{
 use hyper::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 
-use super::site::{MEDIA_TYPE, Site};
+use super::api::{Api, MEDIA_TYPE};
 use super::state::Image;
 use crate::testing::content::Content;
-use crate::testing::date;
+use crate::testing::http_date;
 use crate::testing::message::{Answer, Request, empty, json, message, set, text};
 use crate::testing::range::{self, Unsatisfiable};
-use crate::testing::wire::lock;
+use crate::testing::sync::lock;
 
 const BOUNDARY: &str = "dca8ff749ca53576b863c8ca0d198fe2588e88c5e6f4625e262db3d9c396";
 
-impl Site {
-    /// An image, or its contents. Those in a namespace are for everybody, whatever the
-    /// namespace's visibility: this is the real server's slip.
+impl Api {
+    /// Answers with an image, or with its content. Serves images in a namespace to everyone,
+    /// whatever its visibility: this is a bug of the real server.
     pub(super) fn get(&self, user: Option<usize>, id: i64, request: &Request) -> Answer {
         let found = {
             let state = lock(&self.state);
@@ -30,7 +30,7 @@ impl Site {
                 return not_found();
             };
             if request.header(ACCEPT) != Some(MEDIA_TYPE) {
-                return json(StatusCode::OK, &self.image(&state, image));
+                return json(StatusCode::OK, &self.image_json(&state, image));
             }
             image
                 .content
@@ -49,9 +49,9 @@ pub(super) fn not_found() -> Answer {
     message(StatusCode::NOT_FOUND, "Not Found")
 }
 
-/// Content with all that Go's file server does about conditions and ranges.
+/// Answers with content. Handles conditions and ranges by the rules of Go's file server.
 fn serve(content: &Content, modified: Timestamp, headers: &HeaderMap) -> io::Result<Answer> {
-    let last_modified = date::print(modified);
+    let last_modified = http_date::format(modified);
     let mut answer = match precondition(headers, modified) {
         Some(StatusCode::NOT_MODIFIED) => empty(StatusCode::NOT_MODIFIED, &[]),
         Some(status) => empty(status, &[(CONTENT_TYPE, MEDIA_TYPE)]),
@@ -143,7 +143,7 @@ fn unsatisfiable(refusal: &Unsatisfiable, total: u64) -> Answer {
     answer
 }
 
-/// The status that a failed condition asks for. There are no entity tags, so that none matches.
+/// Returns the status of a failed condition. There are no entity tags, so none matches.
 fn precondition(headers: &HeaderMap, modified: Timestamp) -> Option<StatusCode> {
     let modified = modified.as_second();
     let failed = match headers.get(IF_MATCH) {
@@ -161,5 +161,5 @@ fn precondition(headers: &HeaderMap, modified: Timestamp) -> Option<StatusCode> 
 }
 
 fn seconds(headers: &HeaderMap, name: &hyper::header::HeaderName) -> Option<i64> {
-    date::parse(headers.get(name)?.to_str().ok()?)
+    http_date::parse(headers.get(name)?.to_str().ok()?)
 }

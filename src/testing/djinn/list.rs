@@ -2,18 +2,17 @@ use hyper::StatusCode;
 use hyper::header::LINK;
 use serde_json::Value;
 
+use super::api::Api;
 use super::get::not_found;
-use super::like::Like;
-use super::namespace::Namespace;
-use super::site::Site;
-use super::state::{Grant, Image};
+use super::search::SearchPattern;
+use super::state::{Grant, Image, Namespace};
 use crate::testing::message::{Answer, json, message, set};
 use crate::testing::query::Query;
-use crate::testing::wire::lock;
+use crate::testing::sync::lock;
 
 const PAGE: usize = 25;
 
-/// What comes of a path that two namespaces have.
+/// The message for a path that two namespaces have.
 const AMBIGUOUS: &str = "djinn-ci.com/namespace.(*Authenticator[...]).Auth - \
     djinn-ci.com/namespace/auth.go:116: \
     djinn-ci.com/namespace.(*Authenticator[...]).getResourceAndOwner - \
@@ -22,18 +21,17 @@ const AMBIGUOUS: &str = "djinn-ci.com/namespace.(*Authenticator[...]).Auth - \
     djinn-ci.com/database/database.go:351: ERROR: more than one row returned by a subquery used \
     as an expression (SQLSTATE 21000)";
 
-impl Site {
-    /// The images of a user; `search` never narrows what the user owns.
+impl Api {
+    /// Answers with the images of a user. `search` does not apply to the user's own images.
     pub(super) fn list(&self, user: usize, path: &str, query: Query) -> Answer {
         let state = lock(&self.state);
         let images = state.images_of(user, &search(&query));
         let (page, links) = paginate(images.len(), path, query);
-        let rows = rows(&images, page).map(|image| self.image(&state, image));
+        let rows = rows(&images, page).map(|image| self.image_json(&state, image));
         answer(rows.collect(), &links)
     }
 
-    /// The images of the namespace of this user and path, for those who may see it; `search`
-    /// narrows all of them.
+    /// Answers with the images of a namespace that match `search`, if the token may list it.
     pub(super) fn list_namespace(
         &self,
         grant: Option<&Grant>,
@@ -56,13 +54,13 @@ impl Site {
         }
         let images = state.images_in(namespace.id, &search(&query));
         let (page, links) = paginate(images.len(), path, query);
-        let rows = rows(&images, page).map(|image| self.bare(image));
+        let rows = rows(&images, page).map(|image| self.short_image_json(image));
         answer(rows.collect(), &links)
     }
 }
 
-fn search(query: &Query) -> Like {
-    Like::new(query.first("search").unwrap_or_default())
+fn search(query: &Query) -> SearchPattern {
+    SearchPattern::new(query.first("search").unwrap_or_default())
 }
 
 fn rows<'a>(images: &'a [&'a Image], page: usize) -> impl Iterator<Item = &'a Image> {
@@ -76,9 +74,9 @@ fn answer(rows: Vec<Value>, links: &str) -> Answer {
     answer
 }
 
-/// The page to show and the links around it, with the real server's slips: a page beyond the
-/// number of *images* is the last page, one beyond the last page is empty with the links of
-/// the first, `next` on the last page is that page, and an empty list has page 0.
+/// Returns the page to show and its links, with the real server's bugs: a page number above the
+/// number of *images* is the last page; another one beyond the last page is empty, with the links
+/// of the first; `next` on the last page is that page; an empty list has page 0.
 fn paginate(total: usize, path: &str, mut query: Query) -> (usize, String) {
     let asked = query
         .first("page")

@@ -2,50 +2,13 @@ use std::io::{self, ErrorKind};
 
 use jiff::Timestamp;
 
-use super::state::{Grant, State, micros};
+use super::state::{Grant, Namespace, State, micros};
+use super::visibility::Visibility;
 
-/// Namespaces are nested less deep than this.
+/// The maximum depth of a namespace.
 const DEPTH: usize = 20;
 
-/// The visibility of a namespace of a [`DjinnServer`](super::DjinnServer).
-///
-/// As on the real server this is about the list of its images alone: one image of a namespace,
-/// contents included, is served to everybody who knows its id.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Visibility {
-    /// The owner and collaborators.
-    #[default]
-    Private,
-    /// Every user.
-    Internal,
-    /// Everybody, without a token too.
-    Public,
-}
-
-impl Visibility {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Private => "private",
-            Self::Internal => "internal",
-            Self::Public => "public",
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Namespace {
-    pub(super) id: i64,
-    pub(super) owner: usize,
-    pub(super) path: String,
-    pub(super) parent: Option<i64>,
-    pub(super) root: i64,
-    pub(super) visibility: Visibility,
-    pub(super) created: Timestamp,
-    /// Of a root: who may use it, and all below it, with the owner.
-    pub(super) collaborators: Vec<usize>,
-}
-
-/// A namespace would be too deep.
+/// A namespace is nested too deep.
 #[derive(Debug)]
 pub(super) struct TooDeep;
 
@@ -56,7 +19,7 @@ impl From<TooDeep> for io::Error {
 }
 
 impl State {
-    /// The namespaces of a path, which may be several; the first one counts.
+    /// Returns the namespaces of a path. If there are several, the first is used.
     pub(super) fn namespaces_at<'a>(
         &'a self,
         owner: usize,
@@ -67,8 +30,8 @@ impl State {
             .filter(move |namespace| namespace.owner == owner && namespace.path == path)
     }
 
-    /// The namespace of a path. If it is not there it is made with all above it, even with those
-    /// that are there: the real server has two of them then.
+    /// Returns the namespace of a path. If it does not exist, creates it with all its parents,
+    /// even those that exist: the real server then has two of them.
     pub(super) fn ensure_namespace(&mut self, owner: usize, path: &str) -> Result<i64, TooDeep> {
         if let Some(known) = self.namespaces_at(owner, path).next() {
             return Ok(known.id);
@@ -85,7 +48,7 @@ impl State {
         Ok(last)
     }
 
-    /// Adds a namespace below the one that its path says, which it takes its visibility from.
+    /// Adds a namespace below its parent, if there is one, with the visibility of the parent.
     pub(super) fn add_namespace(
         &mut self,
         owner: usize,
@@ -111,15 +74,15 @@ impl State {
         id
     }
 
-    /// The path and the owner of `path` or `path@owner`.
-    pub(super) fn find_place<'a>(
+    /// Splits `path` or `path@owner` into the path and the owner.
+    pub(super) fn resolve_namespace<'a>(
         &self,
-        place: &'a str,
+        namespace: &'a str,
         user: usize,
     ) -> io::Result<(&'a str, usize)> {
-        match place.split_once('@') {
+        match namespace.split_once('@') {
             Some((path, owner)) => Ok((path, self.find_user(owner)?)),
-            None => Ok((place, user)),
+            None => Ok((namespace, user)),
         }
     }
 
@@ -141,19 +104,19 @@ impl State {
         }
     }
 
-    /// Whether the namespace's root is shared with a user, who does not own it.
+    /// Returns `true` if the namespace's root is shared with a user other than the owner.
     pub(super) fn is_collaborator(&self, namespace: i64, user: usize) -> bool {
         self.root(namespace)
             .is_some_and(|root| root.collaborators.contains(&user))
     }
 
-    /// Whether a user may create images in a namespace.
+    /// Returns `true` if a user may create images in a namespace.
     pub(super) fn may_create_in(&self, namespace: i64, user: usize) -> bool {
         let owner = self.namespaces.get(&namespace).map(|known| known.owner);
         owner == Some(user) || self.is_collaborator(namespace, user)
     }
 
-    /// Whether whoever has this token, or none, may list a namespace.
+    /// Returns `true` if a request with this token, or with none, may list a namespace.
     pub(super) fn may_list(&self, namespace: &Namespace, grant: Option<&Grant>) -> bool {
         let grant = grant.filter(|grant| grant.namespaces);
         match namespace.visibility {

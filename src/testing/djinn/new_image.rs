@@ -3,12 +3,21 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::server::DjinnServer;
+use super::api::Api;
 use super::state::Row;
 use crate::testing::content::Content;
-use crate::testing::wire::lock;
+use crate::testing::sync::lock;
 
-/// An image to be added to a [`DjinnServer`], as if it had been uploaded some time ago.
+/// A builder for an image of a [`DjinnServer`](super::DjinnServer), as if it had been uploaded.
+///
+/// | setting | default |
+/// |---|---|
+/// | [`author`](Self::author) | the default user |
+/// | [`namespace`](Self::namespace) | none |
+/// | [`created_at`](Self::created_at) | now |
+/// | [`id`](Self::id) | the next unused id |
+/// | [`content`](Self::content) | empty |
+/// | [`length`](Self::length) | that of the content |
 ///
 /// ```
 /// use machine_images::testing::{DjinnServer, Visibility, empty_qcow2};
@@ -27,9 +36,9 @@ use crate::testing::wire::lock;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "nothing is added before `add`"]
+#[must_use = "the image is not added before `add`"]
 pub struct NewImage<'a> {
-    server: &'a DjinnServer,
+    api: &'a Api,
     name: String,
     author: Option<String>,
     namespace: Option<String>,
@@ -40,9 +49,9 @@ pub struct NewImage<'a> {
 }
 
 impl<'a> NewImage<'a> {
-    pub(super) fn new(server: &'a DjinnServer, name: &str) -> Self {
+    pub(super) fn new(api: &'a Api, name: &str) -> Self {
         Self {
-            server,
+            api,
             name: name.to_owned(),
             author: None,
             namespace: None,
@@ -53,61 +62,66 @@ impl<'a> NewImage<'a> {
         }
     }
 
-    /// Sets the user who creates the image. Defaults to the default user.
+    /// Sets the user who created the image. Defaults to the default user.
     ///
-    /// Without a namespace the author owns the image, too.
+    /// The author owns the image unless it is in a namespace.
     pub fn author(mut self, name: &str) -> Self {
         self.author = Some(name.to_owned());
         self
     }
 
-    /// Sets the namespace as `path` or `path@owner`, whose owner owns the image. It is created
-    /// if it is missing, and need not be shared with the author. Defaults to none.
+    /// Sets the namespace, as `path` or `path@owner`. Defaults to none.
+    ///
+    /// The owner of the namespace owns the image. The namespace is created if it does not exist,
+    /// and need not be shared with the author.
     pub fn namespace(mut self, path: &str) -> Self {
         self.namespace = Some(path.to_owned());
         self
     }
 
-    /// Sets the time of creation. Defaults to now.
+    /// Sets the creation time. Defaults to now.
     pub fn created_at(mut self, time: Timestamp) -> Self {
         self.created_at = Some(time);
         self
     }
 
-    /// Sets the id. Defaults to the next one; later images get higher ids.
+    /// Sets the id. Defaults to the next unused id. Later images get higher ids.
     pub fn id(mut self, id: i64) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Sets the content. Defaults to nothing.
+    /// Sets the content. Defaults to no bytes.
     pub fn content(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.content = bytes.as_ref().to_vec();
         self
     }
 
-    /// Appends zeros to the content up to `length`. They take neither memory nor disk.
+    /// Sets the length of the content, by appending zeros. Defaults to that of the bytes.
+    ///
+    /// The zeros take neither memory nor disk space. A smaller length has no effect.
     pub fn length(mut self, length: u64) -> Self {
         self.length = length;
         self
     }
 
-    /// Adds the image without any check of its name; returns its id.
+    /// Adds the image and returns its id. The name is not checked.
     ///
     /// # Errors
-    /// If there is no such user or namespace owner, the id is taken, the namespace is too deep,
-    /// or the content cannot be written to a temporary file.
+    /// Returns an error if the author or the owner of the namespace does not exist, the id is
+    /// taken, the namespace is nested too deep, or the content cannot be written to a temporary
+    /// file.
     pub fn add(self) -> io::Result<i64> {
-        let site = &self.server.site;
-        let content = Content::of_bytes(&self.content, &site.dir)?.grow(self.length)?;
-        let mut state = lock(&site.state);
+        let api = self.api;
+        let content = Content::of_bytes(&self.content, &api.dir)?.grow(self.length)?;
+        let mut state = lock(&api.state);
         let author = match &self.author {
             Some(name) => state.find_user(name)?,
             None => 0,
         };
         let namespace = match &self.namespace {
-            Some(place) => {
-                let (path, owner) = state.find_place(place, author)?;
+            Some(namespace) => {
+                let (path, owner) = state.resolve_namespace(namespace, author)?;
                 Some(state.ensure_namespace(owner, path)?)
             }
             None => None,

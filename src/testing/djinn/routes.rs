@@ -1,32 +1,33 @@
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, REFERER, SET_COOKIE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use hyper::{Method, StatusCode};
 
+use super::api::{Api, MEDIA_TYPE};
+use super::create::{is_form, redirect_back};
 use super::get::not_found;
-use super::site::{MEDIA_TYPE, Site};
 use super::state::Grant;
 use crate::testing::message::{Answer, Request, Service, empty, message, set};
 use crate::testing::query::{Query, unescape};
-use crate::testing::wire::lock;
+use crate::testing::sync::lock;
 
-impl Service for Arc<Site> {
+impl Service for Arc<Api> {
     fn answer<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Answer> {
         route(self, request).boxed()
     }
 }
 
-async fn route(site: &Arc<Site>, request: &mut Request) -> Answer {
+async fn route(api: &Arc<Api>, request: &mut Request) -> Answer {
     let path = unescape(request.head.uri.path());
     let query = request.head.uri.query().unwrap_or_default().to_owned();
     if path.contains("//") {
         return moved(&path, &query);
     }
     if let Some(name) = path.strip_prefix("/published/") {
-        return published(site, name);
+        return published(api, name);
     }
-    let Some(below) = path.strip_prefix(site.base_path.as_str()) else {
+    let Some(below) = path.strip_prefix(api.base_path.as_str()) else {
         return not_found();
     };
     let query = Query::parse(&query);
@@ -35,26 +36,26 @@ async fn route(site: &Arc<Site>, request: &mut Request) -> Answer {
         return not_found();
     };
     match *segments.split('/').collect::<Vec<_>>() {
-        ["images"] if method == Method::GET => match site.grant(request) {
-            Some(grant) if grant.read => site.list(grant.user, &path, query),
+        ["images"] if method == Method::GET => match api.grant(request) {
+            Some(grant) if grant.read => api.list(grant.user, &path, query),
             _ => not_found(),
         },
-        ["images"] if method == Method::POST => match site.grant(request) {
-            Some(grant) if grant.write => site.create(grant.user, &query, request).await,
-            _ if is_form(request) => back(site, request),
+        ["images"] if method == Method::POST => match api.grant(request) {
+            Some(grant) if grant.write => api.create(grant.user, &query, request).await,
+            _ if is_form(request) => redirect_back(api, request),
             _ => not_found(),
         },
-        ["images", id] if is_number(id) => image(site, request, &method, id),
+        ["images", id] if is_number(id) => image(api, request, &method, id),
         ["n", user, .., "-", "images"] if method == Method::GET => {
             let namespace = below
                 .strip_prefix(&format!("/n/{user}/"))
                 .and_then(|rest| rest.strip_suffix("/-/images"))
                 .unwrap_or_default();
-            let grant = site.grant(request);
-            site.list_namespace(grant.as_ref(), (user, namespace), &path, query)
+            let grant = api.grant(request);
+            api.list_namespace(grant.as_ref(), (user, namespace), &path, query)
         }
-        ["user"] => match site.grant(request) {
-            Some(grant) => site.user(grant.user),
+        ["user"] => match api.grant(request) {
+            Some(grant) => api.get_user(grant.user),
             None => not_found(),
         },
         ["images"] => message(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
@@ -62,11 +63,11 @@ async fn route(site: &Arc<Site>, request: &mut Request) -> Answer {
     }
 }
 
-fn image(site: &Site, request: &Request, method: &Method, digits: &str) -> Answer {
+fn image(api: &Api, request: &Request, method: &Method, digits: &str) -> Answer {
     if method != Method::GET && method != Method::DELETE {
         return message(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
     }
-    // The token comes second: the row says who may see it.
+    // The real server reads the row before it checks the token.
     let Ok(id) = digits.parse::<i32>() else {
         let problem = format!(
             "djinn-ci.com/namespace.(*Authenticator[...]).Auth - djinn-ci.com/namespace/auth.go:116: \
@@ -77,11 +78,11 @@ fn image(site: &Site, request: &Request, method: &Method, digits: &str) -> Answe
         );
         return message(StatusCode::INTERNAL_SERVER_ERROR, &problem);
     };
-    let (id, grant) = (i64::from(id), site.grant(request));
+    let (id, grant) = (i64::from(id), api.grant(request));
     if method == Method::GET {
-        return site.get(grant.map(|grant| grant.user), id, request);
+        return api.get(grant.map(|grant| grant.user), id, request);
     }
-    let mut state = lock(&site.state);
+    let mut state = lock(&api.state);
     let is_allowed = |grant: Grant| {
         let image = state.images.get(&id);
         grant.write && image.is_some_and(|image| state.may_delete(grant.user, image))
@@ -93,20 +94,20 @@ fn image(site: &Site, request: &Request, method: &Method, digits: &str) -> Answe
     empty(StatusCode::NO_CONTENT, &[])
 }
 
-impl Site {
-    /// What the request's token allows. The scheme's case matters.
+impl Api {
+    /// Returns the grant of the request's token. The scheme is case-sensitive.
     pub(super) fn grant(&self, request: &Request) -> Option<Grant> {
         let token = request.header(AUTHORIZATION)?.strip_prefix("Bearer ")?;
         lock(&self.state).tokens.get(token).cloned()
     }
 }
 
-/// What the site itself gives to download jobs.
-fn published(site: &Site, name: &str) -> Answer {
+/// Answers with published content, the source of download jobs.
+fn published(api: &Api, name: &str) -> Answer {
     let number = name
         .strip_suffix(".qcow2")
         .and_then(|number| number.parse::<usize>().ok());
-    let content = number.and_then(|number| lock(&site.published).get(number).cloned());
+    let content = number.and_then(|number| lock(&api.published).get(number).cloned());
     let payload = content.and_then(|content| {
         let mut payload = content.payload().ok()?;
         content.append(0..content.len(), &mut payload);
@@ -118,24 +119,6 @@ fn published(site: &Site, name: &str) -> Answer {
     let mut answer = empty(StatusCode::OK, &[(CONTENT_TYPE, MEDIA_TYPE)]);
     *answer.body_mut() = payload;
     answer
-}
-
-/// Where the real server sends the browser that it takes the sender of a form for.
-pub(super) fn back(site: &Site, request: &Request) -> Answer {
-    let home = format!("{}/", site.base_path);
-    let location = request.header(REFERER).unwrap_or(&home);
-    let cookie = "session=EMBEDDEDSERVER; Path=/; Domain=127.0.0.1; Max-Age=5184000";
-    empty(
-        StatusCode::SEE_OTHER,
-        &[(LOCATION, location), (SET_COOKIE, cookie)],
-    )
-}
-
-pub(super) fn is_form(request: &Request) -> bool {
-    matches!(
-        request.media_type().as_str(),
-        "application/x-www-form-urlencoded" | "multipart/form-data"
-    )
 }
 
 fn moved(path: &str, query: &str) -> Answer {

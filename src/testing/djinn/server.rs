@@ -5,105 +5,128 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::namespace::Visibility;
+use super::api::Api;
 use super::new_image::NewImage;
-use super::site::Site;
 use super::state::{Grant, Row, State};
+use super::visibility::Visibility;
+use crate::djinn::Client;
+use crate::error::Result;
 use crate::testing::content::Content;
-use crate::testing::record::Received;
-use crate::testing::rule::FaultRule;
+use crate::testing::fault_rule::FaultRule;
+use crate::testing::request_log::Received;
 use crate::testing::server::{Listen, Server};
-use crate::testing::wire::lock;
+use crate::testing::sync::lock;
 
 const USER: &str = "tester";
 const TOKEN: &str = "866913559a626dc4522c6aa7b1554861";
 
-/// The user whose images are seeded.
+/// The index of the default user.
 const DEFAULT: usize = 0;
 
-/// A Djinn CI server with its images API, on loopback until it is dropped.
+/// An embedded Djinn CI server with its images API. Stops when it is dropped.
 ///
-/// It follows what the real server of the release of 2023-11-05 was seen to do, to the order of
-/// JSON keys. Known to differ:
+/// It behaves like the real server of the release of 2023-11-05, down to the order of JSON keys.
+/// Known differences:
 ///
 /// - names are unique even under parallel creations, unless
-///   [`unique_names`](DjinnServerBuilder::unique_names) is off;
+///   [`unique_names`](DjinnServerBuilder::unique_names) is `false`;
 /// - namespaces and collaborators cannot be changed over HTTP;
-/// - `multipart/form-data` uploads are not read: they get the `303` that the real server gives
-///   to a form it cannot read;
-/// - every `Host` is the right one, so that errors are JSON ([`Fault::Html`] gives HTML);
-/// - `download_url` in the query of an upload starts no job;
+/// - `multipart/form-data` uploads are not read: they are answered with the `303` that the real
+///   server sends for an unreadable form;
+/// - every `Host` is valid, so errors are always JSON ([`Fault::Html`] sends HTML);
+/// - `download_url` in the query of an upload starts no download;
 /// - there are no webhooks.
+///
+/// ```
+/// # #[cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use machine_images::testing::{DjinnServer, empty_qcow2};
+///
+/// let server = DjinnServer::start()?;
+/// let id = server.add_image("debian-12", empty_qcow2(10 << 30))?;
+///
+/// let images = server.client()?.images();
+/// assert_eq!(images.get(id).send().await?.name, "debian-12");
+/// images.delete(id).send().await?;
+/// assert_eq!(server.image_count(), 0);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(any(feature = "rustls", not(feature = "rustls-no-provider"))))]
+/// # fn main() {}
+/// ```
 ///
 /// [`Fault::Html`]: crate::testing::Fault::Html
 pub struct DjinnServer {
     server: Server,
-    pub(super) site: Arc<Site>,
+    api: Arc<Api>,
     url: Url,
 }
 
 impl DjinnServer {
-    /// Starts a server with one user, on a free port of 127.0.0.1, with the API under `/api`.
+    /// Starts a server with one user, on a free port of 127.0.0.1, with the API below `/api`.
     ///
     /// # Errors
-    /// If there is no port, no thread or no temporary directory to be had.
+    /// Returns an error if no port, thread or temporary directory is available.
     pub fn start() -> io::Result<Self> {
         Self::builder().start()
     }
 
-    /// A server to be configured.
+    /// Returns a builder for a server with other settings.
     pub fn builder() -> DjinnServerBuilder {
         DjinnServerBuilder::default()
     }
 
-    /// The base address of the API, such as `http://127.0.0.1:40123/api`.
+    /// Returns the base URL of the API, such as `http://127.0.0.1:40123/api`.
     #[must_use]
     pub fn url(&self) -> Url {
         self.url.clone()
     }
 
-    /// The token of the user who is always there; it may do everything.
+    /// Returns the token of the default user, which has all scopes.
     #[must_use]
     pub fn token(&self) -> &'static str {
         TOKEN
     }
 
-    /// Adds an image of the default user, as if it had been uploaded; returns its id.
+    /// Returns a client for the server, with the default user's token and default settings.
+    ///
+    /// For other settings, pass [`url`](Self::url) and [`token`](Self::token) to
+    /// [`Client::builder`].
     ///
     /// # Errors
-    /// If the content cannot be written to a temporary file.
+    /// Returns [`InvalidInput`](crate::ErrorKind::InvalidInput) if TLS cannot be set up: with the
+    /// feature `rustls-no-provider`, before the program installs a crypto provider.
+    pub fn client(&self) -> Result<Client> {
+        Client::builder(self.url()).token(TOKEN).build()
+    }
+
+    /// Adds an image of the default user and returns its id.
+    ///
+    /// For other settings, use [`new_image`](Self::new_image).
+    ///
+    /// # Errors
+    /// Returns an error if the content cannot be written to a temporary file.
     pub fn add_image(&self, name: &str, content: impl AsRef<[u8]>) -> io::Result<i64> {
-        self.add_sparse_image(name, content, 0)
+        self.new_image(name).content(content).add()
     }
 
-    /// Adds an image as [`add_image`](Self::add_image) does, with zeros after its bytes up to
-    /// `length`. They take neither memory nor disk, so that it may be large.
-    ///
-    /// # Errors
-    /// If the content cannot be written to a temporary file.
-    pub fn add_sparse_image(
-        &self,
-        name: &str,
-        content: impl AsRef<[u8]>,
-        length: u64,
-    ) -> io::Result<i64> {
-        self.new_image(name).content(content).length(length).add()
-    }
-
-    /// Returns an image to be added, with an author, a namespace or a time of creation.
+    /// Returns a builder for an image, with an author, namespace, creation time, id or length.
     pub fn new_image(&self, name: &str) -> NewImage<'_> {
-        NewImage::new(self, name)
+        NewImage::new(&self.api, name)
     }
 
-    /// Adds a namespace, as `path` of the default user or as `path@owner`; returns its id. Those
-    /// above it are created if they are missing; below another one it has the visibility of that
-    /// one.
+    /// Adds a namespace and returns its id.
+    ///
+    /// `path` is a path of the default user, or `path@owner`. Missing parents are created. A
+    /// namespace below another has the visibility of its parent.
     ///
     /// # Errors
-    /// If there is no such user, the namespace exists already, or it is too deep.
+    /// Returns an error if the owner does not exist, the namespace exists, or it is nested too
+    /// deep.
     pub fn add_namespace(&self, path: &str, visibility: Visibility) -> io::Result<i64> {
-        let mut state = lock(&self.site.state);
-        let (path, owner) = state.find_place(path, DEFAULT)?;
+        let mut state = lock(&self.api.state);
+        let (path, owner) = state.resolve_namespace(path, DEFAULT)?;
         if state.namespaces_at(owner, path).next().is_some() {
             let problem = format!("namespace {path} exists already");
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, problem));
@@ -114,16 +137,17 @@ impl DjinnServer {
         Ok(state.add_namespace(owner, path, visibility))
     }
 
-    /// Shares a namespace, given as `path` of the default user or as `path@owner`, and all that
-    /// belong to the same root with a user. Collaborators list it, upload into it and delete
-    /// from it.
+    /// Shares a namespace, and all others below the same root, with a user.
+    ///
+    /// `namespace` is a path of the default user, or `path@owner`. Collaborators can list the
+    /// namespace, upload to it and delete from it.
     ///
     /// # Errors
-    /// If there is no such namespace or user.
+    /// Returns an error if the namespace or the user does not exist.
     pub fn add_collaborator(&self, namespace: &str, user: &str) -> io::Result<()> {
-        let mut state = lock(&self.site.state);
+        let mut state = lock(&self.api.state);
         let user = state.find_user(user)?;
-        let (path, owner) = state.find_place(namespace, DEFAULT)?;
+        let (path, owner) = state.resolve_namespace(namespace, DEFAULT)?;
         let found = state.namespaces_at(owner, path).next();
         let Some(id) = found.map(|found| found.id) else {
             let problem = format!("there is no namespace {path}");
@@ -133,14 +157,15 @@ impl DjinnServer {
         Ok(())
     }
 
-    /// Adds many images of the default user, named `image-00000` and so on, that share one tiny
-    /// content; returns their ids.
+    /// Adds `count` images of the default user and returns their ids.
+    ///
+    /// They are named `image-00000`, `image-00001` and so on, and share one content of four bytes.
     ///
     /// # Errors
-    /// If the content cannot be written to a temporary file.
+    /// Returns an error if the content cannot be written to a temporary file.
     pub fn add_images(&self, count: usize) -> io::Result<Vec<i64>> {
-        let content = Arc::new(Content::of_bytes(b"QFI\xfb", &self.site.dir)?);
-        let mut state = lock(&self.site.state);
+        let content = Arc::new(Content::of_bytes(b"QFI\xfb", &self.api.dir)?);
+        let mut state = lock(&self.api.state);
         let ids = (0..count).map(|index| {
             let name = format!("image-{index:05}");
             let content = Some(Arc::clone(&content));
@@ -153,63 +178,63 @@ impl DjinnServer {
         Ok(ids.collect())
     }
 
-    /// Serves bytes as a source for download jobs, with the type that they insist on; returns
-    /// where.
+    /// Serves bytes as the source of a download, and returns the URL.
+    ///
+    /// They have the media type that downloads require.
     ///
     /// # Errors
-    /// If the bytes cannot be written to a temporary file.
+    /// Returns an error if the bytes cannot be written to a temporary file.
     pub fn publish(&self, bytes: impl AsRef<[u8]>) -> io::Result<Url> {
-        let content = Content::of_bytes(bytes.as_ref(), &self.site.dir)?;
-        let mut published = lock(&self.site.published);
+        let content = Content::of_bytes(bytes.as_ref(), &self.api.dir)?;
+        let mut published = lock(&self.api.published);
         published.push(Arc::new(content));
         let mut url = self.url.clone();
         url.set_path(&format!("/published/{}.qcow2", published.len() - 1));
         Ok(url)
     }
 
-    /// The number of images of all users.
+    /// Returns the number of images of all users.
     #[must_use]
     pub fn image_count(&self) -> usize {
-        lock(&self.site.state).images.len()
+        lock(&self.api.state).images.len()
     }
 
-    /// The content of an image; `None` if there is no such image, or nothing in it (yet).
+    /// Returns the content of an image, or `None` if the image or its content does not exist.
     #[must_use]
     pub fn content(&self, id: i64) -> Option<Vec<u8>> {
-        let content = lock(&self.site.state).images.get(&id)?.content.clone()?;
+        let content = lock(&self.api.state).images.get(&id)?.content.clone()?;
         content.bytes().ok()
     }
 
-    /// All requests since the start or [`clear_requests`](Self::clear_requests), in the order of
-    /// their arrival, with what has been answered so far.
+    /// Returns the requests since the start or [`clear_requests`](Self::clear_requests), in order
+    /// of arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<Received> {
         self.server.shared.log.snapshot()
     }
 
-    /// Forgets the requests so far.
+    /// Clears the log of requests.
     pub fn clear_requests(&self) {
         self.server.shared.log.clear();
     }
 
-    /// Goes away, as when the server is killed and started again: all connections are reset and
-    /// new ones refused for `wait`, then it serves on with the state it had. Returns once it has
-    /// gone.
+    /// Restarts the server: resets all connections, refuses new ones for `downtime`, then serves
+    /// on with the same images. Returns once the server is down.
     ///
-    /// Images that are being copied, as with [`Fault::SlowCopy`], are lost; jobs go on.
+    /// Uploads delayed by [`Fault::SlowCopy`] are lost. Downloads continue.
     ///
     /// [`Fault::SlowCopy`]: crate::testing::Fault::SlowCopy
-    pub fn go_away(&self, wait: Duration) {
-        self.server.go_away(wait);
+    pub fn restart(&self, downtime: Duration) {
+        self.server.restart(downtime);
     }
 
-    /// Lets a fault befall requests to come. Of several rules that match a request the first
-    /// that is not used up counts.
+    /// Adds a fault for later requests. If several rules match a request, the first that is not
+    /// used up applies.
     pub fn inject(&self, fault: impl Into<FaultRule>) {
         self.server.shared.faults.add(fault.into());
     }
 
-    /// Forgets all faults; those under way go on.
+    /// Removes all faults. Faults in progress continue.
     pub fn clear_faults(&self) {
         self.server.shared.faults.clear();
     }
@@ -223,7 +248,7 @@ impl std::fmt::Debug for DjinnServer {
     }
 }
 
-/// A [`DjinnServer`] to be.
+/// A builder for a [`DjinnServer`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -262,7 +287,7 @@ impl Default for DjinnServerBuilder {
 }
 
 impl DjinnServerBuilder {
-    /// The path of the API, `/api` if it is not set; `""` is the root.
+    /// Sets the path of the API. Defaults to `/api`. An empty path is the root.
     pub fn base_path(mut self, path: &str) -> Self {
         let path = path.trim_matches('/');
         self.base_path = match path {
@@ -272,31 +297,33 @@ impl DjinnServerBuilder {
         self
     }
 
-    /// Adds a user with a token that may do everything with the user's own images.
+    /// Adds a user with a token that has all scopes.
     pub fn user(mut self, name: &str, token: &str) -> Self {
         self.users.push((name.to_owned(), token.to_owned()));
         self
     }
 
-    /// Adds a token of the default user with these scopes only, such as `image:read` and
-    /// `image:write`; as on the real server, deleting takes `image:write`, `GET /images/:id`
-    /// takes none, and the list of a namespace takes `namespace:read` unless it is public.
+    /// Adds a token of the default user with some scopes, such as `image:read`.
+    ///
+    /// As on the real server, creating and deleting require `image:write`, the list of images
+    /// `image:read`, the list of a namespace that is not public `namespace:read`, and
+    /// `GET /images/:id` no scope.
     pub fn scoped_token(mut self, token: &str, scopes: &[&str]) -> Self {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         self.scoped.push((token.to_owned(), scopes));
         self
     }
 
-    /// How long a download job stays queued before it starts, 50 ms if it is not set.
+    /// Sets the time for which a download is queued before it starts. Defaults to 50 ms.
     pub fn download_delay(mut self, delay: Duration) -> Self {
         self.download_delay = delay;
         self
     }
 
-    /// Sets whether a name is looked for again when an image is inserted. Defaults to `true`.
+    /// Sets whether parallel creations of one name conflict. Defaults to `true`.
     ///
-    /// The real server looks before it copies an upload, and its table has no unique index: with
-    /// `false`, uploads of one name whose copies overlap each make an image, as there.
+    /// The real server checks the name before it copies an upload, and its table has no unique
+    /// index. With `false`, overlapping uploads of one name each create an image, as there.
     pub fn unique_names(mut self, unique: bool) -> Self {
         self.unique_names = unique;
         self
@@ -310,13 +337,13 @@ impl DjinnServerBuilder {
         self
     }
 
-    /// Listens on this address, for servers that others are to find.
+    /// Sets the address to listen on. Defaults to a free port of 127.0.0.1.
     pub fn bind(mut self, address: impl Into<SocketAddr>) -> Self {
         self.listen.address = address.into();
         self
     }
 
-    /// Lets every request wait this long before it is looked at, as on a distant server.
+    /// Sets a delay before each request is processed, as on a distant server. Defaults to none.
     pub fn latency(mut self, latency: Duration) -> Self {
         self.listen.latency = latency;
         self
@@ -325,7 +352,7 @@ impl DjinnServerBuilder {
     /// Starts the server.
     ///
     /// # Errors
-    /// If the address is taken, or there is no thread or temporary directory to be had.
+    /// Returns an error if the address is taken, or no thread or temporary directory is available.
     pub fn start(self) -> io::Result<DjinnServer> {
         let mut state = State::default();
         for (name, token) in &self.users {
@@ -344,11 +371,11 @@ impl DjinnServerBuilder {
         let listener = TcpListener::bind(self.listen.address)?;
         let address = listener.local_addr()?;
         let delay = self.download_delay;
-        let site = Site::new(address, &self.base_path, delay, self.unique_names, state)?;
-        let url = Url::parse(&site.base_url()).map_err(io::Error::other)?;
-        let site = Arc::new(site);
-        let service = Box::new(Arc::clone(&site));
+        let api = Api::new(address, &self.base_path, delay, self.unique_names, state)?;
+        let url = Url::parse(&api.base_url()).map_err(io::Error::other)?;
+        let api = Arc::new(api);
+        let service = Box::new(Arc::clone(&api));
         let server = Server::start(listener, self.listen.latency, service)?;
-        Ok(DjinnServer { server, site, url })
+        Ok(DjinnServer { server, api, url })
     }
 }

@@ -3,18 +3,18 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::like::Like;
-use super::namespace::Namespace;
+use super::search::SearchPattern;
+use super::visibility::Visibility;
 use crate::testing::content::Content;
 
-/// A user and what its tokens may do.
+/// A user of the server.
 #[derive(Clone, Debug)]
 pub(super) struct User {
     pub(super) name: String,
     pub(super) created: Timestamp,
 }
 
-/// What a token stands for.
+/// The user of a token, and the scopes of the token.
 #[derive(Clone, Debug)]
 pub(super) struct Grant {
     pub(super) user: usize,
@@ -34,7 +34,7 @@ impl Grant {
     }
 }
 
-/// A download job, as it stands.
+/// The state of a download job.
 #[derive(Clone, Debug)]
 pub(super) struct Download {
     pub(super) source: String,
@@ -45,11 +45,24 @@ pub(super) struct Download {
 }
 
 #[derive(Clone, Debug)]
+pub(super) struct Namespace {
+    pub(super) id: i64,
+    pub(super) owner: usize,
+    pub(super) path: String,
+    pub(super) parent: Option<i64>,
+    pub(super) root: i64,
+    pub(super) visibility: Visibility,
+    pub(super) created: Timestamp,
+    /// On a root namespace: the users it is shared with, and all namespaces below it.
+    pub(super) collaborators: Vec<usize>,
+}
+
+#[derive(Clone, Debug)]
 pub(super) struct Image {
     pub(super) id: i64,
-    /// Who created it.
+    /// The user who created it.
     pub(super) author: usize,
-    /// The owner of its namespace, or else its author.
+    /// The owner of the namespace, or the author if there is none.
     pub(super) owner: usize,
     pub(super) name: String,
     pub(super) namespace: Option<i64>,
@@ -58,7 +71,7 @@ pub(super) struct Image {
     pub(super) download: Option<Download>,
 }
 
-/// An image to be.
+/// An image to add.
 #[derive(Debug)]
 pub(super) struct Row<'a> {
     pub(super) author: usize,
@@ -80,15 +93,15 @@ impl<'a> Row<'a> {
     }
 }
 
-/// All that the server knows.
+/// The users, namespaces and images of a server.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) users: Vec<User>,
     pub(super) tokens: BTreeMap<String, Grant>,
     pub(super) namespaces: BTreeMap<i64, Namespace>,
     pub(super) images: BTreeMap<i64, Image>,
-    /// Images by name: the order of lists. The collation of the real server that was looked at
-    /// is that of bytes.
+    /// The images by name, which is the order of lists. The real server that was examined sorts
+    /// names by their bytes.
     by_name: BTreeSet<(String, i64)>,
     last_image: i64,
 }
@@ -108,7 +121,7 @@ impl State {
         self.users.iter().position(|user| user.name == name)
     }
 
-    /// Whether a name is taken in a namespace, or else among all that a user owns.
+    /// Returns `true` if a name is taken in a namespace, or without one among all images of a user.
     pub(super) fn is_taken(&self, user: usize, namespace: Option<i64>, name: &str) -> bool {
         self.by_name
             .range((name.to_owned(), i64::MIN)..=(name.to_owned(), i64::MAX))
@@ -123,7 +136,7 @@ impl State {
         self.add_image_as(self.last_image + 1, row)
     }
 
-    /// Adds an image with an id that is not taken.
+    /// Adds an image with an unused id.
     pub(super) fn add_image_as(&mut self, id: i64, row: Row<'_>) -> Image {
         self.last_image = self.last_image.max(id);
         let namespace = row.namespace.and_then(|id| self.namespaces.get(&id));
@@ -148,16 +161,16 @@ impl State {
         }
     }
 
-    /// All images in the order of lists.
+    /// Returns all images in the order of lists.
     fn images(&self) -> impl Iterator<Item = &Image> {
         self.by_name
             .iter()
             .filter_map(|(_, id)| self.images.get(id))
     }
 
-    /// What the list of a user shows: all that the user owns, and what matches the search in the
-    /// namespaces that others share with the user.
-    pub(super) fn images_of(&self, user: usize, search: &Like) -> Vec<&Image> {
+    /// Returns the images in the list of a user: all that the user owns, and the matches in
+    /// namespaces shared with the user.
+    pub(super) fn images_of(&self, user: usize, search: &SearchPattern) -> Vec<&Image> {
         let is_shared = |image: &Image| {
             image
                 .namespace
@@ -168,14 +181,14 @@ impl State {
             .collect()
     }
 
-    /// What the list of a namespace shows.
-    pub(super) fn images_in(&self, namespace: i64, search: &Like) -> Vec<&Image> {
+    /// Returns the images in the list of a namespace.
+    pub(super) fn images_in(&self, namespace: i64, search: &SearchPattern) -> Vec<&Image> {
         self.images()
             .filter(|image| image.namespace == Some(namespace) && search.matches(&image.name))
             .collect()
     }
 
-    /// Whether a user may delete an image.
+    /// Returns `true` if a user may delete an image.
     pub(super) fn may_delete(&self, user: usize, image: &Image) -> bool {
         image.owner == user
             || image
@@ -184,7 +197,7 @@ impl State {
     }
 }
 
-/// A time as the database keeps it.
+/// Truncates a time to microseconds, as the database does.
 pub(super) fn micros(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }

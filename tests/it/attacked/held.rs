@@ -80,11 +80,11 @@ async fn a_save_is_as_long_as_the_first_answer_said() {
             let server = RawServer::start(answers).await;
             let folder = tempfile::tempdir().unwrap();
             let target = folder.path().join("disk");
-            let mut request = images(&server).content(1).connections(connections);
+            let mut request = images(&server).save(1, &target).connections(connections);
             if !inspected {
                 request = request.unchecked();
             }
-            let error = request.save_to(&target).await.expect_err(&shown);
+            let error = request.await.expect_err(&shown);
             // The server has no more answers.
             assert_eq!(error.status(), Some(599), "{shown}: {error:?}");
             assert!(!target.exists(), "{shown}");
@@ -106,7 +106,7 @@ async fn only_a_200_has_an_image() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("disk");
         let images = images(&server);
-        let save = images.content(1).unchecked().save_to(&target).await;
+        let save = images.save(1, &target).unchecked().await;
         let whole = images.content(1).send().await;
         let part = images.content(1).range(0..9).send().await;
         for error in [save.map(drop), whole.map(drop), part.map(drop)] {
@@ -134,11 +134,11 @@ async fn an_image_of_another_length_is_fetched_anew() {
         let server = RawServer::start(answers).await;
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("disk");
-        let mut request = images(&server).content(1);
+        let mut request = images(&server).save(1, &target);
         if !inspected {
             request = request.unchecked();
         }
-        let saved = request.save_to(&target).await.unwrap();
+        let saved = request.await.unwrap();
         assert_eq!(saved.bytes, half.len() as u64);
         assert!(std::fs::read(&target).unwrap() == half);
     }
@@ -161,12 +161,12 @@ async fn an_inspection_holds_every_answer_to_the_first() {
     ] {
         let first = part(&format!("0-98/{}", image.len()), &image[..99]);
         let server = RawServer::start(vec![first, part(range, &image[99..1000])]).await;
-        let error = images(&server).content(1).inspect().await.unwrap_err();
+        let error = images(&server).inspect(1).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error:?}");
     }
     // Once only: a server without ranges is not asked again.
     let server = RawServer::start(vec![endless(&image)]).await;
-    images(&server).content(1).inspect().await.unwrap();
+    images(&server).inspect(1).await.unwrap();
     assert_eq!(server.received().len(), 1);
 }
 
@@ -206,7 +206,7 @@ async fn contents_and_a_reader_hold_every_answer_to_the_first() {
         .await;
         let client = Client::builder(server.url("")).retry(RetryPolicy::none());
         let images = client.build().unwrap().images();
-        let mut reader = images.content(1).reader().unwrap().read_ahead(99);
+        let mut reader = images.reader(1).read_ahead(99);
         let mut bytes = [0; 99];
         reader.read_exact(&mut bytes).await.unwrap();
         reader.read_exact(&mut bytes).await.expect_err(&range);

@@ -7,7 +7,6 @@ use futures::stream;
 use machine_images::djinn::{Client, Images, Source};
 use machine_images::testing::{DjinnServer, Fault, empty_qcow2};
 use machine_images::{ClientBuilder, ErrorKind, RetryPolicy};
-use reqwest::Method;
 
 fn builder(server: &DjinnServer) -> ClientBuilder<Client> {
     Client::builder(server.url()).token(server.token())
@@ -51,7 +50,7 @@ async fn what_is_sent_is_what_was_inspected() {
     let server = DjinnServer::start().unwrap();
     std::fs::write(&path, &good).unwrap();
     // Nobody is there at first, so that the file would be opened again.
-    server.go_away(Duration::from_millis(700));
+    server.restart(Duration::from_millis(700));
     let policy = RetryPolicy::default().first_delay(Duration::from_millis(200));
     let images = builder(&server).retry(policy).build().unwrap().images();
     let upload = tokio::spawn(images.create_upload("x", path.clone()).send());
@@ -118,7 +117,7 @@ async fn a_file_that_is_cut_while_it_is_sent_is_the_sources_fault() {
         after: 1 << 20,
         wait: Duration::from_millis(500),
     };
-    server.inject(stall.on(Method::POST, "/images"));
+    server.inject(stall.on("POST", "/images"));
     let upload = tokio::spawn(images.create_upload("x", file.path()).send());
     tokio::time::sleep(Duration::from_millis(250)).await;
     file.as_file().set_len(32 << 20).unwrap();

@@ -53,7 +53,6 @@ fn interim_answers_do_not_put_off_the_response_timeout() {
 #[test]
 fn fetches_take_no_blocking_threads() {
     use machine_images::testing::{DjinnServer, Fault};
-    use reqwest::Method;
 
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime
@@ -68,7 +67,7 @@ fn fetches_take_no_blocking_threads() {
             after: 1000,
             wait: Duration::from_secs(600),
         };
-        let stall = stall.on(Method::GET, "/images/1");
+        let stall = stall.on("GET", "/images/1");
         server.inject(stall.when(|request| request.header("accept") != Some("application/json")));
         let client = Client::builder(server.url().as_str().replace("127.0.0.1", "localhost"))
             .token(server.token())
@@ -76,8 +75,8 @@ fn fetches_take_no_blocking_threads() {
             .retry(RetryPolicy::none());
         let images = client.build().unwrap().images();
         let folder = tempfile::tempdir().unwrap();
-        let fetch = images.content(1).unchecked();
-        let fetch = tokio::spawn(fetch.save_to(folder.path().join("disk")));
+        let fetch = images.save(1, folder.path().join("disk")).unchecked();
+        let fetch = tokio::spawn(fetch.send());
         while server.requests().is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -12,7 +12,7 @@ const DISK: &[u8] = include_bytes!("../../data/disk.qcow2");
 async fn the_inspection_at_the_end_of_a_wait_is_within_its_time() {
     let server = DjinnServer::start().unwrap();
     let id = server.add_image("disk", DISK).unwrap();
-    let stall = Fault::StallAnswer {
+    let stall = Fault::DelayResponse {
         wait: Duration::from_secs(12),
     };
     server.inject(

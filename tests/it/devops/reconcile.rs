@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use machine_images::devops::{Client, Created, Images, NewImage};
-use machine_images::testing::{Close, DevopsServer, Fault, FaultRule, Policy};
+use machine_images::devops::{ApiVersion, Client, Created, Images, NewImage};
+use machine_images::testing::{AccessPolicy, Close, DevopsServer, Fault, FaultRule};
 use machine_images::{ErrorKind, Result, RetryPolicy};
-use reqwest::Method;
 use serde_json::json;
 
 use crate::support::quick;
@@ -20,9 +19,9 @@ struct Site {
     images: Images,
 }
 
-fn site(v2_manner: bool, retry: RetryPolicy) -> Site {
+fn site(version: ApiVersion, retry: RetryPolicy) -> Site {
     let server = DevopsServer::builder()
-        .v2_manner(v2_manner)
+        .api_version(version)
         .template("omnibus")
         .start()
         .unwrap();
@@ -37,7 +36,7 @@ fn site(v2_manner: bool, retry: RetryPolicy) -> Site {
 
 /// One of each version.
 fn sites() -> [Site; 2] {
-    [false, true].map(|v2_manner| site(v2_manner, quick()))
+    [ApiVersion::V3, ApiVersion::V2].map(|version| site(version, quick()))
 }
 
 fn new() -> NewImage {
@@ -46,7 +45,7 @@ fn new() -> NewImage {
 
 impl Site {
     fn inject(&self, fault: Fault) {
-        self.server.inject(fault.on(Method::POST, "/v3/image"));
+        self.server.inject(fault.on("POST", "/v3/image"));
     }
 
     async fn create(&self, image: NewImage) -> Result<Created> {
@@ -74,7 +73,7 @@ impl Site {
 async fn a_lost_answer_is_looked_up() {
     for close in CLOSES {
         for site in sites() {
-            site.inject(Fault::DropAnswer { close });
+            site.inject(Fault::DropResponse { close });
             let created = site.create(new()).await.unwrap();
             assert_eq!(created.id, ID);
             assert_eq!(created.message, None);
@@ -117,7 +116,7 @@ async fn a_server_that_was_away_is_waited_for() {
     for (done, posts) in [(true, 1), (false, 2)] {
         for site in sites() {
             let wait = Duration::from_millis(700);
-            site.inject(Fault::Away { done, wait });
+            site.inject(Fault::Restart { done, wait });
             site.assert_created(new(), posts).await;
         }
     }
@@ -127,7 +126,7 @@ async fn a_server_that_was_away_is_waited_for() {
 async fn a_server_that_stays_away_leaves_the_outcome_unknown() {
     for site in sites() {
         let wait = Duration::from_secs(600);
-        site.inject(Fault::Away { done: true, wait });
+        site.inject(Fault::Restart { done: true, wait });
         let create = site.images.create(new());
         let create = create.reconcile_within(Duration::from_millis(600));
         let error = create.send().await.unwrap_err();
@@ -151,7 +150,7 @@ async fn a_proxy_that_gives_up_is_looked_up_or_sent_again() {
 async fn a_busy_server_is_asked_again() {
     for site in sites() {
         site.server
-            .inject(Fault::status(429).on(Method::POST, "/v3/image").times(2));
+            .inject(Fault::status(429).on("POST", "/v3/image").times(2));
         site.assert_created(new(), 3).await;
     }
 }
@@ -171,7 +170,7 @@ async fn an_image_of_before_is_never_taken_for_the_new_one() {
     for site in sites() {
         // Equal in every field.
         site.server.add_image(ID, "ec2", "ec2-user", "debian");
-        site.inject(Fault::DropAnswer {
+        site.inject(Fault::DropResponse {
             close: Close::Clean,
         });
         let error = site.create(new()).await.unwrap_err();
@@ -232,7 +231,7 @@ async fn a_duplicate_at_the_first_attempt_is_not() {
         // It appears between the look and the creation.
         let rule = overtaken(
             &site,
-            Fault::StallAnswer {
+            Fault::DelayResponse {
                 wait: Duration::ZERO,
             },
             "debian",
@@ -254,7 +253,7 @@ async fn fields_are_compared_as_the_server_stores_them() {
     for image in [padded, templated, nameless] {
         for site in sites() {
             let close = Close::Reset;
-            site.inject(Fault::DropAnswer { close });
+            site.inject(Fault::DropResponse { close });
             site.assert_created(image.clone(), 1).await;
         }
     }
@@ -276,9 +275,9 @@ async fn another_template_is_another_image() {
 
 #[tokio::test]
 async fn without_retries_it_is_looked_up_and_not_sent_again() {
-    let site = site(true, RetryPolicy::none());
+    let site = site(ApiVersion::V2, RetryPolicy::none());
     let close = Close::Reset;
-    site.inject(Fault::DropAnswer { close });
+    site.inject(Fault::DropResponse { close });
     site.assert_created(new(), 1).await;
     site.images.delete(ID).send().await.unwrap();
 
@@ -294,7 +293,7 @@ async fn without_retries_it_is_looked_up_and_not_sent_again() {
 #[tokio::test]
 async fn a_login_that_cannot_look_is_refused_before_anything_is_sent() {
     let server = DevopsServer::builder()
-        .user("maker", "pw", &[Policy::CreateImage])
+        .user("maker", "pw", &[AccessPolicy::CreateImage])
         .start()
         .unwrap();
     let client = Client::builder(server.url()).basic("maker", "pw");
@@ -311,7 +310,7 @@ async fn a_login_that_cannot_look_is_refused_before_anything_is_sent() {
 async fn reconcile_can_be_turned_off_again() {
     let [site, _] = sites();
     let close = Close::Reset;
-    site.inject(Fault::DropAnswer { close });
+    site.inject(Fault::DropResponse { close });
     let create = site.images.create(new()).reconcile(true).reconcile(false);
     let error = create.send().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);

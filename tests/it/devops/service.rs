@@ -1,4 +1,4 @@
-//! From end to end: on embedded servers of both manners, or on a real one that `DEVOPS_SERVER`
+//! From end to end: on embedded servers of both versions, or on a real one that `DEVOPS_SERVER`
 //! names, with its credentials as for `Client::from_env` and a provider in `DEVOPS_PROVIDER` if
 //! it does not know `ec2`.
 
@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use machine_images::devops::{Client, Image, Images, NewImage};
-use machine_images::testing::{Close, DevopsServer, Fault, Policy};
+use machine_images::devops::{ApiVersion, Client, Image, Images, NewImage};
+use machine_images::testing::{AccessPolicy, Close, DevopsServer, Fault};
 use machine_images::{ErrorKind, RetryPolicy};
-use reqwest::Method;
 
 fn of(server: &DevopsServer, user: &str, password: &str) -> Images {
     below(server, "", user, password)
@@ -23,8 +22,8 @@ fn below(server: &DevopsServer, end: &str, user: &str, password: &str) -> Images
     client.retry(policy).build().unwrap().images()
 }
 
-fn embedded(v2_manner: bool) -> (DevopsServer, Images) {
-    let server = DevopsServer::builder().v2_manner(v2_manner);
+fn embedded(version: ApiVersion) -> (DevopsServer, Images) {
+    let server = DevopsServer::builder().api_version(version);
     let server = server.start().unwrap();
     let (user, password) = server.login();
     let images = of(&server, user, password);
@@ -36,12 +35,12 @@ fn services() -> Vec<(Option<DevopsServer>, Images)> {
     if std::env::var_os("DEVOPS_SERVER").is_some() {
         return vec![(None, Client::from_env().unwrap().images())];
     }
-    let (v2, _) = embedded(true);
+    let (v2, _) = embedded(ApiVersion::V2);
     let (user, password) = v2.login();
     let of_v2 = below(&v2, "v2.0", user, password);
-    let (v3, of_v3) = embedded(false);
+    let (v3, of_v3) = embedded(ApiVersion::V3);
     // A server of version 2 on the paths of version 3.
-    let (between, of_between) = embedded(true);
+    let (between, of_between) = embedded(ApiVersion::V2);
     vec![
         (Some(v3), of_v3),
         (Some(v2), of_v2),
@@ -115,8 +114,9 @@ async fn the_life_of_an_image() {
 
 #[tokio::test]
 async fn an_update_erases_nothing() {
-    for (v2_manner, end) in [(false, ""), (true, ""), (true, "v2.0")] {
-        let server = DevopsServer::builder().v2_manner(v2_manner);
+    let (v2, v3) = (ApiVersion::V2, ApiVersion::V3);
+    for (version, end) in [(v3, ""), (v2, ""), (v2, "v2.0")] {
+        let server = DevopsServer::builder().api_version(version);
         let server = server.template("omnibus").start().unwrap();
         let (user, password) = server.login();
         let images = below(&server, end, user, password);
@@ -146,7 +146,7 @@ async fn an_id_may_have_any_character_but_a_slash() {
 
 #[tokio::test]
 async fn an_id_may_be_a_path_in_version_3() {
-    let (_server, images) = embedded(false);
+    let (_server, images) = embedded(ApiVersion::V3);
     let id = "a/b/../c";
     images.create(new(id)).send().await.unwrap();
     assert_eq!(images.get(id).send().await.unwrap().id, id);
@@ -155,7 +155,7 @@ async fn an_id_may_be_a_path_in_version_3() {
 
 #[tokio::test]
 async fn version_2_creates_an_id_with_a_slash_and_does_not_find_it() {
-    let (server, images) = embedded(true);
+    let (server, images) = embedded(ApiVersion::V2);
     images.create(new("a/b")).send().await.unwrap();
     for answer in [
         images.get("a/b").send().await.map(drop),
@@ -203,18 +203,18 @@ async fn what_the_service_does_not_take_is_rejected() {
 
 #[tokio::test]
 async fn a_wrong_login_is_unauthorized() {
-    let (server, _) = embedded(false);
+    let (server, _) = embedded(ApiVersion::V3);
     let error = of(&server, "root", "wrong").list().await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Unauthorized);
 }
 
 #[tokio::test]
 async fn a_password_may_be_empty_or_have_any_letters() {
-    for v2_manner in [false, true] {
+    for version in [ApiVersion::V3, ApiVersion::V2] {
         let server = DevopsServer::builder()
-            .v2_manner(v2_manner)
-            .user("nopass", "", &Policy::ALL)
-            .user("müller", "geheim-ß", &Policy::ALL)
+            .api_version(version)
+            .user("nopass", "", &AccessPolicy::ALL)
+            .user("müller", "geheim-ß", &AccessPolicy::ALL)
             .start()
             .unwrap();
         for (user, password) in [("nopass", ""), ("müller", "geheim-ß")] {
@@ -228,10 +228,10 @@ async fn a_password_may_be_empty_or_have_any_letters() {
 
 #[tokio::test]
 async fn a_token_is_taken_by_version_3_alone() {
-    for v2_manner in [false, true] {
+    for version in [ApiVersion::V3, ApiVersion::V2] {
         let server = DevopsServer::builder()
-            .v2_manner(v2_manner)
-            .token("t0k3n", &Policy::ALL)
+            .api_version(version)
+            .token("t0k3n", &AccessPolicy::ALL)
             .start()
             .unwrap();
         let client = Client::builder(server.url()).token("t0k3n");
@@ -241,14 +241,14 @@ async fn a_token_is_taken_by_version_3_alone() {
             let why = "the server accepts no token, only a user and a password (HTTP Basic)";
             assert!(error.to_string().contains(why), "{error}");
         }
-        assert_eq!(answer.is_ok(), !v2_manner);
+        assert_eq!(answer.is_ok(), version == ApiVersion::V3);
     }
 }
 
 #[tokio::test]
 async fn a_wrong_base_url_is_an_unknown_route() {
-    for v2_manner in [false, true] {
-        let (server, _) = embedded(v2_manner);
+    for version in [ApiVersion::V3, ApiVersion::V2] {
+        let (server, _) = embedded(version);
         let (user, password) = server.login();
         let images = below(&server, "elsewhere", user, password);
         for answer in [
@@ -268,9 +268,9 @@ async fn a_wrong_base_url_is_an_unknown_route() {
 #[tokio::test]
 async fn a_login_does_what_its_policies_allow() {
     let server = DevopsServer::builder()
-        .user("reader", "pw", &[Policy::ReadImages])
-        .user("maker", "pw", &[Policy::CreateImage])
-        .user("breaker", "pw", &[Policy::DeleteImage])
+        .user("reader", "pw", &[AccessPolicy::ReadImages])
+        .user("maker", "pw", &[AccessPolicy::CreateImage])
+        .user("breaker", "pw", &[AccessPolicy::DeleteImage])
         .start()
         .unwrap();
     for (user, may) in [
@@ -302,8 +302,8 @@ async fn a_login_does_what_its_policies_allow() {
 
 #[tokio::test]
 async fn an_image_in_use_stays() {
-    for v2_manner in [false, true] {
-        let (server, images) = embedded(v2_manner);
+    for version in [ApiVersion::V3, ApiVersion::V2] {
+        let (server, images) = embedded(version);
         server.add_image("ami-1", "ec2", "ec2-user", "debian");
         server.mark_in_use("ami-1", "proj.test");
         let error = images.delete("ami-1").send().await.unwrap_err();
@@ -316,9 +316,9 @@ async fn an_image_in_use_stays() {
 
 #[tokio::test]
 async fn a_creation_whose_answer_is_lost_is_unknown_and_not_repeated() {
-    let (server, images) = embedded(false);
+    let (server, images) = embedded(ApiVersion::V3);
     let close = Close::Reset;
-    server.inject(Fault::DropAnswer { close }.on(Method::POST, "/v3/image"));
+    server.inject(Fault::DropResponse { close }.on("POST", "/v3/image"));
     let error = images.create(new("ami-1")).send().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
     assert!(!error.is_retryable());
@@ -328,10 +328,10 @@ async fn a_creation_whose_answer_is_lost_is_unknown_and_not_repeated() {
 
 #[tokio::test]
 async fn an_update_whose_answer_is_lost_is_sent_again() {
-    let (server, images) = embedded(false);
+    let (server, images) = embedded(ApiVersion::V3);
     server.add_image("ami-1", "ec2", "ec2-user", "debian");
     let close = Close::Reset;
-    server.inject(Fault::DropAnswer { close }.on(Method::PUT, "/v3/image/ami-1"));
+    server.inject(Fault::DropResponse { close }.on("PUT", "/v3/image/ami-1"));
     let updated = images.update("ami-1").name("x").send().await.unwrap();
     assert_eq!(updated.image.unwrap().name, "x");
     assert_eq!(server.requests().len(), 3);
@@ -339,9 +339,9 @@ async fn an_update_whose_answer_is_lost_is_sent_again() {
 
 #[tokio::test]
 async fn a_deletion_whose_answer_is_lost_is_done() {
-    let (server, images) = embedded(false);
+    let (server, images) = embedded(ApiVersion::V3);
     server.add_image("ami-1", "ec2", "ec2-user", "debian");
-    server.inject(Fault::DropAnswer {
+    server.inject(Fault::DropResponse {
         close: Close::Reset,
     });
     images.delete("ami-1").send().await.unwrap();
@@ -350,7 +350,7 @@ async fn a_deletion_whose_answer_is_lost_is_done() {
 
 #[tokio::test]
 async fn a_list_that_breaks_off_is_asked_for_again() {
-    let (server, images) = embedded(true);
+    let (server, images) = embedded(ApiVersion::V2);
     server.add_image("ami-1", "ec2", "ec2-user", "debian");
     let close = Close::Clean;
     server.inject(Fault::CutResponse { after: 10, close });

@@ -69,7 +69,10 @@ async fn a_base_that_names_another_version_is_refused() {
 }
 
 fn v2() -> (DevopsServer, String) {
-    let server = DevopsServer::builder().v2_manner(true).start().unwrap();
+    let server = DevopsServer::builder()
+        .api_version(ApiVersion::V2)
+        .start()
+        .unwrap();
     let base = format!("{}v2.0", server.url());
     (server, base)
 }

@@ -45,11 +45,11 @@ async fn contents_are_one_exact_request() {
 async fn contents_are_a_stream_and_a_reader() {
     let server = serve(disk_answer(200, DISK)).await;
     let content = images(&server).content(42).send().await.unwrap();
-    let chunks: Vec<_> = content.stream().try_collect().await.unwrap();
+    let chunks: Vec<_> = content.try_collect().await.unwrap();
     assert_eq!(chunks.concat(), DISK);
 
     let server = serve(disk_answer(200, DISK)).await;
-    let mut reader = images(&server).content(42).send().await.unwrap().reader();
+    let mut reader = images(&server).content(42).await.unwrap();
     let mut magic = [0; 4];
     reader.read_exact(&mut magic).await.unwrap();
     assert_eq!(&magic, b"QFI\xfb");
@@ -64,12 +64,7 @@ async fn contents_are_saved_to_a_file() {
     let server = serve(disk_answer(200, DISK)).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x.qcow2");
-    let saved = images(&server)
-        .content(42)
-        .unchecked()
-        .save_to(&file)
-        .await
-        .unwrap();
+    let saved = images(&server).save(42, &file).unchecked().await.unwrap();
     assert_eq!(
         (saved.bytes, saved.fetched, saved.resumed_from),
         (24, 24, 0)
@@ -120,11 +115,7 @@ async fn what_is_no_image_leaves_a_file_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x.qcow2");
     std::fs::write(&file, "before").unwrap();
-    let error = images(&server)
-        .content(42)
-        .save_to(&file)
-        .await
-        .unwrap_err();
+    let error = images(&server).save(42, &file).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnexpectedContent);
     assert_eq!(std::fs::read(&file).unwrap(), b"before");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use machine_images::djinn::{Client, CreateUpload, Images, Source};
 use machine_images::testing::DjinnServer;
-use machine_images::{ErrorKind, Report};
+use machine_images::{ErrorKind, Progress};
 use tempfile::TempDir;
 
 const LENGTH: u64 = 33 * 1024 * 1024 + 1;
@@ -56,7 +56,7 @@ async fn one_that_shrinks_is_an_error_and_no_image() {
     let server = DjinnServer::start().unwrap();
     let (images, (_folder, path)) = (images(&server), file());
     let victim = path.clone();
-    let cut = move |_: Report| File::create(&victim).map(drop).unwrap();
+    let cut = move |_: Progress| File::create(&victim).map(drop).unwrap();
     let sent = upload(&images, &path).progress(cut).send().await;
     assert_eq!(sent.unwrap_err().kind(), ErrorKind::Source);
     assert_eq!(server.image_count(), 0);
@@ -110,7 +110,7 @@ async fn a_panic_of_the_listener_ends_the_upload() {
     // Long enough to be told of more than the start and the end.
     let long = File::options().write(true).open(&path).unwrap();
     long.set_len(4 << 30).unwrap();
-    let tired = |report: Report| assert_eq!(report.done, 0, "the listener is tired");
+    let tired = |progress: Progress| assert_eq!(progress.done, 0, "the listener is tired");
     let sent = upload(&images, &path).progress(tired).send().await;
     assert_eq!(sent.unwrap_err().kind(), ErrorKind::NotSent);
     assert_eq!(server.image_count(), 0);

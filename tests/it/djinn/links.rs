@@ -158,7 +158,7 @@ async fn a_link_to_another_origin_is_an_error_and_gets_no_request() {
         assert_eq!(error.status(), None);
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(
-            cause.starts_with("a link leads to another origin: http"),
+            cause.starts_with("a link of the list leads to another origin: http"),
             "{cause}"
         );
         assert!(!cause.contains("pw"), "{cause}");

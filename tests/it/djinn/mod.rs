@@ -1,6 +1,7 @@
 mod contents;
 mod create;
 mod delete;
+mod digests;
 mod errors;
 #[cfg(feature = "fs")]
 mod files;
@@ -14,5 +15,6 @@ mod retries;
 mod secrets;
 mod single;
 mod sources;
+mod stat;
 mod validation;
 mod wait;

@@ -150,20 +150,21 @@ async fn a_range_past_the_end_is_refused_with_the_servers_words() {
         (ErrorKind::Range, Some(416))
     );
     assert_eq!(error.message(), Some("invalid range: failed to overlap"));
+    assert_eq!(error.total(), Some(100));
 }
 
-#[cfg(feature = "fs")]
 #[tokio::test]
-async fn a_range_is_not_saved_to_a_file() {
-    let server = MockServer::start().await;
-    Mock::given(any())
-        .respond_with(part(0, 3, "100"))
-        .expect(0)
-        .mount(&server)
-        .await;
-    let folder = tempfile::tempdir().unwrap();
-    let request = images(&server).content(42).range(0..4);
-    let error = request.save_to(folder.path().join("x")).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+async fn only_a_416_with_a_length_has_a_total() {
+    for (status, header) in [
+        (416, "bytes */*"),
+        (416, "bytes"),
+        (416, "items */100"),
+        (400, "bytes */100"),
+    ] {
+        let answer = ResponseTemplate::new(status).insert_header("Content-Range", header);
+        let server = serve(answer).await;
+        let error = fetch(&images(&server), 100..).await.unwrap_err();
+        assert_eq!(error.status(), Some(status));
+        assert_eq!(error.total(), None, "{status} {header}");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::stream;
 use machine_images::djinn::{Client, Source};
-use machine_images::{ErrorKind, Phase, Report};
+use machine_images::{ErrorKind, Phase, Progress};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer};
 
@@ -42,14 +42,21 @@ async fn every_source_of_known_length_is_sent_with_its_length() {
     let mut sources = vec![
         Source::from(disk()),
         Source::from(Bytes::from(disk())),
+        Source::from(&*disk().leak()),
         Source::reader(io::Cursor::new(disk()), 600_000),
+        Source::reader(io::Cursor::new(disk()), Some(600_000)),
+        Source::stream(chunks(), 600_000),
         Source::stream(chunks(), Some(600_000)),
     ];
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.qcow2");
     std::fs::write(&path, disk()).unwrap();
     #[cfg(feature = "fs")]
-    sources.push(Source::from(path.as_path()));
+    sources.extend([
+        Source::file(&path),
+        Source::from(path.as_path()),
+        Source::from(path.clone()),
+    ]);
     for source in sources.drain(..) {
         let name = format!("{source:?}");
         let server = serve(1).await;
@@ -67,19 +74,83 @@ async fn every_source_of_known_length_is_sent_with_its_length() {
 }
 
 #[tokio::test]
-async fn a_stream_of_unknown_length_is_sent_chunked() {
+async fn a_source_of_unknown_length_is_sent_chunked() {
+    for source in [
+        Source::stream(chunks(), None),
+        Source::reader(io::Cursor::new(disk()), None),
+    ] {
+        let name = format!("{source:?}");
+        let server = serve(1).await;
+        let upload = images(&server).create_upload("x", source);
+        upload.unchecked().send().await.unwrap();
+        let request = only_request(&server).await;
+        assert!(!request.headers.contains_key("content-length"), "{name}");
+        assert_eq!(request.headers["transfer-encoding"], "chunked", "{name}");
+        assert!(request.body == disk(), "{name}: other bytes");
+    }
+}
+
+/// The first bytes are taken for the inspection, and put back.
+#[tokio::test]
+async fn a_reader_of_unknown_length_is_inspected_and_sent_whole() {
+    let image = good_image();
     let server = serve(1).await;
-    let source = Source::stream(chunks(), None);
+    let source = Source::reader(io::Cursor::new(image.clone()), None);
     images(&server)
         .create_upload("x", source)
-        .unchecked()
         .send()
         .await
         .unwrap();
-    let request = only_request(&server).await;
-    assert!(!request.headers.contains_key("content-length"));
-    assert_eq!(request.headers["transfer-encoding"], "chunked");
-    assert!(request.body == disk());
+    assert!(only_request(&server).await.body == image);
+    let server = serve(0).await;
+    let source = Source::reader(b"<html>".as_slice(), None);
+    let upload = images(&server).create_upload("x", source);
+    let error = upload.send().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ImageRejected);
+}
+
+fn good_image() -> Vec<u8> {
+    include_bytes!("../../data/disk.qcow2").to_vec()
+}
+
+#[derive(Debug)]
+struct OutOfTape;
+
+impl std::fmt::Display for OutOfTape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("out of tape")
+    }
+}
+
+impl std::error::Error for OutOfTape {}
+
+#[tokio::test]
+async fn an_error_of_a_stream_is_the_reason_whatever_its_type() {
+    let boxed = |text: &str| Box::<dyn std::error::Error + Send + Sync>::from(text);
+    for (source, text) in [
+        (
+            Source::stream(stream::iter([Ok(disk()), Err(OutOfTape)]), None),
+            "out of tape",
+        ),
+        (
+            Source::stream(stream::iter([Ok(disk()), Err("a text")]), None),
+            "a text",
+        ),
+        (
+            Source::stream(stream::iter([Ok(disk()), Err(boxed("a box"))]), None),
+            "a box",
+        ),
+    ] {
+        let server = RawServer::start(Vec::new()).await;
+        let client = Client::builder(server.url("")).retry(quick());
+        let images = client.build().unwrap().images();
+        let upload = images.create_upload("x", source).unchecked();
+        let error = upload.send().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Source, "{text}");
+        let reason = std::error::Error::source(&error).unwrap();
+        assert_eq!(reason.to_string(), text);
+        assert!(reason.source().is_none(), "{text}: a second line");
+    }
 }
 
 #[tokio::test]
@@ -156,14 +227,14 @@ async fn a_file_that_cannot_be_read_is_an_error_with_no_request() {
 #[tokio::test]
 async fn progress_never_falls_and_ends_at_the_total() {
     let server = serve(1).await;
-    let seen: Arc<Mutex<Vec<Report>>> = Arc::default();
+    let seen: Arc<Mutex<Vec<Progress>>> = Arc::default();
     let sink = seen.clone();
     let source = Source::stream(chunks(), Some(600_000));
     let upload = images(&server).create_upload("x", source).unchecked();
-    let upload = upload.progress(move |report| sink.lock().unwrap().push(report));
+    let upload = upload.progress(move |progress| sink.lock().unwrap().push(progress));
     upload.send().await.unwrap();
     let seen = seen.lock().unwrap();
-    assert!(seen.is_sorted_by_key(|report| report.done));
+    assert!(seen.is_sorted_by_key(|progress| progress.done));
     let last = seen.last().unwrap();
     assert_eq!(
         (last.phase, last.done, last.total),
@@ -219,7 +290,7 @@ async fn an_upload_that_stands_still_is_given_up() {
     let images = client.build().unwrap().images();
     let source = Source::from(vec![7; 64 * 1024 * 1024]);
     let chunks = Source::stream(
-        futures::stream::iter((0..64).map(|_| Ok(vec![7; 1 << 20]))),
+        futures::stream::iter((0..64).map(|_| io::Result::Ok(vec![7; 1 << 20]))),
         None,
     );
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -102,7 +102,7 @@ async fn an_image_that_is_deleted_meanwhile_is_gone() {
         .send()
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Gone);
+    assert_eq!(error.kind(), ErrorKind::Deleted);
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use machine_images::djinn::{DownloadState, Image, Source};
 use machine_images::{Digest, ErrorKind};
-use sha2::Digest as _;
 use tokio::io::AsyncReadExt;
 
 use super::{DISK, Site};
@@ -27,13 +26,12 @@ async fn an_image_goes_up_and_comes_back_the_same() {
     let image = upload(&site, "there-and-back").await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("copy.qcow2");
-    let digest = Digest(sha2::Sha256::digest(disk()).into());
+    let digest = Digest::of(disk());
 
     let saved = site
         .images
-        .content(image.id)
+        .save(image.id, &path)
         .sha256(digest)
-        .save_to(&path)
         .await
         .unwrap();
 
@@ -182,7 +180,7 @@ async fn a_wait_ends_with_failure_deletion_or_the_time() {
         site.images.delete(image.id).send().await.unwrap();
     };
     let (waited, ()) = futures::join!(wait.send(), delete);
-    assert_eq!(waited.unwrap_err().kind(), ErrorKind::Gone);
+    assert_eq!(waited.unwrap_err().kind(), ErrorKind::Deleted);
     let error = site
         .images
         .wait_downloaded(image.id)
@@ -221,7 +219,7 @@ async fn contents_are_read_in_every_way() {
     let content = || site.images.content(image.id);
     let disk = disk();
 
-    let whole = content().send().await.unwrap();
+    let mut whole = content().send().await.unwrap();
     assert_eq!(
         (whole.length(), whole.total()),
         (Some(208_896), Some(208_896))
@@ -232,11 +230,11 @@ async fn contents_are_read_in_every_way() {
         Some(created)
     );
     let mut read = Vec::new();
-    whole.reader().read_to_end(&mut read).await.unwrap();
+    whole.read_to_end(&mut read).await.unwrap();
     assert_eq!(read, disk);
 
     let mut streamed = Vec::new();
-    let mut chunks = content().send().await.unwrap().stream();
+    let mut chunks = content().await.unwrap();
     while let Some(chunk) = chunks.next().await {
         streamed.extend_from_slice(&chunk.unwrap());
     }

@@ -43,8 +43,8 @@ async fn qemu_finds_a_fetched_image_whole_and_the_same() {
     let directory = tempfile::tempdir().unwrap();
     for connections in [1, 4] {
         let path = directory.path().join(format!("{connections}.qcow2"));
-        let fetch = site.images.content(image.id).connections(connections);
-        fetch.save_to(&path).await.unwrap();
+        let fetch = site.images.save(image.id, &path).connections(connections);
+        fetch.await.unwrap();
         qemu_img(&["check"], &[&path]);
         qemu_img(&["compare"], &[Path::new(DISK), &path]);
     }

@@ -11,8 +11,6 @@ use std::time::Duration;
 use machine_images::djinn::{Client, Images, Source};
 use machine_images::testing::{Close, DjinnServer, Fault};
 use machine_images::{Digest, ErrorKind, RetryPolicy};
-use reqwest::Method;
-use sha2::Digest as _;
 
 use super::DISK;
 
@@ -25,7 +23,7 @@ fn disk() -> Vec<u8> {
 
 /// The digest of some bytes.
 fn sha256(bytes: &[u8]) -> Digest {
-    Digest(sha2::Sha256::digest(bytes).into())
+    Digest::of(bytes)
 }
 
 fn site() -> (Arc<DjinnServer>, Images) {
@@ -47,7 +45,7 @@ fn posts(server: &DjinnServer) -> usize {
 
 fn lose_the_answer(server: &DjinnServer) {
     let close = Close::Reset;
-    server.inject(Fault::DropAnswer { close }.on(Method::POST, "/images"));
+    server.inject(Fault::DropResponse { close }.on("POST", "/images"));
 }
 
 /// Does something when the first upload begins to arrive: the name was looked up by then.
@@ -66,7 +64,7 @@ fn meanwhile(server: &DjinnServer, act: impl Fn() + Send + Sync + 'static) {
 async fn an_upload_whose_answer_is_lost_is_found_again() {
     for close in [Close::Clean, Close::Reset] {
         let (server, images) = site();
-        server.inject(Fault::DropAnswer { close }.on(Method::POST, "/images"));
+        server.inject(Fault::DropResponse { close }.on("POST", "/images"));
         let upload = images
             .create_upload("lost", Source::file(DISK))
             .reconcile(true);
@@ -85,7 +83,7 @@ async fn an_upload_that_was_cut_is_sent_again() {
         after: 50_000,
         close: Close::Reset,
     };
-    server.inject(cut.on(Method::POST, "/images"));
+    server.inject(cut.on("POST", "/images"));
     let upload = images
         .create_upload("cut", Source::file(DISK))
         .namespace("lab".parse().unwrap())
@@ -106,7 +104,7 @@ async fn a_source_that_can_be_read_once_is_not_sent_again() {
         bytes
     };
     let length = 32 << 20;
-    let chunk = || futures::stream::iter([Ok(large())]);
+    let chunk = || futures::stream::iter([std::io::Result::Ok(large())]);
     let sources = [
         Source::reader(std::io::Cursor::new(large()), length),
         Source::stream(chunk(), Some(length)),
@@ -118,7 +116,7 @@ async fn a_source_that_can_be_read_once_is_not_sent_again() {
             after: 50_000,
             close: Close::Reset,
         };
-        server.inject(cut.on(Method::POST, "/images"));
+        server.inject(cut.on("POST", "/images"));
         let upload = images.create_upload("cut", source).reconcile(true);
 
         let error = upload.send().await.unwrap_err();
@@ -134,7 +132,11 @@ async fn a_stream_of_unknown_length_is_found_by_what_was_sent() {
     for length in [None, Some(disk().len() as u64)] {
         let (server, images) = site();
         lose_the_answer(&server);
-        let chunks: Vec<_> = disk().chunks(10_000).map(<[u8]>::to_vec).map(Ok).collect();
+        let chunks: Vec<_> = disk()
+            .chunks(10_000)
+            .map(<[u8]>::to_vec)
+            .map(std::io::Result::Ok)
+            .collect();
         let source = Source::stream(futures::stream::iter(chunks), length);
         let upload = images.create_upload("stream", source).reconcile(true);
 
@@ -216,11 +218,11 @@ async fn an_upload_that_is_made_late_is_found_when_the_next_is_refused() {
             wait: Duration::from_secs(1),
             outlives_client: true,
         };
-        server.inject(copying.on(Method::POST, "/images"));
+        server.inject(copying.on("POST", "/images"));
         if let Some(after) = cut {
             let close = Close::Clean;
             let cut = Fault::CutResponse { after, close };
-            server.inject(cut.on(Method::POST, "/images"));
+            server.inject(cut.on("POST", "/images"));
         }
         // It gives up, is told that there is nothing, and sends it again when the copy is made.
         let retry = RetryPolicy::default().first_delay(Duration::from_secs(4));
@@ -261,11 +263,11 @@ async fn any_length_of_time_is_a_deadline() {
 #[tokio::test]
 async fn a_server_that_stays_away_leaves_the_outcome_unknown() {
     let (server, images) = site();
-    let away = Fault::Away {
+    let away = Fault::Restart {
         done: true,
         wait: Duration::from_secs(5),
     };
-    server.inject(away.on(Method::POST, "/images"));
+    server.inject(away.on("POST", "/images"));
     let upload = images
         .create_upload("away", Source::file(DISK))
         .reconcile(true)

@@ -149,11 +149,11 @@ impl Scene {
 
     async fn file(&self, connections: usize, checked: bool) -> Result<bool> {
         let path: PathBuf = self.directory.path().join("disk.qcow2");
-        let mut content = self.images.content(self.image).connections(connections);
+        let mut content = self.images.save(self.image, &path).connections(connections);
         if !checked {
             content = content.unchecked();
         }
-        let saved = content.durable(false).save_to(&path).await;
+        let saved = content.durable(false).await;
         if saved.is_err() {
             assert!(!path.exists(), "a file after {saved:?}");
         }
@@ -164,7 +164,7 @@ impl Scene {
 
     async fn stream(&self) -> Result<bool> {
         let mut read = Vec::new();
-        let mut chunks = self.images.content(self.image).send().await?.stream();
+        let mut chunks = self.images.content(self.image).await?;
         while let Some(chunk) = chunks.try_next().await? {
             read.extend_from_slice(&chunk);
         }

@@ -11,7 +11,6 @@ use futures::{StreamExt, stream};
 use machine_images::RetryPolicy;
 use machine_images::djinn::{Client, Images};
 use machine_images::testing::{Close, DjinnServer, Fault};
-use reqwest::Method;
 
 use crate::end_to_end::without_certificates;
 use call::{Call, Scene};
@@ -55,7 +54,7 @@ fn client(server: &DjinnServer, first_delay: Duration) -> Images {
 /// What comes of one call, as the tables write it.
 async fn cell(mode: Mode, fault: Fault, call: Call) -> String {
     let mut scene = Scene::take();
-    if matches!(fault, Fault::Away { .. }) {
+    if matches!(fault, Fault::Restart { .. }) {
         scene.wait_longer();
     }
     let (server, image) = (&scene.server, format!("/images/{}", scene.image));
@@ -64,7 +63,7 @@ async fn cell(mode: Mode, fault: Fault, call: Call) -> String {
             after: 100_000,
             close: Close::Clean,
         };
-        server.inject(cut.on(Method::GET, image));
+        server.inject(cut.on("GET", image));
     }
     let is_api = |path: &str| path.starts_with("/api/");
     let rule = fault.clone().when(move |request| is_api(request.path()));

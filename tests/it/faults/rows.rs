@@ -14,10 +14,10 @@ const LONG: Duration = Duration::from_secs(4);
 pub(super) fn is_over_at_once(fault: &Fault) -> bool {
     match fault {
         Fault::StallRequest { wait, .. }
-        | Fault::StallAnswer { wait }
+        | Fault::DelayResponse { wait }
         | Fault::StallResponse { wait, .. }
         | Fault::SlowCopy { wait, .. } => *wait < LONG,
-        Fault::Away { .. } => false,
+        Fault::Restart { .. } => false,
         _ => true,
     }
 }
@@ -47,16 +47,16 @@ fn connections() -> Vec<Fault> {
     let ends = [Close::Clean, Close::Reset];
     faults.extend(ends.map(|close| Fault::DropRequest { close }));
     faults.extend(ends.map(|close| Fault::CutRequest { after: 1000, close }));
-    faults.extend(ends.map(|close| Fault::DropAnswer { close }));
+    faults.extend(ends.map(|close| Fault::DropResponse { close }));
     for after in [0, 100, 50_000] {
         faults.extend(ends.map(|close| Fault::CutResponse { after, close }));
     }
     let waits = [SHORT, LONG];
     faults.extend(waits.map(|wait| Fault::StallRequest { after: 1000, wait }));
-    faults.extend(waits.map(|wait| Fault::StallAnswer { wait }));
+    faults.extend(waits.map(|wait| Fault::DelayResponse { wait }));
     faults.extend(waits.map(|wait| Fault::StallResponse { after: 100, wait }));
     for wait in waits {
-        faults.extend([false, true].map(|done| Fault::Away { done, wait }));
+        faults.extend([false, true].map(|done| Fault::Restart { done, wait }));
     }
     for (wait, outlives_client) in [(SHORT, false), (LONG, false), (LONG, true)] {
         faults.push(Fault::SlowCopy {
@@ -95,7 +95,7 @@ fn statuses() -> Vec<Fault> {
             (413, Close::Reset),
             (503, Close::Clean),
         ]
-        .map(|(status, close)| Fault::EarlyAnswer {
+        .map(|(status, close)| Fault::EarlyResponse {
             status,
             after: 1000,
             close,

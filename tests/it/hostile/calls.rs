@@ -124,8 +124,7 @@ impl Calls {
                 wait.send().await.map(drop)
             }
             "content whole" => {
-                let content = images.content(1).send().await.map_err(kind)?;
-                let mut chunks = content.stream();
+                let mut chunks = images.content(1).await.map_err(kind)?;
                 let mut all = Vec::new();
                 while let Some(chunk) = chunks.next().await {
                     all.extend_from_slice(&chunk.map_err(kind)?);
@@ -143,7 +142,7 @@ impl Calls {
                 return self.right(&content.bytes().await.map_err(kind)?, 0, &lie);
             }
             "reader" | "reader from end" => return self.read(operation, &lie).await,
-            "inspect" => images.content(1).inspect().await.map(drop),
+            "inspect" => images.inspect(1).await.map(drop),
             "save 1" | "save 4" | "save 4 inspected" => return self.save(operation, &lie).await,
             _ => return self.devops(operation).await,
         }
@@ -156,8 +155,7 @@ impl Calls {
 
     async fn read(&self, operation: &str, lie: &Lie) -> Outcome {
         let images = self.djinn.images();
-        let reader = images.content(1).reader().map_err(kind)?;
-        let mut reader = reader.read_ahead(300_000).cache(1 << 20);
+        let mut reader = images.reader(1).read_ahead(300_000).cache(1 << 20);
         let mut start = 0;
         if operation == "reader from end" {
             start = reader
@@ -174,15 +172,15 @@ impl Calls {
 
     async fn save(&self, operation: &str, lie: &Lie) -> Outcome {
         let images = self.djinn.images();
-        let mut request = images.content(1).durable(false);
+        let target = self.folder.join("disk");
+        let mut request = images.save(1, &target).durable(false);
         if operation != "save 1" {
             request = request.connections(4);
         }
         if !operation.ends_with("inspected") {
             request = request.unchecked();
         }
-        let target = self.folder.join("disk");
-        let saved = request.save_to(&target).await;
+        let saved = request.await;
         let found = std::fs::read(&target);
         for name in ["disk", "disk.part", "disk.part.journal"] {
             let _ = std::fs::remove_file(self.folder.join(name));

@@ -35,11 +35,14 @@ pub(crate) fn save(answers: &[u8], folder: &Path) {
     let target = folder.join("disk");
     for (connections, inspected) in [(1, false), (1, true), (4, false), (4, true)] {
         served(answers, async |images, bytes| {
-            let mut request = images.content(1).connections(connections).durable(false);
+            let mut request = images
+                .save(1, &target)
+                .connections(connections)
+                .durable(false);
             if !inspected {
                 request = request.unchecked();
             }
-            match request.save_to(&target).await {
+            match request.await {
                 Ok(saved) => {
                     let length = std::fs::metadata(&target).expect("a file").len();
                     assert_eq!(length, saved.bytes);

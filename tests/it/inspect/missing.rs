@@ -3,7 +3,6 @@ use std::time::Duration;
 use machine_images::ErrorKind;
 use machine_images::djinn::{Image, Images};
 use machine_images::testing::{DjinnServer, Fault};
-use reqwest::Method;
 use tokio::io::AsyncReadExt;
 
 use super::{good, site, site_of};
@@ -30,19 +29,20 @@ async fn a_queued_download_is_not_ready_on_every_way_to_the_contents() {
 
     let errors = [
         content().range(5..).send().await.unwrap_err(),
-        content().inspect().await.unwrap_err(),
+        images.inspect(id).await.unwrap_err(),
     ];
     for error in errors {
         assert_eq!(error.kind(), ErrorKind::NotReady, "{error:?}");
     }
-    let error = content().reader().unwrap().read_u8().await.unwrap_err();
+    let error = images.reader(id).read_u8().await.unwrap_err();
     assert!(error.to_string().contains("has yet to begin"), "{error}");
     #[cfg(feature = "fs")]
     {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x");
-        for fetch in [content(), content().unchecked()] {
-            let error = fetch.save_to(&path).await.unwrap_err();
+        let save = images.save(id, &path);
+        for save in [save.clone(), save.unchecked()] {
+            let error = save.await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NotReady, "{error:?}");
         }
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
@@ -89,10 +89,10 @@ async fn everything_else_stays_what_the_server_said() {
     let id = server.add_image("x", good()).unwrap();
     let path = format!("/images/{id}");
     // Contents that are gone though the image is there, and metadata that cannot be had.
-    server.inject(Fault::status(404).on(Method::GET, &path));
+    server.inject(Fault::status(404).on("GET", &path));
     let gone = images.content(id).send().await.unwrap_err();
-    server.inject(Fault::status(404).on(Method::GET, &path));
-    server.inject(Fault::status(403).on(Method::GET, &path));
+    server.inject(Fault::status(404).on("GET", &path));
+    server.inject(Fault::status(403).on("GET", &path));
     let forbidden = images.content(id).send().await.unwrap_err();
     let unknown = images.content(999).send().await.unwrap_err();
     for error in [gone, forbidden, unknown] {

@@ -1,18 +1,19 @@
-use machine_images::ErrorKind;
 use machine_images::qcow2::{Code, Format, Policy, Verdict};
 use machine_images::testing::{Close, Fault};
-use reqwest::Method;
 
 use super::{bad, good, sent, site};
-
-const GET: Method = Method::GET;
 
 #[tokio::test]
 async fn a_large_image_takes_one_small_request() {
     let (server, images) = site();
-    let id = server.add_sparse_image("large", good(), 4 << 30).unwrap();
+    let id = server
+        .new_image("large")
+        .content(good())
+        .length(4 << 30)
+        .add()
+        .unwrap();
 
-    let report = images.content(id).inspect().await.unwrap();
+    let report = images.inspect(id).await.unwrap();
 
     assert_eq!(report.verdict(), Verdict::Accept, "{report:?}");
     assert_eq!(report.header.unwrap().virtual_size, 10 << 30);
@@ -26,19 +27,19 @@ async fn a_large_image_takes_one_small_request() {
 async fn a_bad_image_is_a_report_and_the_policy_decides() {
     let (server, images) = site();
     let id = server.add_image("bad", bad()).unwrap();
-    let content = || images.content(id);
+    let inspect = || images.inspect(id);
 
-    let report = content().inspect().await.unwrap();
+    let report = inspect().await.unwrap();
     assert_eq!(report.verdict(), Verdict::Reject);
     assert!(report.has(Code::BackingFile));
     let header = report.header.unwrap();
     assert_eq!(header.backing_file.as_deref(), Some("/etc/passwd"));
 
     let policy = Policy::default().allow(Code::BackingFile);
-    let report = content().policy(policy).inspect().await.unwrap();
+    let report = inspect().policy(policy).await.unwrap();
     assert_eq!(report.verdict(), Verdict::Accept);
     let policy = Policy::default().max_virtual_size(1 << 30);
-    let report = content().policy(policy).inspect().await.unwrap();
+    let report = inspect().policy(policy).await.unwrap();
     assert!(report.has(Code::VirtualSizeLimit));
 }
 
@@ -46,7 +47,7 @@ async fn a_bad_image_is_a_report_and_the_policy_decides() {
 async fn the_length_that_the_server_says_tells_what_is_cut() {
     let (server, images) = site();
     let id = server.add_image("cut", &good()[..100_000]).unwrap();
-    let report = images.content(id).inspect().await.unwrap();
+    let report = images.inspect(id).await.unwrap();
     assert!(report.has(Code::Truncated), "{report:?}");
     assert_eq!(server.requests().len(), 1);
 }
@@ -60,7 +61,7 @@ async fn what_is_no_qcow2_is_told_and_so_is_nothing() {
         (&[0; 100_000], Format::Unknown),
     ] {
         let id = server.add_image("other", content).unwrap();
-        let report = images.content(id).inspect().await.unwrap();
+        let report = images.inspect(id).await.unwrap();
         assert_eq!(report.format, format);
         assert!(report.has(Code::NotQcow2));
         assert_eq!(report.verdict(), Verdict::Reject);
@@ -82,9 +83,14 @@ async fn a_table_that_is_far_off_takes_a_request_of_its_own() {
     image.extend([0, 1, 0, 4]);
     image.extend([0; 24]);
     image.extend(b"1snap");
-    let id = server.add_sparse_image("far", image, 2 << 30).unwrap();
+    let id = server
+        .new_image("far")
+        .content(image)
+        .length(2 << 30)
+        .add()
+        .unwrap();
 
-    let report = images.content(id).inspect().await.unwrap();
+    let report = images.inspect(id).await.unwrap();
 
     assert_eq!(report.snapshots[0].name, "snap", "{report:?}");
     assert!(report.has(Code::InternalSnapshots));
@@ -100,8 +106,13 @@ async fn a_server_without_ranges_is_read_no_further_than_needed() {
     let (server, images) = site();
     server.inject(Fault::RefuseRanges.always());
     for (image, verdict) in [(good(), Verdict::Accept), (bad(), Verdict::Reject)] {
-        let id = server.add_sparse_image("x", image, 4 << 30).unwrap();
-        let report = images.content(id).inspect().await.unwrap();
+        let id = server
+            .new_image("x")
+            .content(image)
+            .length(4 << 30)
+            .add()
+            .unwrap();
+        let report = images.inspect(id).await.unwrap();
         assert_eq!(report.verdict(), verdict, "{report:?}");
         images.delete(id).send().await.unwrap();
     }
@@ -114,18 +125,9 @@ async fn a_broken_answer_is_continued() {
     let (server, images) = site();
     let id = server.add_image("x", good()).unwrap();
     let close = Close::Clean;
-    server.inject(Fault::CutResponse { after: 1000, close }.on(GET, "/images/1"));
-    let report = images.content(id).inspect().await.unwrap();
+    server.inject(Fault::CutResponse { after: 1000, close }.on("GET", "/images/1"));
+    let report = images.inspect(id).await.unwrap();
     assert_eq!(report.verdict(), Verdict::Accept);
     let requests = server.requests();
     assert_eq!(requests[1].header("range"), Some("bytes=1000-65535"));
-}
-
-#[tokio::test]
-async fn a_range_cannot_be_inspected() {
-    let (server, images) = site();
-    let inspect = images.content(1).range(0..10).inspect();
-    assert_eq!(inspect.await.unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert!(images.content(1).range(0..10).reader().is_err());
-    assert_eq!(server.requests(), []);
 }

@@ -35,7 +35,12 @@ async fn a_bad_image_is_found_out_and_a_policy_lets_it_pass() {
 #[tokio::test]
 async fn a_good_image_takes_one_small_request_more() {
     let (server, images) = site();
-    let id = server.add_sparse_image("large", good(), 4 << 30).unwrap();
+    let id = server
+        .new_image("large")
+        .content(good())
+        .length(4 << 30)
+        .add()
+        .unwrap();
     images.wait_downloaded(id).send().await.unwrap();
     let requests = server.requests();
     assert_eq!(requests.len(), 2);

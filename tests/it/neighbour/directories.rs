@@ -17,8 +17,8 @@ async fn a_directory_that_becomes_another_one_gets_nothing() {
             for planted in [false, true] {
                 let mut world = World::new();
                 let gate = Gate::default();
-                let request = setup.content(connections).progress(gate.at(0));
-                let fetch = tokio::spawn(request.save_to(world.target()));
+                let request = setup.save(connections, world.target()).progress(gate.at(0));
+                let fetch = tokio::spawn(request.send());
                 gate.reached().await;
                 let moved = world.root().join("moved");
                 fs::rename(world.here(), &moved).unwrap();
@@ -74,7 +74,7 @@ async fn what_is_no_directory_is_an_error_and_nothing_is_asked_for() {
         let mut world = World::new();
         world.plant(Place::Target, kind);
         let target = world.target().join("disk");
-        let result = ends(setup.content(1).save_to(target)).await;
+        let result = ends(setup.save(1, target)).await;
         assert_eq!(result.as_ref().unwrap_err().kind(), ErrorKind::Io);
         world.assert_unharmed(false, &setup.image, 0);
         rows.push([

@@ -3,7 +3,6 @@
 use futures::{StreamExt, stream};
 use machine_images::Digest;
 use machine_images::testing::Fault;
-use sha2::Digest as _;
 use std::time::Duration;
 
 use super::world::{Kind, Place, World, outcome};
@@ -52,13 +51,17 @@ async fn whatever_is_put_there_nothing_else_is_written_or_named() {
             1 => (1, &setup.image),
             _ => (id, long),
         };
-        let digest = Digest(sha2::Sha256::digest(image).into());
-        let request = setup.images().content(id).unchecked().sha256(digest);
+        let digest = Digest::of(image);
+        let request = setup
+            .images()
+            .save(id, world.target())
+            .unchecked()
+            .sha256(digest);
         let request = request.durable(false).connections(connections);
         let gate = Gate::default();
         let result = if when == When::Before {
             world.plant(place, kind);
-            ends(request.save_to(world.target())).await
+            ends(request.send()).await
         } else {
             let mark = match when {
                 When::InMiddle => LENGTH / 2,
@@ -66,7 +69,7 @@ async fn whatever_is_put_there_nothing_else_is_written_or_named() {
                 _ => 0,
             };
             let request = request.progress(gate.at(mark as u64));
-            let fetch = tokio::spawn(request.save_to(world.target()));
+            let fetch = tokio::spawn(request.send());
             gate.reached().await;
             world.plant(place, kind);
             gate.open();

@@ -49,8 +49,8 @@ async fn files_that_are_swapped_all_the_time_end_a_fetch_in_time_and_are_never_n
                 let world = World::new();
                 let spare = world.root().join("swapped");
                 let swaps = Swaps::start(world.path(place), spare, keeps);
-                let request = setup.content(1);
-                let result = ends(request.save_to(world.target())).await;
+                let request = setup.save(1, world.target());
+                let result = ends(request.send()).await;
                 let count = swaps.stop();
                 let uid = rustix::process::geteuid().as_raw();
                 let is_ok = result.is_ok();

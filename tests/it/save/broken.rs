@@ -16,8 +16,10 @@ async fn a_cut_line_is_made_again() {
                 let cut = Fault::CutResponse { after, close };
                 setup.server.inject(setup.on(cut).times(4));
                 let reports = Reports::default();
-                let request = setup.content(connections).progress(reports.listener());
-                let saved = request.save_to(setup.target()).await.unwrap();
+                let request = setup
+                    .save(connections, setup.target())
+                    .progress(reports.listener());
+                let saved = request.await.unwrap();
                 setup.assert_saved();
                 reports.assert_good(LENGTH as u64);
                 let again = saved.fetched - LENGTH as u64;
@@ -40,11 +42,7 @@ async fn every_request_after_the_first_names_the_version() {
             close: Close::Clean,
         };
         setup.server.inject(setup.on(cut).times(3));
-        setup
-            .content(connections)
-            .save_to(setup.target())
-            .await
-            .unwrap();
+        setup.save(connections, setup.target()).await.unwrap();
         let requests = setup.server.requests();
         assert!(requests[0].header("if-range").is_none());
         for request in &requests[1..] {
@@ -59,8 +57,12 @@ async fn without_retries_nothing_is_tried_twice_yet_several_connections_work() {
     let setup = Setup::new();
     let client = client(&setup.server, RetryPolicy::none());
     for _ in 0..4 {
-        let request = client.images().content(1).unchecked().connections(4);
-        request.save_to(setup.target()).await.unwrap();
+        let request = client
+            .images()
+            .save(1, setup.target())
+            .unchecked()
+            .connections(4);
+        request.await.unwrap();
         setup.assert_saved();
     }
 }
@@ -77,20 +79,16 @@ async fn a_transfer_that_never_gets_further_ends_within_its_retries() {
         let client = client(&setup.server, quick().retries(2));
         let request = client
             .images()
-            .content(1)
+            .save(1, setup.target())
             .unchecked()
             .connections(connections);
-        let error = request.save_to(setup.target()).await.unwrap_err();
+        let error = request.await.unwrap_err();
         assert_eq!(error.status(), Some(503));
         assert_eq!(error.attempts(), 3);
         let requests = setup.server.requests().len();
         assert!(requests <= 1 + 3 * connections, "{requests}");
         setup.server.clear_faults();
-        let saved = setup
-            .content(connections)
-            .save_to(setup.target())
-            .await
-            .unwrap();
+        let saved = setup.save(connections, setup.target()).await.unwrap();
         assert!(saved.resumed_from >= MIB as u64 / 2);
         setup.assert_saved();
     }
@@ -106,12 +104,7 @@ async fn cuts_without_a_byte_between_them_end_within_the_retries() {
     setup.server.inject(setup.on(cut(MIB as u64)));
     setup.server.inject(setup.on(cut(0)).always());
     let client = client(&setup.server, quick().retries(2));
-    let error = client
-        .images()
-        .content(1)
-        .unchecked()
-        .save_to(setup.target())
-        .await;
+    let error = client.images().save(1, setup.target()).unchecked().await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Transport);
     assert_eq!(setup.server.requests().len(), 3);
 }
@@ -136,15 +129,15 @@ async fn a_line_that_stands_still_is_left_and_can_be_resumed() {
         let fetch = || {
             client
                 .images()
-                .content(1)
+                .save(1, setup.target())
                 .unchecked()
                 .connections(connections)
         };
-        let error = fetch().save_to(setup.target()).await.unwrap_err();
+        let error = fetch().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Stalled);
         setup.server.clear_faults();
         // Once only: a retry would go on by itself.
-        let saved = fetch().save_to(setup.target()).await.unwrap();
+        let saved = fetch().await.unwrap();
         assert!(
             saved.resumed_from >= 2 * MIB as u64,
             "{}",
@@ -172,10 +165,10 @@ async fn a_stall_is_gone_around_by_a_retry() {
             .unwrap();
         let request = client
             .images()
-            .content(1)
+            .save(1, setup.target())
             .unchecked()
             .connections(connections);
-        request.save_to(setup.target()).await.unwrap();
+        request.await.unwrap();
         setup.assert_saved();
     }
 }
@@ -194,7 +187,7 @@ async fn one_slow_connection_does_not_hold_the_end() {
     });
     setup.server.inject(slow);
     let began = Instant::now();
-    setup.content(4).save_to(setup.target()).await.unwrap();
+    setup.save(4, setup.target()).await.unwrap();
     setup.assert_saved();
     assert!(
         began.elapsed() < Duration::from_secs(20),
@@ -210,11 +203,7 @@ async fn a_server_that_closes_after_each_answer_is_as_good() {
         setup
             .server
             .inject(setup.on(Fault::header("Connection", "close")).always());
-        let saved = setup
-            .content(connections)
-            .save_to(setup.target())
-            .await
-            .unwrap();
+        let saved = setup.save(connections, setup.target()).await.unwrap();
         assert!(saved.fetched - LENGTH as u64 <= 2 * MIB as u64);
         setup.assert_saved();
     }
@@ -227,11 +216,7 @@ async fn another_length_than_announced_is_found_out() {
         setup
             .server
             .inject(setup.on(Fault::ContentLength { by: 1000 }));
-        setup
-            .content(connections)
-            .save_to(setup.target())
-            .await
-            .unwrap();
+        setup.save(connections, setup.target()).await.unwrap();
         setup.assert_saved();
     }
     // Whoever believes in it all the time has nothing to save.
@@ -239,7 +224,7 @@ async fn another_length_than_announced_is_found_out() {
     setup
         .server
         .inject(setup.on(Fault::ContentLength { by: 1000 }).always());
-    let error = setup.content(1).save_to(setup.target()).await.unwrap_err();
+    let error = setup.save(1, setup.target()).await.unwrap_err();
     assert!(
         matches!(error.kind(), ErrorKind::Changed | ErrorKind::Range),
         "{error}"
@@ -259,10 +244,10 @@ async fn small_and_empty_images_need_no_second_connection() {
             let client = client(&setup.server, RetryPolicy::none());
             let request = client
                 .images()
-                .content(1)
+                .save(1, setup.target())
                 .unchecked()
                 .connections(connections);
-            let saved = request.save_to(setup.target()).await.unwrap();
+            let saved = request.await.unwrap();
             assert_eq!((saved.connections, saved.fetched), (1, length as u64));
             setup.assert_saved();
         }

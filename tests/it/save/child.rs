@@ -17,14 +17,15 @@ async fn fetch() {
     let client = Client::builder(var("CHILD_URL"))
         .token(var("CHILD_TOKEN"))
         .retry(quick());
-    let request = client.build().unwrap().images().content(1).unchecked();
+    let images = client.build().unwrap().images();
+    let request = images.save(1, var("CHILD_TARGET")).unchecked();
     let mut request = request.connections(var("CHILD_CONNECTIONS").parse().unwrap());
     let moves = std::env::var_os("CHILD_MOVES_TO");
     let gate = Gate::default();
     if moves.is_some() {
         request = request.progress(gate.at(0));
     }
-    let fetch = tokio::spawn(request.save_to(var("CHILD_TARGET")));
+    let fetch = tokio::spawn(request.send());
     if let Some(directory) = moves {
         gate.reached().await;
         std::env::set_current_dir(directory).unwrap();

@@ -30,11 +30,7 @@ async fn an_existing_target_stays_until_the_new_one_is_whole() {
             after: MIB as u64,
             close: Close::Reset,
         }));
-        setup
-            .content(connections)
-            .save_to(setup.target())
-            .await
-            .unwrap();
+        setup.save(connections, setup.target()).await.unwrap();
         std::thread::sleep(Duration::from_millis(20));
         done.store(true, Ordering::Relaxed);
         assert_eq!(watcher.join().unwrap(), [6, LENGTH as u64]);
@@ -51,17 +47,17 @@ async fn of_two_fetches_to_one_target_one_is_told_so() {
             every: Duration::from_millis(20),
         };
         setup.server.inject(setup.on(slow).always());
-        let first = tokio::spawn(setup.content(connections).save_to(setup.target()));
+        let first = tokio::spawn(setup.save(connections, setup.target()).send());
         while setup.sent() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let second = setup.content(connections).save_to(setup.target()).await;
+        let second = setup.save(connections, setup.target()).await;
         assert_eq!(second.unwrap_err().kind(), ErrorKind::Busy);
         assert!(!first.is_finished());
         // Another target is another matter.
         setup.server.clear_faults();
         let other = setup.directory.path().join("other");
-        setup.content(connections).save_to(other).await.unwrap();
+        setup.save(connections, other).await.unwrap();
         first.abort();
     }
 }
@@ -70,7 +66,7 @@ async fn of_two_fetches_to_one_target_one_is_told_so() {
 async fn fetches_one_after_the_other_never_meet() {
     let setup = Setup::of(super::image(MIB));
     let fetches: Vec<_> = (0..8)
-        .map(|_| tokio::spawn(setup.content(1).durable(false).save_to(setup.target())))
+        .map(|_| tokio::spawn(setup.save(1, setup.target()).send()))
         .collect();
     for fetch in fetches {
         match fetch.await.unwrap() {
@@ -92,8 +88,8 @@ async fn without_resumption_nothing_stays_behind() {
         };
         setup.server.inject(setup.on(cut.clone()));
         setup.server.inject(setup.on(Fault::status(404)).always());
-        let request = setup.content(connections).resume(false);
-        request.save_to(setup.target()).await.unwrap_err();
+        let request = setup.save(connections, setup.target()).resume(false);
+        request.await.unwrap_err();
         assert!(setup.files().is_empty(), "{:?}", setup.files());
         assert!(setup.server.requests()[0].header("if-range").is_none());
 
@@ -108,8 +104,8 @@ async fn without_resumption_nothing_stays_behind() {
                 })
                 .always(),
         );
-        let request = setup.content(connections).resume(false);
-        let fetch = tokio::spawn(request.save_to(setup.target()));
+        let request = setup.save(connections, setup.target()).resume(false);
+        let fetch = tokio::spawn(request.send());
         while setup.sent() < MIB as u64 || setup.files().is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -126,8 +122,8 @@ async fn without_resumption_nothing_stays_behind() {
 
         setup.server.clear_faults();
         setup.server.inject(setup.on(cut));
-        let request = setup.content(connections).resume(false);
-        let saved = request.save_to(setup.target()).await.unwrap();
+        let request = setup.save(connections, setup.target()).resume(false);
+        let saved = request.await.unwrap();
         assert_eq!(saved.resumed_from, 0);
         setup.assert_saved();
     }
@@ -138,11 +134,7 @@ async fn a_fetch_that_was_refused_leaves_nothing_and_spoils_nothing() {
     for connections in CONNECTIONS {
         let setup = Setup::new();
         setup.server.inject(setup.on(Fault::status(404)));
-        setup
-            .content(connections)
-            .save_to(setup.target())
-            .await
-            .unwrap_err();
+        setup.save(connections, setup.target()).await.unwrap_err();
         assert!(setup.files().is_empty());
         setup.leave_half(connections).await;
         // JSON, as to one whose Accept it does not know.
@@ -152,18 +144,10 @@ async fn a_fetch_that_was_refused_leaves_nothing_and_spoils_nothing() {
             Fault::Html { status: 200 },
         ] {
             setup.server.inject(setup.on(fault).times(connections));
-            setup
-                .content(connections)
-                .save_to(setup.target())
-                .await
-                .unwrap_err();
+            setup.save(connections, setup.target()).await.unwrap_err();
             setup.server.clear_faults();
         }
-        let saved = setup
-            .content(connections)
-            .save_to(setup.target())
-            .await
-            .unwrap();
+        let saved = setup.save(connections, setup.target()).await.unwrap();
         assert!(saved.resumed_from > LENGTH as u64 / 4);
         setup.assert_saved();
     }
@@ -181,11 +165,7 @@ async fn runs_of_zeros_are_holes_even_over_what_was_there() {
         let setup = Setup::of(image);
         // Beside them is what no journal tells of.
         std::fs::write(setup.part(), vec![9; LENGTH]).unwrap();
-        setup
-            .content(connections)
-            .save_to(setup.target())
-            .await
-            .unwrap();
+        setup.save(connections, setup.target()).await.unwrap();
         setup.assert_saved();
         let blocks = std::fs::metadata(setup.target()).unwrap().blocks() * 512;
         assert!((MIB as u64..2 * MIB as u64).contains(&blocks), "{blocks}");
@@ -223,11 +203,7 @@ async fn zeros_are_written_where_something_else_may_be() {
             }
         }
         drop(part);
-        let saved = setup
-            .content(connections)
-            .save_to(setup.target())
-            .await
-            .unwrap();
+        let saved = setup.save(connections, setup.target()).await.unwrap();
         assert!(saved.resumed_from > 0);
         setup.assert_saved();
     }
@@ -255,7 +231,7 @@ async fn where_nothing_can_be_saved_nothing_is_asked_for() {
         std::os::unix::net::UnixListener::bind(here.join("socket")).unwrap()
     };
     for target in targets {
-        let error = setup.content(1).save_to(&target).await.unwrap_err();
+        let error = setup.save(1, &target).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io, "{}", target.display());
     }
     assert!(setup.server.requests().is_empty());
@@ -272,11 +248,11 @@ async fn a_link_is_replaced_at_the_target_and_never_followed_beside_it() {
     let other = setup.directory.path().join("other");
     std::fs::write(&other, "precious").unwrap();
     symlink(&other, setup.part()).unwrap();
-    let error = setup.content(1).save_to(setup.target()).await.unwrap_err();
+    let error = setup.save(1, setup.target()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     std::fs::remove_file(setup.part()).unwrap();
     symlink(&other, setup.target()).unwrap();
-    setup.content(1).save_to(setup.target()).await.unwrap();
+    setup.save(1, setup.target()).await.unwrap();
     assert_eq!(std::fs::read(&other).unwrap(), b"precious");
     std::fs::remove_file(&other).unwrap();
     setup.assert_saved();
@@ -304,9 +280,9 @@ async fn a_full_disk_is_an_error_that_can_be_continued_from() {
             return;
         }
         let target = disk.join("disk.qcow2");
-        let full = setup.content(connections).save_to(&target).await;
+        let full = setup.save(connections, &target).await;
         let grown = mount("remount,size=64m");
-        let saved = setup.content(connections).save_to(&target).await;
+        let saved = setup.save(connections, &target).await;
         let bytes = std::fs::read(&target);
         let unmounted = Command::new("umount").arg("-l").arg(&disk).status();
         assert!(grown && unmounted.unwrap().success());

@@ -21,7 +21,7 @@ async fn a_dropped_fetch_stops_within_a_second_and_the_next_goes_on() {
             every: Duration::from_millis(10),
         };
         setup.server.inject(setup.on(slow).always());
-        let fetch = setup.content(connections).save_to(setup.target());
+        let fetch = setup.save(connections, setup.target());
         let dropped = tokio::time::timeout(Duration::from_millis(300), fetch).await;
         assert!(dropped.is_err());
         let began = Instant::now();
@@ -33,8 +33,10 @@ async fn a_dropped_fetch_stops_within_a_second_and_the_next_goes_on() {
         setup.server.clear_faults();
 
         let reports = Reports::default();
-        let request = setup.content(connections).progress(reports.listener());
-        let saved = request.save_to(setup.target()).await.unwrap();
+        let request = setup
+            .save(connections, setup.target())
+            .progress(reports.listener());
+        let saved = request.await.unwrap();
         assert!(saved.resumed_from > 0 && saved.resumed_from <= sent);
         // The server has given out what was on the line, too.
         assert!(
@@ -60,7 +62,7 @@ async fn the_next_fetch_may_begin_at_once() {
         let mut resumed_from = 0;
         for attempt in 0.. {
             assert!(attempt < 100);
-            let fetch = setup.content(connections).save_to(setup.target());
+            let fetch = setup.save(connections, setup.target());
             match tokio::time::timeout(Duration::from_millis(200), fetch).await {
                 Err(_) => {}
                 Ok(saved) => {
@@ -78,10 +80,10 @@ async fn the_next_fetch_may_begin_at_once() {
 #[tokio::test]
 async fn a_fetch_that_is_dropped_before_the_first_answer_leaves_nothing() {
     let setup = Setup::new();
-    setup.server.inject(setup.on(Fault::StallAnswer {
+    setup.server.inject(setup.on(Fault::DelayResponse {
         wait: Duration::from_secs(600),
     }));
-    let fetch = setup.content(1).save_to(setup.target());
+    let fetch = setup.save(1, setup.target());
     let dropped = tokio::time::timeout(Duration::from_millis(100), fetch).await;
     assert!(dropped.is_err());
     let began = Instant::now();
@@ -153,8 +155,8 @@ fn a_damaged_journal_is_never_trusted() {
     proptest!(cases(24), |(damage in damage())| {
         std::fs::write(setup.part(), &part).unwrap();
         std::fs::write(setup.journal(), apply(&damage, journal.clone())).unwrap();
-        let request = setup.content(1).durable(false);
-        runtime.block_on(request.save_to(setup.target())).unwrap();
+        let request = setup.save(1, setup.target()).durable(false);
+        runtime.block_on(request.send()).unwrap();
         setup.assert_saved();
         std::fs::remove_file(setup.target()).unwrap();
     });
@@ -168,8 +170,8 @@ async fn calls_beside_fetches_are_on_no_connection_of_theirs() {
     for round in 0..20 {
         let fetches = (0..4).map(|number| {
             let target = setup.directory.path().join(number.to_string());
-            let content = client.images().content(1).unchecked().durable(false);
-            tokio::spawn(content.save_to(target))
+            let content = client.images().save(1, target).unchecked().durable(false);
+            tokio::spawn(content.send())
         });
         let fetches: Vec<_> = fetches.collect();
         for number in 0..10 {
@@ -197,7 +199,7 @@ async fn fetches_after_each_other_share_what_makes_connections() {
     let images = client.build().unwrap().images();
     let save = |number: usize| {
         let target = setup.directory.path().join(number.to_string());
-        images.content(1).unchecked().durable(false).save_to(target)
+        images.save(1, target).unchecked().durable(false)
     };
     for number in 0..5 {
         save(number).await.unwrap();
@@ -205,7 +207,7 @@ async fn fetches_after_each_other_share_what_makes_connections() {
     // One for all that is no file, one for these.
     assert_eq!(made.load(Ordering::Relaxed), 2);
     // What may still be in use is not given on.
-    assert!(images.content(7).save_to(setup.target()).await.is_err());
+    assert!(images.save(7, setup.target()).await.is_err());
     save(5).await.unwrap();
     save(6).await.unwrap();
     assert_eq!(made.load(Ordering::Relaxed), 3);

@@ -24,9 +24,10 @@ fn kills() -> usize {
 async fn child() {
     let var = |name| std::env::var(name).unwrap();
     let client = machine_images::djinn::Client::builder(var("KILL_URL")).token(var("KILL_TOKEN"));
-    let request = client.build().unwrap().images().content(1).unchecked();
+    let images = client.build().unwrap().images();
+    let request = images.save(1, var("KILL_TARGET")).unchecked();
     let request = request.connections(var("KILL_CONNECTIONS").parse().unwrap());
-    request.save_to(var("KILL_TARGET")).await.unwrap();
+    request.await.unwrap();
 }
 
 fn spawn(setup: &Setup, connections: usize) -> Child {
@@ -122,8 +123,8 @@ async fn a_line_that_is_cut_every_64_mib_costs_little() {
             connections == 1 || number % 16 == 0
         });
         setup.server.inject(rule.always());
-        let request = setup.content(connections);
-        let saved = request.save_to(setup.target()).await.unwrap();
+        let request = setup.save(connections, setup.target());
+        let saved = request.await.unwrap();
         let more = setup.sent() - length as u64;
         let requests = setup.server.requests().len();
         println!("{connections} connections, {requests} requests: {more} bytes more");

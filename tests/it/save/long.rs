@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use machine_images::Report;
+use machine_images::Progress;
 use machine_images::testing::{DjinnServer, Fault};
-use reqwest::Method;
 
 use super::raw::{KIND, Raw};
 use super::{CONNECTIONS, Child, MIB, Setup, client, quick};
@@ -66,23 +65,28 @@ async fn what_is_remembered_of_a_long_fetch_is_bounded_and_all_of_it_counts() {
     const FETCHED: u64 = 48 * MIB as u64;
     const BOUND: u64 = MIB as u64 / 2;
     let server = DjinnServer::start().unwrap();
-    server.add_sparse_image("long", b"QFI\xfb", LENGTH).unwrap();
+    server
+        .new_image("long")
+        .content(b"QFI\xfb")
+        .length(LENGTH)
+        .add()
+        .unwrap();
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("disk");
     let images = client(&server, quick()).images();
-    let fetch = |report: fn(Report)| {
-        let request = images.content(1).unchecked().connections(SEVERAL);
-        request
-            .durable(false)
-            .progress(report)
-            .save_to(target.clone())
+    let fetch = |report: fn(Progress)| {
+        let request = images
+            .save(1, target.clone())
+            .unchecked()
+            .connections(SEVERAL);
+        request.durable(false).progress(report).send()
     };
     // In small pieces, as on a slow line.
     let small = Fault::Trickle {
         bytes: 512,
         every: Duration::from_millis(20),
     };
-    server.inject(small.on(Method::GET, "/images/1").always());
+    server.inject(small.on("GET", "/images/1").always());
     let sent = || -> u64 { server.requests().iter().map(|r| r.body_sent).sum() };
     let first = tokio::spawn(fetch(|_| ()));
     let mut largest = 0;
@@ -123,7 +127,7 @@ async fn what_was_begun_beside_is_removed_and_what_was_whole_counts() {
     for beside in ["", "w 0 1000 and then"] {
         setup.leave_half(1).await;
         std::fs::write(setup.directory.path().join("disk.qcow2.part.new"), beside).unwrap();
-        let saved = setup.content(1).save_to(setup.target()).await.unwrap();
+        let saved = setup.save(1, setup.target()).await.unwrap();
         assert!(saved.resumed_from > 0);
         setup.assert_saved();
         std::fs::remove_file(setup.target()).unwrap();

@@ -9,6 +9,7 @@ mod long;
 mod names;
 mod owned;
 mod raw;
+mod refresh;
 mod stream;
 mod threads;
 mod version;
@@ -18,10 +19,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use machine_images::djinn::{Client, ContentRequest};
+use machine_images::djinn::{Client, GetContent, Save};
 use machine_images::testing::{DjinnServer, Fault};
-use machine_images::{Report, Result, RetryPolicy, Saved};
-use reqwest::Method;
+use machine_images::{Progress, Result, RetryPolicy, Saved};
 use tokio::sync::Notify;
 
 pub(crate) use child::Child;
@@ -80,10 +80,14 @@ impl Setup {
         }
     }
 
-    pub(crate) fn content(&self, connections: usize) -> ContentRequest {
-        let request = self.client.images().content(1).unchecked();
+    pub(crate) fn content(&self) -> GetContent {
+        self.client.images().content(1)
+    }
+
+    pub(crate) fn save(&self, connections: usize, path: impl Into<PathBuf>) -> Save {
+        let save = self.client.images().save(1, path).unchecked();
         // It is the disk that tests would wait for, and no image that they save.
-        request.connections(connections).durable(false).unchecked()
+        save.connections(connections).durable(false)
     }
 
     pub(crate) fn images(&self) -> machine_images::djinn::Images {
@@ -124,7 +128,7 @@ impl Setup {
     }
 
     pub(crate) fn on(&self, fault: Fault) -> machine_images::testing::FaultRule {
-        fault.on(Method::GET, "/images/1")
+        fault.on("GET", "/images/1")
     }
 
     /// Whether nobody holds the file beside the target.
@@ -146,7 +150,7 @@ impl Setup {
         };
         self.server.inject(self.on(slow).always());
         self.server.clear_requests();
-        let fetch = tokio::spawn(self.content(connections).save_to(self.target()));
+        let fetch = tokio::spawn(self.save(connections, self.target()).send());
         while self.sent() < self.image.len() as u64 / 2 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -172,16 +176,16 @@ fn client(server: &DjinnServer, retry: RetryPolicy) -> Client {
 
 /// Reports, as they come.
 #[derive(Clone, Default)]
-struct Reports(Arc<Mutex<Vec<Report>>>);
+struct Reports(Arc<Mutex<Vec<Progress>>>);
 
 impl Reports {
-    fn listener(&self) -> impl Fn(Report) + Send + Sync + 'static {
+    fn listener(&self) -> impl Fn(Progress) + Send + Sync + 'static {
         let reports = self.0.clone();
         move |report| reports.lock().unwrap().push(report)
     }
 
     /// They never fell, and ended at the total.
-    fn assert_good(&self, total: u64) -> Report {
+    fn assert_good(&self, total: u64) -> Progress {
         let reports = self.0.lock().unwrap();
         assert!(reports.windows(2).all(|pair| pair[0].done <= pair[1].done));
         let last = *reports.last().unwrap();
@@ -191,7 +195,7 @@ impl Reports {
 }
 
 /// Ends within its time, whatever it is.
-pub(crate) async fn ends(fetch: impl Future<Output = Result<Saved>>) -> Result<Saved> {
+pub(crate) async fn ends(fetch: impl IntoFuture<Output = Result<Saved>>) -> Result<Saved> {
     let ended = tokio::time::timeout(Duration::from_secs(20), fetch).await;
     ended.expect("it hangs")
 }
@@ -209,10 +213,10 @@ struct Held {
 }
 
 impl Gate {
-    pub(crate) fn at(&self, done: u64) -> impl Fn(Report) + Send + Sync + 'static {
+    pub(crate) fn at(&self, done: u64) -> impl Fn(Progress) + Send + Sync + 'static {
         let held = self.0.clone();
-        move |report| {
-            if report.done < done || held.is_reached.swap(true, Ordering::SeqCst) {
+        move |progress| {
+            if progress.done < done || held.is_reached.swap(true, Ordering::SeqCst) {
                 return;
             }
             held.reached.notify_one();

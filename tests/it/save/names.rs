@@ -22,12 +22,14 @@ async fn names_of_any_length_that_a_file_can_have_are_saved_and_continued() {
         };
         setup.server.inject(setup.on(slow));
         let gate = Gate::default();
-        let request = setup.content(1).progress(gate.at(MIB as u64 / 8));
-        let fetch = tokio::spawn(request.save_to(target.clone()));
+        let request = setup
+            .save(1, target.clone())
+            .progress(gate.at(MIB as u64 / 8));
+        let fetch = tokio::spawn(request.send());
         gate.reached().await;
         fetch.abort();
         gate.open();
-        let saved = setup.content(1).save_to(&target).await.unwrap();
+        let saved = setup.save(1, &target).await.unwrap();
         assert!(saved.resumed_from > 0, "{name}");
         assert_eq!(setup.files(), [name]);
         assert!(fs::read(&target).unwrap() == setup.image);
@@ -43,7 +45,7 @@ async fn names_that_no_file_can_have_leave_nothing_and_are_not_fetched() {
         "name/".into(),
         "a\0b".into(),
     ] {
-        let fetch = setup.content(1).save_to(setup.directory.path().join(&name));
+        let fetch = setup.save(1, setup.directory.path().join(&name));
         assert_eq!(ends(fetch).await.unwrap_err().kind(), ErrorKind::Io);
         assert!(setup.files().is_empty());
     }
@@ -60,12 +62,12 @@ async fn long_names_are_told_apart() {
     };
     setup.server.inject(setup.on(stall));
     let path = |last: &str| setup.directory.path().join("n".repeat(254) + last);
-    let fetch = tokio::spawn(setup.content(1).save_to(path("1")));
+    let fetch = tokio::spawn(setup.save(1, path("1")).send());
     while setup.sent() < MIB as u64 / 2 {
         assert!(!fetch.is_finished(), "{:?}", fetch.await);
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    setup.content(1).save_to(path("2")).await.unwrap();
+    setup.save(1, path("2")).await.unwrap();
     assert!(!fetch.is_finished());
     fetch.abort();
 }

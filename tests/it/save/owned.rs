@@ -8,7 +8,6 @@ use std::process::Command;
 
 use machine_images::testing::Fault;
 use machine_images::{Digest, ErrorKind, Result, Saved};
-use sha2::Digest as _;
 
 use super::{CONNECTIONS, Child, Gate, MIB, Setup, ends, image};
 
@@ -52,9 +51,9 @@ async fn a_file_that_took_the_place_of_what_was_written_never_gets_the_name() {
             let setup = Setup::new();
             let aside = setup.directory.path().join("aside");
             let gate = Gate::default();
-            let digest = Digest(sha2::Sha256::digest(&setup.image).into());
-            let request = setup.content(connections).sha256(digest);
-            let fetch = tokio::spawn(request.progress(gate.at(0)).save_to(setup.target()));
+            let digest = Digest::of(&setup.image);
+            let request = setup.save(connections, setup.target()).sha256(digest);
+            let fetch = tokio::spawn(request.progress(gate.at(0)).send());
             gate.reached().await;
             if link {
                 // What is there by way of a link is the same file.
@@ -80,15 +79,19 @@ async fn of_two_fetches_that_do_not_see_each_other_each_renames_its_own_file() {
         for aside in [false, true] {
             let (first, second) = (Setup::new(), Setup::of(image(12 * MIB)));
             let (early, late) = (Gate::default(), Gate::default());
-            let request = first.content(connections).progress(early.at(0));
-            let fetch = tokio::spawn(request.save_to(first.target()));
+            let request = first
+                .save(connections, first.target())
+                .progress(early.at(0));
+            let fetch = tokio::spawn(request.send());
             early.reached().await;
             fs::remove_file(first.part()).unwrap();
             if !aside {
                 fs::remove_file(first.journal()).unwrap();
             }
-            let request = second.content(connections).progress(late.at(0));
-            let other = tokio::spawn(request.save_to(first.target()));
+            let request = second
+                .save(connections, first.target())
+                .progress(late.at(0));
+            let other = tokio::spawn(request.send());
             late.reached().await;
             early.open();
             let error = ends(async { fetch.await.unwrap() }).await.unwrap_err();
@@ -118,8 +121,8 @@ async fn a_fetch_that_begins_again_leaves_the_files_of_others_alone() {
             .on(Fault::IgnoreRange)
             .when(|r| r.header("if-range").is_some());
         setup.server.inject(changed);
-        let request = setup.content(connections).progress(gate.at(0));
-        let fetch = tokio::spawn(request.save_to(setup.target()));
+        let request = setup.save(connections, setup.target()).progress(gate.at(0));
+        let fetch = tokio::spawn(request.send());
         gate.reached().await;
         fs::remove_file(setup.part()).unwrap();
         fs::remove_file(setup.journal()).unwrap();
@@ -162,7 +165,7 @@ async fn a_fifo_is_refused_and_never_waited_for() {
         let setup = Setup::of(image(MIB));
         for path in [setup.target(), setup.part(), setup.journal()] {
             fifo(&path);
-            let fetch = setup.content(1).resume(resume).save_to(setup.target());
+            let fetch = setup.save(1, setup.target()).resume(resume);
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             assert_names(ends(fetch).await, &name);
             assert_eq!(setup.files(), [name]);
@@ -194,7 +197,7 @@ async fn what_another_user_left_is_not_continued() {
                     chown(path, Some(OTHER), Some(OTHER)).unwrap();
                 }
             }
-            let fetch = setup.content(connections).save_to(setup.target());
+            let fetch = setup.save(connections, setup.target());
             let name = if part {
                 "disk.qcow2.part"
             } else {
@@ -216,7 +219,7 @@ async fn a_file_with_another_name_is_not_written_to() {
     for resume in [true, false] {
         for path in [setup.part(), setup.journal()] {
             fs::hard_link(&bystander, &path).unwrap();
-            let fetch = setup.content(1).resume(resume).save_to(setup.target());
+            let fetch = setup.save(1, setup.target()).resume(resume);
             let name = path.file_name().unwrap().to_str().unwrap();
             assert_names(ends(fetch).await, name);
             assert_eq!(fs::read(&bystander).unwrap(), b"precious");
@@ -228,7 +231,7 @@ async fn a_file_with_another_name_is_not_written_to() {
     setup.leave_half(1).await;
     fs::hard_link(setup.part(), &bystander).unwrap();
     let before = fs::read(&bystander).unwrap();
-    let fetch = setup.content(1).save_to(setup.target());
+    let fetch = setup.save(1, setup.target());
     assert_names(ends(fetch).await, "disk.qcow2.part");
     assert!(fs::read(&bystander).unwrap() == before);
 }
@@ -243,8 +246,8 @@ async fn what_others_can_write_to_is_begun_again() {
             set_mode(&setup.part(), part);
             set_mode(&setup.journal(), journal);
             let gate = Gate::default();
-            let request = setup.content(connections).progress(gate.at(0));
-            let fetch = tokio::spawn(request.save_to(setup.target()));
+            let request = setup.save(connections, setup.target()).progress(gate.at(0));
+            let fetch = tokio::spawn(request.send());
             gate.reached().await;
             if part != 0o600 {
                 std::os::unix::fs::FileExt::write_all_at(&others, &[0xee; 4096], 0).unwrap();
@@ -277,8 +280,8 @@ async fn nobody_else_reads_what_is_being_written_and_the_target_has_its_mode() {
                 set_mode(&setup.target(), before);
             }
             let gate = Gate::default();
-            let request = setup.content(connections).progress(gate.at(0));
-            let fetch = tokio::spawn(request.save_to(setup.target()));
+            let request = setup.save(connections, setup.target()).progress(gate.at(0));
+            let fetch = tokio::spawn(request.send());
             gate.reached().await;
             for path in [setup.part(), setup.journal()] {
                 assert_eq!(mode(&path), 0o600, "{}", path.display());
@@ -299,14 +302,14 @@ async fn a_link_or_anothers_file_at_the_target_opens_nothing_to_others() {
     fs::write(&elsewhere, "precious").unwrap();
     set_mode(&elsewhere, 0o666);
     std::os::unix::fs::symlink(&elsewhere, setup.target()).unwrap();
-    setup.content(1).save_to(setup.target()).await.unwrap();
+    setup.save(1, setup.target()).await.unwrap();
     assert_eq!(mode(&setup.target()), usual);
     fs::remove_file(setup.target()).unwrap();
     if is_root("giving files away") {
         fs::write(setup.target(), "planted").unwrap();
         set_mode(&setup.target(), 0o666);
         chown(setup.target(), Some(OTHER), Some(OTHER)).unwrap();
-        setup.content(1).save_to(setup.target()).await.unwrap();
+        setup.save(1, setup.target()).await.unwrap();
         assert_eq!(mode(&setup.target()) & 0o022, 0);
         assert_eq!(fs::metadata(setup.target()).unwrap().uid(), 0);
     }

@@ -22,10 +22,9 @@ async fn a_stream_goes_on_where_the_line_broke() {
             setup.server.inject(setup.on(cut(after, close)));
         }
         let reports = Reports::default();
-        let request = setup.content(1).progress(reports.listener());
-        let content = request.send().await.unwrap();
-        assert_eq!(content.length(), Some(LENGTH as u64));
-        let mut stream = content.stream();
+        let request = setup.content().progress(reports.listener());
+        let mut stream = request.await.unwrap();
+        assert_eq!(stream.length(), Some(LENGTH as u64));
         let mut bytes = Vec::new();
         while let Some(chunk) = stream.try_next().await.unwrap() {
             bytes.extend_from_slice(&chunk);
@@ -42,14 +41,14 @@ async fn a_reader_of_a_range_goes_on_where_the_line_broke() {
     setup
         .server
         .inject(setup.on(cut(MIB, Close::Reset)).times(3));
-    let content = setup
-        .content(1)
+    let mut content = setup
+        .content()
         .range(1000..10_000_000)
         .send()
         .await
         .unwrap();
     let mut bytes = Vec::new();
-    content.reader().read_to_end(&mut bytes).await.unwrap();
+    content.read_to_end(&mut bytes).await.unwrap();
     assert!(bytes == setup.image[1000..10_000_000]);
     for request in &setup.server.requests()[1..] {
         assert!(request.header("if-range").is_some());
@@ -69,7 +68,7 @@ async fn a_stream_never_goes_on_with_another_version() {
         let setup = Setup::new();
         setup.server.inject(setup.on(cut(MIB, Close::Clean)));
         setup.server.inject(setup.on(fault.clone()));
-        let mut content = setup.content(1).send().await.unwrap();
+        let mut content = setup.content().send().await.unwrap();
         let mut count = 0;
         let error = loop {
             match content.chunk().await {
@@ -87,10 +86,10 @@ async fn a_stream_never_goes_on_with_another_version() {
 async fn waiting_for_a_chunk_can_be_given_up_at_any_time() {
     let setup = Setup::new();
     setup.server.inject(setup.on(cut(MIB, Close::Clean)));
-    setup.server.inject(setup.on(Fault::StallAnswer {
+    setup.server.inject(setup.on(Fault::DelayResponse {
         wait: Duration::from_millis(200),
     }));
-    let mut content = setup.content(1).send().await.unwrap();
+    let mut content = setup.content().send().await.unwrap();
     let mut bytes = Vec::new();
     let mut given_up = 0;
     loop {

@@ -25,7 +25,7 @@ async fn a_listener_that_panics_on_any_thread_ends_the_fetch() {
         };
         setup.server.inject(setup.on(slow).always());
         let (thread, calls) = (Mutex::new(None), AtomicU32::new(0));
-        let request = setup.content(connections).progress(move |_| {
+        let request = setup.save(connections, setup.target()).progress(move |_| {
             let this = std::thread::current().id();
             let first_thread = *thread.lock().unwrap().get_or_insert(this);
             let is_first = first_thread == this;
@@ -35,7 +35,7 @@ async fn a_listener_that_panics_on_any_thread_ends_the_fetch() {
                 "no more of this"
             );
         });
-        let fetch = tokio::spawn(request.save_to(setup.target()));
+        let fetch = tokio::spawn(request.send());
         let ended = tokio::time::timeout(Duration::from_secs(10), fetch).await;
         let ended = ended.expect("it hangs");
         if others && std::thread::available_parallelism().map_or(1, usize::from) == 1 {
@@ -44,11 +44,7 @@ async fn a_listener_that_panics_on_any_thread_ends_the_fetch() {
         assert!(ended.unwrap_err().is_panic());
         assert!(!setup.target().exists());
         setup.server.clear_faults();
-        setup
-            .content(connections)
-            .save_to(setup.target())
-            .await
-            .unwrap();
+        setup.save(connections, setup.target()).await.unwrap();
         setup.assert_saved();
     }
 }
@@ -62,7 +58,7 @@ fn a_runtime_of_few_threads_is_enough() {
         .max_blocking_threads(1)
         .build()
         .unwrap();
-    let fetch = setup.content(4).save_to(setup.target());
+    let fetch = setup.save(4, setup.target());
     let ended =
         runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), fetch).await });
     runtime.shutdown_background();
@@ -84,9 +80,9 @@ async fn a_fetch_that_is_dropped_right_before_its_end_changes_nothing() {
         };
         setup.server.inject(setup.on(slow).always());
         let gate = Gate::default();
-        let request = setup.content(1).durable(durable);
+        let request = setup.save(1, setup.target()).durable(durable);
         let request = request.progress(gate.at(LENGTH as u64));
-        let fetch = tokio::spawn(request.save_to(setup.target()));
+        let fetch = tokio::spawn(request.send());
         gate.reached().await;
         fetch.abort();
         assert!(fetch.await.unwrap_err().is_cancelled());
@@ -94,7 +90,7 @@ async fn a_fetch_that_is_dropped_right_before_its_end_changes_nothing() {
         until_let_go(&setup).await;
         assert_eq!(std::fs::read(setup.target()).unwrap(), b"before");
         setup.server.clear_faults();
-        let saved = setup.content(1).save_to(setup.target()).await.unwrap();
+        let saved = setup.save(1, setup.target()).await.unwrap();
         assert!(saved.resumed_from > 0);
         setup.assert_saved();
     }
@@ -106,17 +102,24 @@ async fn a_fetch_that_is_dropped_while_its_digest_is_computed_changes_nothing() 
     let setup = Setup::of(Vec::new());
     setup
         .server
-        .add_sparse_image("long", b"QFI\xfb", length)
+        .new_image("long")
+        .content(b"QFI\xfb")
+        .length(length)
+        .add()
         .unwrap();
     std::fs::write(setup.target(), "before").unwrap();
-    let request = setup.images().content(2).unchecked().connections(4);
+    let request = setup
+        .images()
+        .save(2, setup.target())
+        .unchecked()
+        .connections(4);
     let mut hasher = sha2::Sha256::new();
     hasher.update(b"QFI\xfb");
     let zeros = vec![0; MIB];
     hasher.update(&zeros[4..]);
     (1..length / MIB as u64).for_each(|_| hasher.update(&zeros));
-    let digest = machine_images::Digest(hasher.finalize().into());
-    let fetch = tokio::spawn(request.sha256(digest).save_to(setup.target()));
+    let digest = machine_images::Digest::new(hasher.finalize().into());
+    let fetch = tokio::spawn(request.sha256(digest).send());
     while setup.sent() < length {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

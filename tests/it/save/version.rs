@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use machine_images::testing::{Close, Fault};
 use machine_images::{Digest, ErrorKind};
-use sha2::Digest as _;
 
 use super::raw::{KIND, Raw};
 use super::{CONNECTIONS, LENGTH, MIB, Reports, Setup};
@@ -36,8 +35,10 @@ async fn an_answer_of_another_version_starts_again_once() {
                 .when(|r| r.header("if-range").is_some());
             setup.server.inject(rule.skip(connections - 1));
             let reports = Reports::default();
-            let request = setup.content(connections).progress(reports.listener());
-            let result = request.save_to(setup.target()).await;
+            let request = setup
+                .save(connections, setup.target())
+                .progress(reports.listener());
+            let result = request.await;
             match kind {
                 None => {
                     assert!(result.unwrap().fetched >= LENGTH as u64, "{fault:?}");
@@ -46,11 +47,7 @@ async fn an_answer_of_another_version_starts_again_once() {
                 Some(kind) => {
                     assert_eq!(result.unwrap_err().kind(), kind, "{fault:?}");
                     assert!(!setup.target().exists());
-                    setup
-                        .content(connections)
-                        .save_to(setup.target())
-                        .await
-                        .unwrap();
+                    setup.save(connections, setup.target()).await.unwrap();
                 }
             }
             setup.assert_saved();
@@ -75,19 +72,11 @@ async fn a_version_that_changes_again_is_a_typed_error() {
             // So that there is something to continue after the second beginning, too.
             setup.server.inject(setup.on(CUT).always());
             std::fs::write(setup.target(), "before").unwrap();
-            let error = setup
-                .content(connections)
-                .save_to(setup.target())
-                .await
-                .unwrap_err();
+            let error = setup.save(connections, setup.target()).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Changed, "{fault:?}");
             assert_eq!(std::fs::read(setup.target()).unwrap(), b"before");
             setup.server.clear_faults();
-            setup
-                .content(connections)
-                .save_to(setup.target())
-                .await
-                .unwrap();
+            setup.save(connections, setup.target()).await.unwrap();
             setup.assert_saved();
         }
     }
@@ -109,11 +98,7 @@ async fn what_an_earlier_fetch_left_is_dropped_if_the_image_changed() {
                 .on(fault.clone())
                 .when(|r| r.header("if-range").is_some());
             setup.server.inject(rule);
-            let saved = setup
-                .content(connections)
-                .save_to(setup.target())
-                .await
-                .unwrap();
+            let saved = setup.save(connections, setup.target()).await.unwrap();
             assert_eq!(saved.resumed_from, 0, "{fault:?}");
             assert!(saved.fetched >= LENGTH as u64);
             setup.assert_saved();
@@ -129,12 +114,12 @@ async fn even_a_fetch_that_lacks_nothing_asks_for_the_version() {
             let setup = Setup::new();
             // A directory that comes in between keeps it from being renamed.
             let (target, made) = (setup.target(), AtomicBool::new(false));
-            let request = setup.content(connections).progress(move |_| {
+            let request = setup.save(connections, setup.target()).progress(move |_| {
                 if !made.swap(true, Ordering::Relaxed) {
                     std::fs::create_dir(&target).unwrap();
                 }
             });
-            let error = request.save_to(setup.target()).await.unwrap_err();
+            let error = request.await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Io);
             std::fs::remove_dir(setup.target()).unwrap();
 
@@ -145,11 +130,7 @@ async fn even_a_fetch_that_lacks_nothing_asks_for_the_version() {
                     .server
                     .inject(fault.when(|r| r.header("if-range").is_some()));
             }
-            let saved = setup
-                .content(connections)
-                .save_to(setup.target())
-                .await
-                .unwrap();
+            let saved = setup.save(connections, setup.target()).await.unwrap();
             assert!(setup.server.requests()[0].header("if-range").is_some());
             let fetched = if changed { LENGTH } else { 1 };
             assert!((fetched..fetched + 2 * MIB).contains(&(saved.fetched as usize)));
@@ -167,11 +148,7 @@ async fn without_a_validator_one_connection_does_it() {
             name: "last-modified".into(),
         };
         setup.server.inject(setup.on(none).always());
-        let saved = setup
-            .content(connections)
-            .save_to(setup.target())
-            .await
-            .unwrap();
+        let saved = setup.save(connections, setup.target()).await.unwrap();
         assert_eq!((saved.connections, saved.resumed_from), (1, 0));
         setup.assert_saved();
     }
@@ -199,11 +176,11 @@ async fn without_a_validator_a_cut_line_means_to_begin_again() {
         let request = server
             .client()
             .images()
-            .content(1)
+            .save(1, &target)
             .unchecked()
             .connections(connections);
         let request = request.progress(reports.listener());
-        let saved = request.save_to(&target).await.unwrap();
+        let saved = request.await.unwrap();
         assert!(saved.fetched > MIB as u64);
         assert!(std::fs::read(&target).unwrap() == super::image(MIB));
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
@@ -225,14 +202,14 @@ async fn contents_of_unknown_length_are_saved_whole() {
         });
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("disk");
-        let digest = Digest(sha2::Sha256::digest(&image).into());
+        let digest = Digest::of(&image);
         let request = server
             .client()
             .images()
-            .content(1)
+            .save(1, &target)
             .unchecked()
             .connections(connections);
-        let saved = request.sha256(digest).save_to(&target).await.unwrap();
+        let saved = request.sha256(digest).await.unwrap();
         assert_eq!(saved.bytes, 2 * MIB as u64);
         assert!(std::fs::read(&target).unwrap() == image);
     }
@@ -279,18 +256,13 @@ async fn shorter_ranges_than_asked_for_are_put_together() {
         let request = server
             .client()
             .images()
-            .content(1)
+            .save(1, &target)
             .unchecked()
             .connections(connections);
-        request.save_to(&target).await.unwrap();
+        request.await.unwrap();
         assert!(std::fs::read(&target).unwrap() == expected);
 
-        let content = server
-            .client()
-            .images()
-            .content(1)
-            .unchecked()
-            .range(1..8_000_000);
+        let content = server.client().images().content(1).range(1..8_000_000);
         let bytes = content.send().await.unwrap().bytes().await.unwrap();
         assert!(bytes == expected[1..8_000_000]);
     }
@@ -298,26 +270,30 @@ async fn shorter_ranges_than_asked_for_are_put_together() {
 
 #[tokio::test]
 async fn a_wrong_digest_leaves_no_file_and_the_right_one_is_told() {
-    let right = |image: &[u8]| Digest(sha2::Sha256::digest(image).into());
+    let right = |image: &[u8]| Digest::of(image);
     for connections in CONNECTIONS {
         let setup = Setup::new();
         let digest = right(&setup.image);
-        let request = setup.content(connections).sha256(Digest([7; 32]));
-        let error = request.save_to(setup.target()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Digest);
+        let request = setup
+            .save(connections, setup.target())
+            .sha256(Digest::new([7; 32]));
+        let error = request.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DigestMismatch);
         assert!(setup.files().is_empty());
 
         std::fs::write(setup.target(), "before").unwrap();
-        let request = setup.content(connections).sha256(Digest([7; 32]));
-        request.save_to(setup.target()).await.unwrap_err();
+        let request = setup
+            .save(connections, setup.target())
+            .sha256(Digest::new([7; 32]));
+        request.await.unwrap_err();
         assert_eq!(setup.files(), ["disk.qcow2"]);
         assert_eq!(std::fs::read(setup.target()).unwrap(), b"before");
         std::fs::remove_file(setup.target()).unwrap();
 
         // Over what was there before as well.
         setup.leave_half(connections).await;
-        let request = setup.content(connections).sha256(digest);
-        let saved = request.save_to(setup.target()).await.unwrap();
+        let request = setup.save(connections, setup.target()).sha256(digest);
+        let saved = request.await.unwrap();
         assert!(saved.resumed_from > 0);
         assert_eq!(saved.sha256, Some(digest));
         setup.assert_saved();

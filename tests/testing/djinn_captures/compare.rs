@@ -54,7 +54,7 @@ pub(super) fn differences(exchange: &Exchange, answer: &Answer, source: &str) ->
     if names != answer.header_names() {
         found.push(format!("headers {:?} for {names:?}", answer.header_names()));
     }
-    // Contents that a job has fetched are as old as the job.
+    // Content that a download fetched is as old as the download.
     let is_old = exchange.request.target == "/api/images/112";
     for name in HEADERS {
         if name == "Last-Modified" && !is_old {
@@ -99,7 +99,7 @@ fn compare(found: &mut Vec<String>, place: &str, wanted: &Value, got: &Value) {
             for (key, wanted) in wanted {
                 let got = got.get(key).unwrap_or(&Value::Null);
                 let place = format!("{place}/{key}");
-                // Which namespace was made when is another matter.
+                // The order in which namespaces were created does not matter here.
                 let is_same = SAME.contains(&key.as_str()) && place != "/namespace/id";
                 if (is_same || is_error) && wanted != got {
                     found.push(format!("{place}: {got} for {wanted}"));

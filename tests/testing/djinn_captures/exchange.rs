@@ -51,7 +51,7 @@ pub(super) fn disk() -> Vec<u8> {
 }
 
 impl Request {
-    /// Head and body; `source` takes the place of the server that download jobs read from. A
+    /// Returns the head and body. `source` replaces the server that downloads read from. A
     /// client that expects `100 Continue` holds its body back.
     pub(super) fn bytes(&self, source: &str) -> Vec<u8> {
         let body = self.body().map(|body| replace(&body, source));
@@ -71,14 +71,14 @@ impl Request {
         bytes
     }
 
-    /// The body that was captured, or one of the announced length and kind.
+    /// Returns the captured body, or one of the same length and kind.
     fn body(&self) -> Option<Vec<u8>> {
         let length: usize = header(&self.headers, "Content-Length")?.parse().unwrap();
         if let Some(body) = &self.body {
             return Some(body.clone().into_bytes());
         }
         let mut body = match length {
-            // The only one of its length, compressed.
+            // The only body of this length, compressed.
             413 => b"\x1f\x8b".to_vec(),
             _ => disk(),
         };
@@ -102,7 +102,7 @@ impl Response {
         header(&self.headers, name)
     }
 
-    /// The answer's JSON, even if more was captured behind it.
+    /// Returns the answer's JSON, even if more was captured after it.
     pub(super) fn json(&self, source: &str) -> Option<Value> {
         let text = match (&self.json, &self.text) {
             (Some(json), _) => json.to_string(),

@@ -57,20 +57,20 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// An image as the captures have it.
+    /// Adds an image as in the captures.
     pub(super) fn image(&self, id: i64, name: &str) -> NewImage<'_> {
         self.server.new_image(name).id(id).content(disk())
     }
 
-    /// Lets the next image have this id.
+    /// Sets the id of the next image.
     pub(super) fn advance(&self, id: i64) {
         let name = format!("before-{id}");
         let filler = self.server.new_image(&name).author(FILLER).id(id - 1);
-        // The image before may well be there.
+        // The image with the id before may exist.
         let _ = filler.add();
     }
 
-    /// Replays these exchanges, separated by white space, in this order.
+    /// Replays exchanges, separated by white space, in order.
     pub(super) fn play(&mut self, names: &str) {
         for name in names.split_whitespace() {
             let mut exchanges = self.replay.exchanges.iter();
@@ -90,7 +90,7 @@ impl<'a> Scene<'a> {
 
     fn send(&self, request: &[u8]) -> Answer {
         let mut stream = connect(&self.server.url());
-        // An early answer may end the connection before the request is out.
+        // An early answer can end the connection before the whole request is sent.
         let _ = stream.write_all(request);
         let _ = stream.shutdown(Shutdown::Write);
         let mut answer = Vec::new();
@@ -98,7 +98,7 @@ impl<'a> Scene<'a> {
         Answer::parse(&answer)
     }
 
-    /// Waits until this field of a download job is set.
+    /// Waits until a field of a download is set.
     pub(super) fn wait(&self, id: i64, field: &str) {
         let begun = Instant::now();
         let is_set = || {

@@ -21,18 +21,18 @@ impl Source {
         let address = listener.local_addr().unwrap();
         let released = Arc::new(AtomicBool::new(false));
         let shared = Arc::clone(&released);
-        // It ends with the tests.
+        // The thread ends with the tests.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let released = Arc::clone(&shared);
-                // Whoever asks may go away.
+                // A client may disconnect.
                 thread::spawn(move || serve(stream, &released).ok());
             }
         });
         Self { address, released }
     }
 
-    /// Lets the slow image go on.
+    /// Releases the slow image.
     pub(super) fn release(&self) {
         self.released.store(true, Ordering::Release);
     }

@@ -172,7 +172,11 @@ async fn run(plan: Plan) -> Result<String, String> {
         Reading::Bytes => Source::from(bytes.clone()),
         Reading::Once => Source::reader(std::io::Cursor::new(bytes.clone()), plan.length as u64),
         Reading::Chunked => {
-            let chunks: Vec<_> = bytes.chunks(7000).map(<[u8]>::to_vec).map(Ok).collect();
+            let chunks: Vec<_> = bytes
+                .chunks(7000)
+                .map(<[u8]>::to_vec)
+                .map(std::io::Result::Ok)
+                .collect();
             Source::stream(stream::iter(chunks), None)
         }
     };

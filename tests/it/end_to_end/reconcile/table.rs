@@ -9,7 +9,6 @@ use futures::future::join_all;
 use machine_images::djinn::{Client, Source};
 use machine_images::testing::{Close, DjinnServer, Fault, Visibility};
 use machine_images::{Digest, ErrorKind};
-use reqwest::Method;
 use tokio::sync::Semaphore;
 
 use super::super::without_certificates;
@@ -56,9 +55,9 @@ fn fault(row: &str) -> Fault {
         "the body is cut at half" => cut(large / 2, reset),
         "the body is cut at half, by a close" => cut(large / 2, clean),
         "the body is cut before its last byte" => cut(large - 1, reset),
-        "the answer is lost, by a close" => Fault::DropAnswer { close: clean },
-        "the answer is lost, by a reset" => Fault::DropAnswer { close: reset },
-        "the answer is late" => Fault::StallAnswer {
+        "the answer is lost, by a close" => Fault::DropResponse { close: clean },
+        "the answer is lost, by a reset" => Fault::DropResponse { close: reset },
+        "the answer is late" => Fault::DelayResponse {
             wait: Duration::from_secs(5),
         },
         "a proxy answers 502" => Fault::Html { status: 502 },
@@ -86,7 +85,7 @@ fn fault(row: &str) -> Fault {
                     "done",
                 ] => {
                     let (done, wait) = (false, seconds(wait));
-                    Fault::Away { done, wait }
+                    Fault::Restart { done, wait }
                 }
                 [
                     "the",
@@ -100,7 +99,7 @@ fn fault(row: &str) -> Fault {
                     "done",
                 ] => {
                     let (done, wait) = (true, seconds(wait));
-                    Fault::Away { done, wait }
+                    Fault::Restart { done, wait }
                 }
                 _ => panic!("{row} is no fault"),
             }
@@ -158,7 +157,7 @@ async fn cell(row: String, column: String) -> String {
         _ => panic!("{column} is no state of a name"),
     }
     let old = server.image_count();
-    server.inject(fault.clone().on(Method::POST, "/images"));
+    server.inject(fault.clone().on("POST", "/images"));
 
     let failures = Arc::new(Mutex::new(Vec::new()));
     let failed = Arc::clone(&failures);
@@ -171,7 +170,7 @@ async fn cell(row: String, column: String) -> String {
                 failed.lock().unwrap().push(attempt.error);
             }
         });
-    if matches!(fault, Fault::StallAnswer { .. } | Fault::SlowCopy { .. }) {
+    if matches!(fault, Fault::DelayResponse { .. } | Fault::SlowCopy { .. }) {
         client = client.response_timeout(Duration::from_secs(1));
     }
     let images = client.build().unwrap().images();

@@ -217,9 +217,9 @@ impl Plan {
     /// When nothing is away or being copied any more.
     pub(super) fn settles_after(&self) -> Duration {
         let waits = self.faults.iter().map(|(fault, ..)| match fault {
-            Fault::Away { wait, .. }
+            Fault::Restart { wait, .. }
             | Fault::SlowCopy { wait, .. }
-            | Fault::StallAnswer { wait }
+            | Fault::DelayResponse { wait }
             | Fault::StallRequest { wait, .. } => *wait,
             _ => Duration::ZERO,
         });
@@ -249,12 +249,12 @@ fn fault(rng: &mut Rng, length: u64, may_copy_on: bool) -> Fault {
     match rng.u8(..16) {
         0 => Fault::DropRequest { close },
         1..4 => Fault::CutRequest { after, close },
-        4..6 => Fault::DropAnswer { close },
+        4..6 => Fault::DropResponse { close },
         6 => Fault::CutResponse {
             after: rng.u64(..300),
             close,
         },
-        7 => Fault::StallAnswer {
+        7 => Fault::DelayResponse {
             wait: millis(rng, 0..500),
         },
         8 => Fault::StallRequest {
@@ -265,7 +265,7 @@ fn fault(rng: &mut Rng, length: u64, may_copy_on: bool) -> Fault {
             status: [502, 504][rng.usize(..2)],
         },
         10 => Fault::Html { status: 502 },
-        11..14 => Fault::Away {
+        11..14 => Fault::Restart {
             done: rng.bool(),
             wait: match rng.u8(..10) {
                 0 => millis(rng, 1000..3000),

@@ -1,0 +1,86 @@
+//! The bytes of an image that a request asks for.
+
+use std::ops::{Bound, RangeBounds};
+
+use crate::error::{Error, Result};
+
+/// A range of the bytes of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ByteRange {
+    /// From `start` up to, not including, `end`, or else to the end of the image.
+    From { start: u64, end: Option<u64> },
+    /// This many bytes at the end of the image.
+    Suffix(u64),
+}
+
+impl ByteRange {
+    pub(crate) fn new(start: u64, end: Option<u64>) -> Self {
+        Self::From { start, end }
+    }
+
+    /// Makes a range of any of Rust's. An empty one cannot be asked for.
+    pub(crate) fn of(range: &impl RangeBounds<u64>) -> Result<Self> {
+        let start = match range.start_bound() {
+            Bound::Included(&first) => Some(first),
+            Bound::Excluded(before) => before.checked_add(1),
+            Bound::Unbounded => Some(0),
+        };
+        let end = match range.end_bound() {
+            Bound::Included(last) => last.checked_add(1),
+            Bound::Excluded(&end) => Some(end),
+            Bound::Unbounded => None,
+        };
+        match start {
+            Some(start) if end.is_none_or(|end| start < end) => Ok(Self::new(start, end)),
+            _ => Err(empty()),
+        }
+    }
+
+    pub(crate) fn suffix(length: u64) -> Result<Self> {
+        match length {
+            0 => Err(empty()),
+            _ => Ok(Self::Suffix(length)),
+        }
+    }
+
+    /// The value of the `Range` header.
+    pub(crate) fn header(self) -> String {
+        match self {
+            Self::From { start, end: None } => format!("bytes={start}-"),
+            Self::From {
+                start,
+                end: Some(end),
+            } => format!("bytes={start}-{}", end - 1),
+            Self::Suffix(length) => format!("bytes=-{length}"),
+        }
+    }
+
+    /// The byte after the last one asked for, counted from the start of the image.
+    pub(crate) fn end(self) -> Option<u64> {
+        match self {
+            Self::From { end, .. } => end,
+            Self::Suffix(_) => None,
+        }
+    }
+
+    /// Returns `true` if `start..end` of an image of `total` bytes answers this range, perhaps
+    /// with less than was asked for. Without a total only the whole range will do.
+    pub(crate) fn is_answered_by(self, start: u64, end: u64, total: Option<u64>) -> bool {
+        match self {
+            Self::From {
+                start: asked,
+                end: last,
+            } => {
+                let fits = last.is_none_or(|last| end <= last);
+                start == asked && fits && (total.is_some() || last == Some(end))
+            }
+            Self::Suffix(length) => {
+                total.is_some_and(|total| start == total.saturating_sub(length))
+            }
+        }
+    }
+}
+
+fn empty() -> Error {
+    Error::invalid("the range is empty")
+}

@@ -1,0 +1,80 @@
+//! The options and the result of saving an image to a file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::digest::Digest;
+use crate::progress::Meter;
+use crate::qcow2::Policy;
+
+/// The options of saving an image.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) connections: usize,
+    pub(crate) resume: bool,
+    pub(crate) durable: bool,
+    pub(crate) sha256: Option<Digest>,
+    pub(crate) digest: bool,
+    pub(crate) refresh: bool,
+    pub(crate) when_busy: WhenBusy,
+    /// The policy that the image must meet, if any.
+    pub(crate) policy: Option<Policy>,
+    pub(crate) meter: Meter,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connections: 1,
+            resume: true,
+            durable: true,
+            sha256: None,
+            digest: false,
+            refresh: false,
+            when_busy: WhenBusy::Fail,
+            policy: Some(Policy::default()),
+            meter: Meter::default(),
+        }
+    }
+}
+
+impl Options {
+    pub(super) fn hashes(&self) -> bool {
+        self.digest || self.sha256.is_some()
+    }
+}
+
+/// The behaviour when the same file is being fetched already, by this process or another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenBusy {
+    /// Fails with [`Busy`](crate::ErrorKind::Busy).
+    #[default]
+    Fail,
+    /// Waits for the other fetch to end, and keeps its file if that is what the server has.
+    Wait,
+}
+
+/// The result of saving an image to a file.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Saved {
+    /// The file.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The number of bytes of it that came over the network. Tables read by the inspection are not
+    /// counted.
+    pub fetched: u64,
+    /// The number of bytes left by an earlier fetch that was resumed.
+    pub resumed_from: u64,
+    /// `true` if the file was already what the server has: see
+    /// [`Save::refresh`](crate::djinn::Save::refresh).
+    pub unchanged: bool,
+    /// The number of connections that carried it.
+    pub connections: usize,
+    /// Its SHA-256, if one was expected or asked for.
+    pub sha256: Option<Digest>,
+    /// The time it took.
+    pub elapsed: Duration,
+}

@@ -1,0 +1,95 @@
+//! Files that are already what the server has.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::{Instant, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+
+use super::options::{Options, Saved};
+use super::part::failed;
+use crate::content::{ByteRange, Location};
+use crate::digest::{Digest, Hasher};
+use crate::error::{Error, Result};
+use crate::inspect::accept;
+use crate::qcow2::inspect_open_file;
+use crate::thread::Caller;
+
+/// Returns the file at `target` if it is what the server has: of the same length, and of the time
+/// of the server's last change. Asks for its last byte, so that one answer has both.
+pub(super) async fn unchanged(
+    location: &Location,
+    target: &Path,
+    options: &Options,
+    caller: &Caller,
+) -> Result<Option<Saved>> {
+    let began = Instant::now();
+    let Some((file, length, modified)) = candidate(target) else {
+        return Ok(None);
+    };
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&modified);
+    let date = date.map_err(|error| Error::invalid(error.to_string()))?;
+    let range = ByteRange::new(length - 1, None);
+    let mut retries = location.transport.retry().start();
+    let answer = match location.send_range(range, Some(&date), &mut retries).await {
+        // The image is shorter by now.
+        Err(error) if error.status() == Some(416) => return Ok(None),
+        answer => location.check_range_or_all(answer?, range)?,
+    };
+    let version = &answer.version;
+    if version.total != Some(length) || version.modified != Some(modified) {
+        return Ok(None);
+    }
+    let read = |error| failed("read", target, error);
+    let sha256 = match options.hashes() {
+        true => Some(hash(&file, caller).map_err(read)?),
+        false => None,
+    };
+    if options.sha256.is_some() && options.sha256 != sha256 {
+        return Ok(None);
+    }
+    if let Some(policy) = &options.policy {
+        accept(inspect_open_file(&file, policy).map_err(read)?)?;
+    }
+    options.meter.start(Some(length), length);
+    options.meter.finish();
+    Ok(Some(Saved {
+        path: target.to_owned(),
+        bytes: length,
+        fetched: 0,
+        resumed_from: 0,
+        unchanged: true,
+        connections: 0,
+        sha256,
+        elapsed: began.elapsed(),
+    }))
+}
+
+/// The file at the path, its length and its time, if an earlier fetch may have left it: that set
+/// the time to whole seconds. A file that cannot be read is fetched.
+fn candidate(target: &Path) -> Option<(File, u64, Timestamp)> {
+    let found = fs::symlink_metadata(target).ok()?;
+    let since_epoch = found.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    if !found.is_file() || found.len() == 0 || since_epoch.subsec_nanos() != 0 {
+        return None;
+    }
+    let seconds = i64::try_from(since_epoch.as_secs()).ok()?;
+    let modified = Timestamp::from_second(seconds).ok()?;
+    Some((File::open(target).ok()?, found.len(), modified))
+}
+
+fn hash(mut file: &File, caller: &Caller) -> io::Result<Digest> {
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        caller.check()?;
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

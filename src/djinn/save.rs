@@ -1,0 +1,195 @@
+//! An image's content in a file.
+
+use std::path::PathBuf;
+
+use super::{ImageId, Images};
+use crate::call::awaitable;
+use crate::content::{Options, Saved, WhenBusy, save};
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::operation::Operation;
+use crate::progress::{Meter, Phase, ProgressListener};
+use crate::qcow2::Policy;
+
+impl Images {
+    /// Saves an image's content to a file, and continues where an earlier call stopped.
+    ///
+    /// `Endpoint: GET /images/:id` with `Accept: application/x-qemu-disk`
+    ///
+    /// The image is inspected first, as by [`inspect`](Self::inspect). If the
+    /// [policy](Save::policy) rejects it, no more than its header is fetched, and nothing is left.
+    /// The file is inspected once more before it gets its name.
+    ///
+    /// The content is written to `PATH.part`, which is renamed to `path` when it is complete; a
+    /// file that is already at `path` stays until then. If the call fails, is dropped or killed,
+    /// the next one to the same path continues with what is in `PATH.part` and
+    /// `PATH.part.journal`, provided that the server still has the same version. Runs of zeros
+    /// become holes. The file's time is set to the image's `Last-Modified`. A symbolic link at
+    /// `path` is replaced, not followed. If `.part.journal` makes the name longer than 255 bytes,
+    /// the names of these two files are shortened.
+    ///
+    /// On Unix, `PATH.part` is readable only by the user of the process. The file gets the mode of
+    /// the file it replaces, or that of a new one. A `PATH.part` that belongs to another user, is
+    /// writable by others, or has a second name is never continued: in a directory for everyone it
+    /// may be planted. Such a file, a FIFO or a link is an error that names it.
+    ///
+    /// The transfer runs on a thread of its own, which writes as it reads.
+    ///
+    /// ```
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// let saved = images.save(42, "debian-12.qcow2").await?;
+    /// println!("{} bytes in {:?}", saved.bytes, saved.elapsed);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Saves the whole image; [`content`](Self::content) gets a range:
+    ///
+    /// ```compile_fail,E0599
+    /// # async fn example(images: machine_images::djinn::Images) {
+    /// images.save(42, "debian-12.qcow2").range(0..512);
+    /// # }
+    /// ```
+    #[doc(alias = "download")]
+    #[doc(alias = "fetch")]
+    #[doc(alias = "resume")]
+    pub fn save(&self, id: impl Into<ImageId>, path: impl Into<PathBuf>) -> Save {
+        Save {
+            images: self.clone(),
+            id: id.into(),
+            path: path.into(),
+            options: Options::default(),
+        }
+    }
+}
+
+/// Saves an image to a file: see [`Images::save`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is sent unless this is awaited"]
+pub struct Save {
+    images: Images,
+    id: ImageId,
+    path: PathBuf,
+    options: Options,
+}
+
+impl Save {
+    /// Sets the maximum number of connections, each of which fetches a range at a time. Defaults
+    /// to 1.
+    ///
+    /// Small images, and images of servers without ranges or dates, are fetched with one.
+    #[doc(alias = "parallel")]
+    #[doc(alias = "concurrency")]
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.options.connections = connections.max(1);
+        self
+    }
+
+    /// Fails with [`DigestMismatch`](crate::ErrorKind::DigestMismatch), and leaves no file, if the content has
+    /// another SHA-256.
+    #[doc(alias = "checksum")]
+    #[doc(alias = "verify")]
+    pub fn sha256(mut self, digest: Digest) -> Self {
+        self.options.sha256 = Some(digest);
+        self
+    }
+
+    /// Computes the digest of the content, for [`Saved::sha256`]. Defaults to `false`, or to
+    /// `true` if a [digest](Self::sha256) is expected.
+    pub fn compute_sha256(mut self, compute: bool) -> Self {
+        self.options.digest = compute;
+        self
+    }
+
+    /// Continues what an earlier call left, and leaves what can be continued. Defaults to `true`.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.options.resume = resume;
+        self
+    }
+
+    /// Transfers nothing if the file at the path is already what the server has. Defaults to
+    /// `false`.
+    ///
+    /// It is if its length is that of the image, and its time the image's `Last-Modified`, which
+    /// an earlier call has set. One request finds out: for the last byte of the image, on
+    /// condition (`If-Range`) that the image has not changed. The file is inspected and, if a
+    /// digest is expected, hashed, and fetched again if it does not match. Then
+    /// [`Saved::unchanged`] is `true`.
+    ///
+    /// ```
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// let saved = images.save(42, "debian-12.qcow2").refresh(true).await?;
+    /// if saved.unchanged {
+    ///     println!("nothing new");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "mirror")]
+    #[doc(alias = "cache")]
+    #[doc(alias = "if-modified-since")]
+    pub fn refresh(mut self, refresh: bool) -> Self {
+        self.options.refresh = refresh;
+        self
+    }
+
+    /// Sets the behaviour when the same file is being fetched already. Defaults to
+    /// [`WhenBusy::Fail`].
+    #[doc(alias = "lock")]
+    pub fn when_busy(mut self, when_busy: WhenBusy) -> Self {
+        self.options.when_busy = when_busy;
+        self
+    }
+
+    /// Flushes the content to the disk before the file gets its name. Defaults to `true`. If
+    /// `false`, a power failure can leave an incomplete file at the final path.
+    #[doc(alias = "fsync")]
+    pub fn durable(mut self, durable: bool) -> Self {
+        self.options.durable = durable;
+        self
+    }
+
+    /// Sets the policy that the image must meet. Defaults to [`Policy::default`].
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.options.policy = Some(policy);
+        self
+    }
+
+    /// Saves any content, without inspecting it.
+    pub fn unchecked(mut self) -> Self {
+        self.options.policy = None;
+        self
+    }
+
+    /// Reports progress to `listener`.
+    pub fn progress(mut self, listener: impl ProgressListener) -> Self {
+        self.options.meter = Meter::new(Phase::Content, listener);
+        self
+    }
+
+    /// Fetches the content, and returns when the file has its name.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`GetContent::send`](super::GetContent::send) and of
+    /// [`Content`](crate::Content);
+    /// [`ImageRejected`](crate::ErrorKind::ImageRejected), with the findings in
+    /// [`inspection`](crate::Error::inspection);
+    /// [`Io`](crate::ErrorKind::Io) if the file cannot be written;
+    /// [`Busy`](crate::ErrorKind::Busy) if it is being fetched already, or `PATH.part` was removed
+    /// or replaced meanwhile;
+    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the content has another digest than expected.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the transfer. After that the file at the path is not replaced; a
+    /// drop during the replacement waits for that one step.
+    pub async fn send(self) -> Result<Saved> {
+        let operation = Operation::new("save image");
+        let operation = operation.on(format!("{} to {}", self.id, self.path.display()));
+        let location = self.images.location(operation, self.id);
+        save(location, self.path, self.options).await
+    }
+}
+
+awaitable!(Save, send -> Saved);

@@ -1,0 +1,78 @@
+//! Inspection of QCOW2 images before they are used.
+//!
+//! An image can make QEMU read files of its host: by naming a backing file or an external data
+//! file. This module reads the header ([`Header`]), lists what is wrong with it ([`Finding`]), and
+//! decides by a [`Policy`] whether to accept the image ([`Report::verdict`]). It never runs QEMU,
+//! never opens a file that an image names, and does no I/O except in [`inspect_file`].
+//!
+//! # Choosing a function
+//!
+//! | input | function |
+//! |---|---|
+//! | the first bytes, from a range request or a stream | [`inspect`] |
+//! | anything that can be read at an offset, also asynchronously | [`Inspector`] |
+//! | a local file | [`inspect_file`] (feature `fs`) |
+//!
+//! [`inspect`] examines the first cluster and the total length. For an image without snapshots,
+//! bitmaps and LUKS that is everything, and it needs at most the first 64 KiB, unless clusters are
+//! larger and the extensions or names lie further in. A bad header is always rejected within
+//! 64 KiB. A snapshot table, bitmap directory or LUKS header elsewhere in the file is reported as
+//! [`Code::TableUnread`]; [`Inspector`] reads those too.
+//!
+//! # Limits
+//!
+//! The effort is bounded whatever the image contains. More than 128 header extensions or 192
+//! feature names are [`Code::TooManyExtensions`]; more than 1024 bitmaps or 4 MiB of tables are
+//! [`Code::TablesTooLarge`]. QEMU opens such images, but no known program writes them.
+//!
+//! # Not inspected
+//!
+//! - the contents of the L1, L2 and refcount tables, which `qemu-img check` checks;
+//! - the LUKS header beyond its magic and version;
+//! - the guest's data.
+//!
+//! ```
+//! use machine_images::qcow2::{self, Code, Inspection, Policy};
+//!
+//! // Version 3, and nothing else in order.
+//! let mut image = vec![0; 512];
+//! image[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
+//! match qcow2::inspect(&image, Some(512), &Policy::default()) {
+//!     Inspection::Done(report) => assert!(report.has(Code::ClusterBits)),
+//!     Inspection::NeedMore(range) => unreachable!("{range:?} is past the end"),
+//! }
+//! ```
+
+mod bitmaps;
+mod examination;
+mod examine;
+mod extensions;
+mod extents;
+mod fields;
+mod format;
+mod header;
+mod header_checks;
+mod header_fields;
+#[cfg(feature = "fs")]
+mod inspect_file;
+mod inspector;
+mod luks;
+mod policy;
+mod report;
+mod snapshots;
+mod table_bounds;
+#[cfg(test)]
+mod tests;
+
+pub use format::Format;
+pub use header::{
+    Bitmap, Compression, DataFile, Encryption, Feature, FeatureKind, Features, Header, Snapshot,
+    Table,
+};
+#[cfg(feature = "fs")]
+pub use inspect_file::inspect_file;
+#[cfg(feature = "fs")]
+pub(crate) use inspect_file::inspect_open_file;
+pub use inspector::{Inspection, Inspector, inspect};
+pub use policy::Policy;
+pub use report::{Code, Finding, Report, Severity, Verdict};
