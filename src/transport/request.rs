@@ -212,11 +212,11 @@ mod tests {
             let url = request.url(&base);
             prop_assert_eq!(url.origin(), base.origin());
             prop_assert_eq!((url.query(), url.fragment()), (None, None));
-            let whole: Url = url.as_str().parse().unwrap();
-            let segments: Vec<_> = whole.path_segments().unwrap().collect();
-            let known = base.path_segments().unwrap().filter(|segment| !segment.is_empty()).count();
-            prop_assert_eq!(segments.len(), known + 2);
-            let last = percent_encoding::percent_decode_str(segments[known + 1]).decode_utf8().unwrap();
+            let parsed: Url = url.as_str().parse().unwrap();
+            let segments: Vec<_> = parsed.path_segments().unwrap().collect();
+            let base_segments = base.path_segments().unwrap().filter(|segment| !segment.is_empty()).count();
+            prop_assert_eq!(segments.len(), base_segments + 2);
+            let last = percent_encoding::percent_decode_str(segments[base_segments + 1]).decode_utf8().unwrap();
             prop_assert_eq!(last, id);
         }
 

@@ -85,8 +85,8 @@ impl Response {
 
     /// Returns the media type, without parameters and in lower case.
     pub(crate) fn media_type(&self) -> String {
-        let whole = self.header(&CONTENT_TYPE).unwrap_or_default();
-        let essence = whole.split(';').next().unwrap_or_default();
+        let value = self.header(&CONTENT_TYPE).unwrap_or_default();
+        let essence = value.split(';').next().unwrap_or_default();
         essence.trim().to_ascii_lowercase()
     }
 
@@ -213,8 +213,10 @@ impl Response {
         if self.status.is_success() {
             return Ok(self);
         }
-        let (body, whole) = self.error_body().await;
-        let json: Option<Value> = whole.then(|| serde_json::from_slice(&body).ok()).flatten();
+        let (body, complete) = self.error_body().await;
+        let json: Option<Value> = complete
+            .then(|| serde_json::from_slice(&body).ok())
+            .flatten();
         let redact = |text: String| self.redact(text);
         let fields = json.as_ref().and_then(field_errors).map(|fields| {
             let fields = fields.into_iter();
@@ -235,7 +237,7 @@ impl Response {
                 .map(str::to_owned),
             None if self.media_type() == "text/plain" => plain_text(&body),
             // A handler may replace the body and keep the type.
-            None if self.media_type() == JSON && whole && !looks_like_json(&body) => {
+            None if self.media_type() == JSON && complete && !looks_like_json(&body) => {
                 plain_text(&body)
             }
             None => None,
@@ -244,7 +246,7 @@ impl Response {
             message: message.map(redact),
             fields,
             from_api: json.is_some(),
-            empty: whole && body.is_empty(),
+            empty: complete && body.is_empty(),
         });
         Err(self.error(Cause::Refused(Box::new(refusal))))
     }
@@ -263,8 +265,8 @@ impl Response {
                 }
             }
         });
-        let whole = read.await.unwrap_or(false);
-        (body, whole)
+        let complete = read.await.unwrap_or(false);
+        (body, complete)
     }
 
     fn refusal(&self, words: Words) -> Refusal {
