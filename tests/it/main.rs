@@ -45,6 +45,7 @@ mod rate;
 mod replay;
 #[cfg(feature = "testing")]
 mod retry;
+mod runtime;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod save;
 #[cfg(feature = "testing")]
