@@ -20,10 +20,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The error of every call of this crate.
 ///
-/// [`kind`](Self::kind) is for programs to act on; the other methods give the details. `Display`
-/// names the operation, its subject and the cause, in one line; [`source`](std::error::Error::source)
-/// has the reason behind it, if there is one. `Debug`, which a `main` that returns an error prints,
-/// shows both. Tokens, passwords and the secrets of a URL never appear in any of them.
+/// [`kind`](Self::kind) is for programs to act on; the other methods give the details. To show an
+/// error to a person, print `{error:#}`: one line with the operation, its subject, the cause and the
+/// reason behind it, as `anyhow` prints its errors. `{error}` leaves the reason to
+/// [`source`](std::error::Error::source). `Debug`, which a `main` that returns an error prints, adds
+/// the kind and the URL. Tokens, passwords and the secrets of a URL never appear in any of them.
 ///
 /// ```
 /// use machine_images::{ErrorKind, djinn};
@@ -239,23 +240,24 @@ impl fmt::Display for Error {
             let (attempts, time) = (self.0.attempts, rounded(self.0.elapsed));
             write!(f, " after {attempts} attempts in {time}")?;
         }
-        match self.retry_after() {
-            Some(wait) => write!(f, "; the server asks to wait {}", rounded(wait)),
-            None => Ok(()),
+        if let Some(wait) = self.retry_after() {
+            write!(f, "; the server asks to wait {}", rounded(wait))?;
         }
+        if f.alternate() {
+            let mut source = std::error::Error::source(self);
+            while let Some(error) = source {
+                write!(f, ": {error}")?;
+                source = error.source();
+            }
+        }
+        Ok(())
     }
 }
 
 /// `get image 42: cannot connect to h:80: Connection refused (connect, http://h/images/42)`
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")?;
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        write!(f, " ({}", self.kind())?;
+        write!(f, "{self:#} ({}", self.kind())?;
         match &self.0.url {
             Some(url) => write!(f, ", {url})"),
             None => f.write_str(")"),
@@ -297,6 +299,8 @@ mod tests {
         let error = Error::new(Cause::Source(cause)).during(&Operation::new("upload"));
         assert_eq!(error.to_string(), "upload: the source of the upload failed");
         assert_eq!(error.source().unwrap().to_string(), "disk on fire");
+        let line = "upload: the source of the upload failed: disk on fire";
+        assert_eq!(format!("{error:#}"), line);
     }
 
     #[test]

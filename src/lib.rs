@@ -21,7 +21,8 @@
 //! # Runtime
 //!
 //! Futures and streams of this crate must be polled within a [tokio](https://docs.rs/tokio) runtime
-//! with its I/O and time drivers enabled, as `#[tokio::main]` has it. Elsewhere the first request
+//! with its I/O and time drivers enabled, such as the one that `#[tokio::main]` creates. A program
+//! without async code calls `runtime.block_on(images.list().all())`. Elsewhere the first request
 //! panics with tokio's message `there is no reactor running`. Building clients and calls needs no
 //! runtime. Every future is `Send`.
 //!
@@ -47,8 +48,8 @@
 //!
 //! # Crates in signatures
 //!
-//! The crates whose types are in this crate's signatures are re-exported: [`bytes`], [`jiff`],
-//! [`reqwest`], [`serde_json`] and [`url`].
+//! The crates whose types are in this crate's signatures are re-exported: `bytes`, `http`, `jiff`,
+//! `reqwest`, `serde_json` and `url`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attempt;
@@ -75,7 +76,7 @@ pub mod testing;
 mod thread;
 mod transport;
 
-pub use {bytes, jiff, reqwest, serde_json, url};
+pub use {bytes, http, jiff, reqwest, serde_json, url};
 
 pub use attempt::Attempt;
 pub use client::ClientBuilder;

@@ -94,7 +94,7 @@ impl GetContent {
     #[doc(alias = "offset")]
     pub fn range(self, bytes: impl RangeBounds<u64>) -> GetRange {
         GetRange {
-            range: ByteRange::of(&bytes),
+            range: ByteRange::of(&bytes).map(Some),
             content: self,
         }
     }
@@ -103,7 +103,20 @@ impl GetContent {
     #[doc(alias = "tail")]
     pub fn suffix(self, length: u64) -> GetRange {
         GetRange {
-            range: ByteRange::suffix(length),
+            range: ByteRange::suffix(length).map(Some),
+            content: self,
+        }
+    }
+
+    /// Gets the range that the `Range` header of an HTTP request names, such as `bytes=0-511`,
+    /// `bytes=512-` or `bytes=-512`.
+    ///
+    /// For servers that pass images on. Gets the whole image if the header is invalid or names
+    /// several ranges: a server may ignore those.
+    #[doc(alias = "proxy")]
+    pub fn range_header(self, header: &str) -> GetRange {
+        GetRange {
+            range: Ok(ByteRange::parse(header)),
             content: self,
         }
     }
@@ -167,7 +180,7 @@ impl GetContent {
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct GetRange {
     content: GetContent,
-    range: Result<ByteRange>,
+    range: Result<Option<ByteRange>>,
 }
 
 impl GetRange {
@@ -186,7 +199,7 @@ impl GetRange {
     /// - [`Range`](crate::ErrorKind::Range) if the range begins past the end of the image, whose
     ///   length is then [`total`](crate::Error::total), or if the server sends another range.
     pub async fn send(self) -> Result<Content> {
-        self.content.open(self.range.map(Some)).await
+        self.content.open(self.range).await
     }
 }
 

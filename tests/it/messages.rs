@@ -51,7 +51,7 @@ async fn a_message_names_what_was_done_to_what() {
         (
             images.create_upload("web", DISK).send().await.unwrap_err(),
             "create image \"web\": a name must be unique: \"web\" exists already \
-             (400 Bad Request): name: Name already exists",
+             (400 Bad Request)",
         ),
         (
             images.create_upload("a b", DISK).send().await.unwrap_err(),
