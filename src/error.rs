@@ -38,7 +38,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// use machine_images::{ErrorKind, djinn::Images};
 ///
 /// # async fn example(images: Images) -> machine_images::Result<()> {
-/// match images.get(42).send().await {
+/// match images.get(42).await {
 ///     Ok(image) => println!("{}", image.name),
 ///     Err(error) if error.kind() == ErrorKind::NotFoundOrUnauthorized => println!("no image 42"),
 ///     Err(error) if error.is_retryable() => println!("try again in {:?}", error.retry_after()),

@@ -20,7 +20,7 @@
 //! let id = server.add_image("debian-12", empty_qcow2(10 << 30))?;
 //!
 //! let images = server.client()?.images(); // pass them to your program
-//! images.delete(id).send().await?;
+//! images.delete(id).await?;
 //! assert_eq!(server.image_count(), 0);
 //! # Ok(())
 //! # }
@@ -45,7 +45,7 @@
 //! let id = server.add_image("debian-12", "not an image")?;
 //! server.inject(Fault::status(503).on("GET", "/images/1"));
 //!
-//! let image = server.client()?.images().get(id).send().await?; // retried
+//! let image = server.client()?.images().get(id).await?; // retried
 //! assert_eq!(image.name, "debian-12");
 //! assert_eq!(server.requests().len(), 2);
 //! # Ok(())

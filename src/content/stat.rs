@@ -1,4 +1,4 @@
-//! What a server says of the content of an image, without sending it.
+//! The length and version of an image's content.
 
 use jiff::Timestamp;
 use reqwest::StatusCode;

@@ -51,13 +51,15 @@ const MAX_COLLECTED: u64 = 64 * 1024 * 1024;
 ///
 /// # Errors
 ///
-/// Every way of reading fails with [`Transport`](ErrorKind::Transport),
-/// [`Stalled`](ErrorKind::Stalled) and the like if the transfer breaks and cannot be resumed;
-/// [`Changed`](ErrorKind::Changed) if the server has another version by then;
-/// [`Length`](ErrorKind::Length) if more or fewer bytes arrive than announced;
-/// [`DigestMismatch`](ErrorKind::DigestMismatch), before the last bytes are given out, if an expected digest does
-/// not match. After an error the content is at its end. An [`io::Error`] has this crate's
-/// [`Error`] inside.
+/// The error of every way of reading is one of these. An [`io::Error`] has this crate's [`Error`]
+/// inside. After an error the content is at its end.
+///
+/// - [`Transport`](ErrorKind::Transport), [`Stalled`](ErrorKind::Stalled) and the like if the
+///   transfer breaks and cannot be resumed.
+/// - [`Changed`](ErrorKind::Changed) if the server has another version by then.
+/// - [`Length`](ErrorKind::Length) if more or fewer bytes arrive than announced.
+/// - [`DigestMismatch`](ErrorKind::DigestMismatch) if an expected digest does not match, before the
+///   last bytes are given out.
 ///
 /// # Cancel safety
 ///

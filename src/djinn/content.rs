@@ -79,7 +79,7 @@ pub(super) fn location(transport: &Transport, operation: Operation, id: ImageId)
     }
 }
 
-/// Gets an image's content: see [`Images::content`].
+/// A builder that gets an image's content: see [`Images::content`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct GetContent {
@@ -134,11 +134,13 @@ impl GetContent {
     ///
     /// # Errors
     ///
-    /// [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
-    /// image for this token; [`NotReady`](crate::ErrorKind::NotReady) while the server is still
-    /// downloading the image; [`DownloadFailed`](crate::ErrorKind::DownloadFailed), with the
-    /// server's text as [`message`](crate::Error::message), if the download failed;
-    /// [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) if the answer is not an image.
+    /// - [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
+    ///   image, or the token is wrong or lacks `image:read`.
+    /// - [`NotReady`](crate::ErrorKind::NotReady) while the server is still downloading the image:
+    ///   see [`Images::wait_downloaded`].
+    /// - [`DownloadFailed`](crate::ErrorKind::DownloadFailed), with the server's text as
+    ///   [`message`](crate::Error::message), if the download failed: delete the image.
+    /// - [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) if the answer is not an image.
     pub async fn send(self) -> Result<Content> {
         self.open(Ok(None)).await
     }
@@ -160,7 +162,7 @@ impl GetContent {
     }
 }
 
-/// Gets a range of an image's content: see [`GetContent::range`].
+/// A builder that gets a range of an image's content: see [`GetContent::range`].
 #[derive(Debug)]
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct GetRange {
@@ -179,15 +181,16 @@ impl GetRange {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty range;
-    /// [`Range`](crate::ErrorKind::Range) if the range begins past the end of the image, or
-    /// another range came; and those of [`GetContent::send`].
+    /// - Those of [`GetContent::send`].
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty range.
+    /// - [`Range`](crate::ErrorKind::Range) if the range begins past the end of the image, whose
+    ///   length is then [`total`](crate::Error::total), or if the server sends another range.
     pub async fn send(self) -> Result<Content> {
         self.content.open(self.range.map(Some)).await
     }
 }
 
-/// Gets an image's content and verifies its digest: see [`GetContent::sha256`].
+/// A builder that gets an image's content and verifies its digest: see [`GetContent::sha256`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct GetVerified {

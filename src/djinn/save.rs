@@ -63,7 +63,7 @@ impl Images {
     }
 }
 
-/// Saves an image to a file: see [`Images::save`].
+/// A builder that saves an image to a file: see [`Images::save`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct Save {
@@ -171,14 +171,14 @@ impl Save {
     ///
     /// # Errors
     ///
-    /// Those of [`GetContent::send`](super::GetContent::send) and of
-    /// [`Content`](crate::Content);
-    /// [`ImageRejected`](crate::ErrorKind::ImageRejected), with the findings in
-    /// [`inspection`](crate::Error::inspection);
-    /// [`Io`](crate::ErrorKind::Io) if the file cannot be written;
-    /// [`Busy`](crate::ErrorKind::Busy) if it is being fetched already, or `PATH.part` was removed
-    /// or replaced meanwhile;
-    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the content has another digest than expected.
+    /// - Those of [`GetContent::send`](super::GetContent::send) and of
+    ///   [`Content`](crate::Content).
+    /// - [`ImageRejected`](crate::ErrorKind::ImageRejected) if the policy rejects the image: see
+    ///   [`inspection`](crate::Error::inspection).
+    /// - [`Io`](crate::ErrorKind::Io) if the file cannot be written.
+    /// - [`Busy`](crate::ErrorKind::Busy) if the file is being saved already, or if `PATH.part` was
+    ///   removed or replaced meanwhile.
+    /// - [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the content has another digest.
     ///
     /// # Cancel safety
     ///

@@ -30,7 +30,7 @@ impl Images {
     }
 }
 
-/// Gets the length and the version of an image's content: see [`Images::stat`].
+/// A builder that gets the length and version of an image's content: see [`Images::stat`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct Stat {

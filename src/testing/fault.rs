@@ -30,7 +30,7 @@ use super::socket::Close;
 pub enum Fault {
     /// Ends the connection after the request's head. The request is not processed.
     DropRequest {
-        /// How to close the connection.
+        /// The way to close the connection.
         close: Close,
     },
     /// Ends the connection in the middle of the request's body. The request is not processed.
@@ -38,19 +38,19 @@ pub enum Fault {
         /// The number of body bytes to read first. The server reads in blocks, so it may read
         /// more.
         after: u64,
-        /// How to close the connection.
+        /// The way to close the connection.
         close: Close,
     },
     /// Processes the request, then ends the connection without an answer.
     DropResponse {
-        /// How to close the connection.
+        /// The way to close the connection.
         close: Close,
     },
     /// Ends the connection in the middle of the answer's body. A shorter answer arrives whole.
     CutResponse {
         /// The number of body bytes to send first. A reset may lose some of them.
         after: u64,
-        /// How to close the connection.
+        /// The way to close the connection.
         close: Close,
     },
     /// Pauses in the middle of the request's body.

@@ -17,7 +17,7 @@ const KEPT_BODY: usize = 64 * 1024;
 /// use machine_images::testing::DjinnServer;
 ///
 /// let server = DjinnServer::start()?;
-/// server.client()?.images().list().send().await?;
+/// server.client()?.images().list().await?;
 ///
 /// let request = &server.requests()[0];
 /// assert_eq!((request.method.as_str(), request.path()), ("GET", "/api/images"));

@@ -10,6 +10,8 @@
 
 #[cfg(feature = "testing")]
 mod attacked;
+#[cfg(feature = "testing")]
+mod builders;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod chaos;
 mod devops;
@@ -43,6 +45,7 @@ mod rate;
 mod replay;
 #[cfg(feature = "testing")]
 mod retry;
+mod runtime;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod save;
 #[cfg(feature = "testing")]

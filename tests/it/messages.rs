@@ -96,6 +96,8 @@ async fn a_message_says_how_often_for_how_long_and_what_the_server_asks() {
     let shown = lines(&error);
     let text = "get image 42: 503 Service Unavailable after 3 attempts in ";
     assert!(shown.starts_with(text) && shown.ends_with(" ms"), "{shown}");
+    assert_eq!(error.attempts(), 3);
+    assert!(error.elapsed() > Duration::ZERO);
 
     server.clear_faults();
     let retry_after = Some(RetryAfter::Seconds(90));

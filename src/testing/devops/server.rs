@@ -38,7 +38,7 @@ const PASSWORD: &str = "secret";
 /// server.mark_in_use("ami-63071b0a", "proj.test");
 ///
 /// let images = server.client()?.images();
-/// let error = images.delete("ami-63071b0a").send().await.unwrap_err();
+/// let error = images.delete("ami-63071b0a").await.unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Rejected);
 /// assert_eq!(server.images()[0]["remote_user"], "ec2-user");
 /// # Ok(())

@@ -47,8 +47,8 @@ const DEFAULT: usize = 0;
 /// let id = server.add_image("debian-12", empty_qcow2(10 << 30))?;
 ///
 /// let images = server.client()?.images();
-/// assert_eq!(images.get(id).send().await?.name, "debian-12");
-/// images.delete(id).send().await?;
+/// assert_eq!(images.get(id).await?.name, "debian-12");
+/// images.delete(id).await?;
 /// assert_eq!(server.image_count(), 0);
 /// # Ok(())
 /// # }

@@ -37,7 +37,7 @@ async fn a_bad_image_makes_no_request() {
         (bad().as_slice(), Code::BackingFile, "/etc/passwd"),
         (not_qcow2, Code::NotQcow2, "ZIP"),
         (b"", Code::NotQcow2, "not a QCOW2 image"),
-        (&good()[..100], Code::Truncated, "but the file at 100"),
+        (&good()[..100], Code::Truncated, "but the file ends at 100"),
     ] {
         for (kind, source) in sources(image) {
             let error = images.create_upload("x", source).send().await.unwrap_err();
