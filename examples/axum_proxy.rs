@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use machine_images::djinn::{Client, GetContent, GetRange, Images};
+use machine_images::djinn::{Client, Images};
 use machine_images::{Content, Error, ErrorKind};
 
 #[tokio::main]
@@ -35,11 +35,10 @@ async fn image(State(images): State<Images>, Path(id): Path<i64>, headers: Heade
 /// Gets the content, or the range of it that the headers ask for.
 async fn open(images: &Images, id: i64, headers: &HeaderMap) -> Result<Content, Error> {
     let text = |name| headers.get(name)?.to_str().ok();
-    let range = text(header::RANGE).and_then(|range| ranged(images.content(id), range));
-    let Some(range) = range else {
+    let Some(range) = text(header::RANGE) else {
         return images.content(id).await;
     };
-    let content = range.await?;
+    let content = images.content(id).range_header(range).await?;
     match text(header::IF_RANGE) {
         // The rest of another version is of no use.
         Some(old) if content.info().validator.as_deref() != Some(old) => images.content(id).await,
@@ -47,38 +46,13 @@ async fn open(images: &Images, id: i64, headers: &HeaderMap) -> Result<Content, 
     }
 }
 
-/// Reads `bytes=0-9`, `bytes=10-` and `bytes=-10`. Several ranges are ignored, as a server may.
-fn ranged(content: GetContent, header: &str) -> Option<GetRange> {
-    let (first, last) = header.strip_prefix("bytes=")?.split_once('-')?;
-    match (first.parse(), last.parse()) {
-        (Ok(first), Ok(last)) => Some(content.range(first..=last)),
-        (Ok(first), _) if last.is_empty() => Some(content.range(first..)),
-        (_, Ok(length)) if first.is_empty() => Some(content.suffix(length)),
-        _ => None,
-    }
-}
-
 fn answer(content: Content) -> Response {
-    let mut response = Response::builder().header(header::ACCEPT_RANGES, "bytes");
-    response = response.header(header::CONTENT_TYPE, &content.info().media_type);
-    if let Some(length) = content.length() {
-        response = response.header(header::CONTENT_LENGTH, length);
-    }
-    match &content.info().validator {
-        Some(tag) if tag.starts_with('"') => response = response.header(header::ETAG, tag),
-        Some(date) => response = response.header(header::LAST_MODIFIED, date),
-        None => {}
-    }
-    let (range, total) = (content.range(), content.total());
-    if let Some((part, total)) = range
-        .zip(total)
-        .filter(|(part, total)| *part != (0..*total))
-    {
-        let range = format!("bytes {}-{}/{total}", part.start, part.end - 1);
-        response = response.status(206).header(header::CONTENT_RANGE, range);
-    }
-    let response = response.body(Body::from_stream(content));
-    response.unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
+    let headers = content.headers();
+    let status = match headers.contains_key(header::CONTENT_RANGE) {
+        true => StatusCode::PARTIAL_CONTENT,
+        false => StatusCode::OK,
+    };
+    (status, headers, Body::from_stream(content)).into_response()
 }
 
 fn refuse(error: &Error) -> Response {

@@ -112,8 +112,9 @@ async fn errors_have_their_statuses() {
     assert_eq!(past.status(), StatusCode::RANGE_NOT_SATISFIABLE);
     assert_eq!(past.headers()[CONTENT_RANGE], format!("bytes */{total}"));
 
+    // A server may ignore what is not a range.
     let reversed = proxy.get(&[(RANGE, "bytes=9-0")]).await;
-    assert_eq!(reversed.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(reversed.status(), StatusCode::OK);
 
     let missing = reqwest::get(format!("{}99", proxy.url)).await.unwrap();
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
