@@ -66,7 +66,7 @@ pub use get::Get;
 pub use images::Images;
 pub(crate) use images::QEMU_DISK;
 pub use inspect::Inspect;
-pub use list::{List, ListPage, Walk};
+pub use list::{List, ListAll, ListPage};
 pub use model::{
     Download, DownloadState, Driver, Image, ImageId, Namespace, NamespaceId, SourceUrl, User,
     UserId, Visibility,

@@ -11,8 +11,8 @@ use crate::call::awaitable;
 use crate::error::{ErrorKind, Result};
 use crate::operation::Operation;
 
-/// The maximum number of readings of a list that changes meanwhile.
-const WALKS: u32 = 10;
+/// The maximum number of passes over a list that changes.
+const MAX_PASSES: u32 = 10;
 
 impl Images {
     /// Finds the image of exactly this name.
@@ -77,7 +77,7 @@ impl Find {
     ///
     /// - [`Unauthorized`](ErrorKind::Unauthorized) if the token is wrong or missing.
     /// - [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if it lacks `image:read`.
-    /// - Those of [`Walk::all`](super::Walk::all).
+    /// - Those of [`ListAll::all`](super::ListAll::all).
     pub async fn send(self) -> Result<Option<Image>> {
         let operation = Operation::new("find image").on(format!("{:?}", self.name));
         operation.run(self.find()).await
@@ -124,7 +124,7 @@ impl Images {
         me: &User,
     ) -> impl Stream<Item = Result<Image>> + Send + Unpin + use<> {
         let (name, me) = (name.to_owned(), me.clone());
-        let list = self.list().search(&name).steady(WALKS).stream();
+        let list = self.list().search(&name).consistent(MAX_PASSES).stream();
         list.try_filter(move |image| {
             let is_mine = is_user(&me, image.user_id, image.user.as_ref());
             future::ready(image.namespace_id.is_none() && image.name == name && is_mine)
@@ -140,7 +140,7 @@ impl Images {
         let name = name.to_owned();
         let list = self.list().namespace(namespace.clone()).search(&name);
         // The search takes `_` for any character, and finds more.
-        let list = list.steady(WALKS).stream();
+        let list = list.consistent(MAX_PASSES).stream();
         list.try_filter(move |image| future::ready(image.name == name))
     }
 }
