@@ -102,7 +102,7 @@ mod socket;
 mod sync;
 
 pub use devops::{AccessPolicy, DevopsServer, DevopsServerBuilder};
-pub use djinn::{DjinnServer, DjinnServerBuilder, NewImage, Visibility};
+pub use djinn::{DjinnServer, DjinnServerBuilder, ImageBuilder};
 pub use error::{error, status_error};
 pub use fault::{Fault, RetryAfter};
 pub use fault_rule::FaultRule;

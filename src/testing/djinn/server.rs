@@ -6,10 +6,9 @@ use std::time::Duration;
 use url::Url;
 
 use super::api::Api;
-use super::new_image::NewImage;
+use super::image_builder::ImageBuilder;
 use super::state::{Grant, Row, State};
-use super::visibility::Visibility;
-use crate::djinn::Client;
+use crate::djinn::{Client, ImageId, Visibility};
 use crate::error::Result;
 use crate::testing::content::Content;
 use crate::testing::fault_rule::FaultRule;
@@ -112,14 +111,18 @@ impl DjinnServer {
     }
 
     /// Returns a builder for an image, with an author, namespace, creation time, id or length.
-    pub fn new_image(&self, name: &str) -> NewImage<'_> {
-        NewImage::new(&self.api, name)
+    pub fn new_image(&self, name: &str) -> ImageBuilder<'_> {
+        ImageBuilder::new(&self.api, name)
     }
 
     /// Adds a namespace and returns its id.
     ///
     /// `path` is a path of the default user, or `path@owner`. Missing parents are created. A
     /// namespace below another has the visibility of its parent.
+    ///
+    /// As on the real server, the visibility limits only the list of the namespace's images: a
+    /// single image of a namespace, with its content, is served to everyone who knows its id. An
+    /// [`Other`](Visibility::Other) visibility counts as private.
     ///
     /// # Errors
     /// Returns an error if the owner does not exist, the namespace exists, or it is nested too
@@ -201,7 +204,8 @@ impl DjinnServer {
 
     /// Returns the content of an image, or `None` if the image or its content does not exist.
     #[must_use]
-    pub fn content(&self, id: i64) -> Option<Vec<u8>> {
+    pub fn content(&self, id: impl Into<ImageId>) -> Option<Vec<u8>> {
+        let id = id.into().get();
         let content = lock(&self.api.state).images.get(&id)?.content.clone()?;
         content.bytes().ok()
     }
@@ -288,6 +292,9 @@ impl Default for DjinnServerBuilder {
 
 impl DjinnServerBuilder {
     /// Sets the path of the API. Defaults to `/api`. An empty path is the root.
+    ///
+    /// Any other path is answered with a `404` page of HTML, as the web server in front of a real
+    /// installation does: see [`UnknownRoute`](crate::ErrorKind::UnknownRoute).
     pub fn base_path(mut self, path: &str) -> Self {
         let path = path.trim_matches('/');
         self.base_path = match path {

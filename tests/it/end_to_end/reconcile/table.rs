@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use machine_images::djinn::{Client, Source};
-use machine_images::testing::{Close, DjinnServer, Fault, Visibility};
+use machine_images::djinn::{Client, Source, Visibility};
+use machine_images::testing::{Close, DjinnServer, Fault};
 use machine_images::{Digest, ErrorKind};
 use tokio::sync::Semaphore;
 
@@ -186,7 +186,7 @@ async fn cell(row: String, column: String) -> String {
     let outcome = match upload.send().await {
         Ok(found) => {
             assert_eq!(found.author.unwrap().username, "tester");
-            let contents = server.content(found.id.get()).unwrap();
+            let contents = server.content(found.id).unwrap();
             assert!(contents == image.bytes, "other contents");
             assert!(found.id.get() > old as i64, "an older image");
             "new image".to_owned()
