@@ -65,6 +65,8 @@ impl List {
     ///
     /// `Endpoint: GET /n/:user/:path/-/images`
     ///
+    /// The token needs `namespace:read`, unless the namespace is public.
+    ///
     /// `lab` is a namespace of the token's user, which takes one more request, `GET /user`;
     /// `lab@gordon` is one of the user `gordon`. Images in the public namespaces of other users are
     /// found only here. The server leaves [`author`](Image::author), [`user`](Image::user),
