@@ -29,7 +29,7 @@
 //! | [`Client::check`] | checks the token |
 //!
 //! The behavior of servers that this module describes was observed with the public release of
-//! 2023-11-05. Behavior that is neither observed nor documented is called a guess.
+//! 2023-11-05.
 
 mod client;
 mod content;

@@ -9,7 +9,8 @@ use crate::djinn::ImageId;
 use crate::testing::content::Content;
 use crate::testing::sync::lock;
 
-/// A builder for an image of a [`DjinnServer`](super::DjinnServer), as if it had been uploaded.
+/// A builder that adds an image to a [`DjinnServer`](super::DjinnServer), as if it had been
+/// uploaded.
 ///
 /// | setting | default |
 /// |---|---|

@@ -30,8 +30,8 @@ const DEFAULT: usize = 0;
 /// - names are unique even under parallel creations, unless
 ///   [`unique_names`](DjinnServerBuilder::unique_names) is `false`;
 /// - namespaces and collaborators cannot be changed over HTTP;
-/// - `multipart/form-data` uploads are not read: they are answered with the `303` that the real
-///   server sends for an unreadable form;
+/// - `multipart/form-data` uploads are not read: the response is the `303` that the real server
+///   sends for an unreadable form;
 /// - every `Host` is valid, so errors are always JSON ([`Fault::Html`] sends HTML);
 /// - `download_url` in the query of an upload starts no download;
 /// - there are no webhooks.
@@ -71,7 +71,7 @@ impl DjinnServer {
         Self::builder().start()
     }
 
-    /// Returns a builder for a server with other settings.
+    /// Returns a builder that starts a server with other settings.
     pub fn builder() -> DjinnServerBuilder {
         DjinnServerBuilder::default()
     }
@@ -110,7 +110,7 @@ impl DjinnServer {
         self.new_image(name).content(content).add()
     }
 
-    /// Returns a builder for an image, with an author, namespace, creation time, id or length.
+    /// Returns a builder that adds an image with an author, namespace, creation time, id or length.
     pub fn new_image(&self, name: &str) -> ImageBuilder<'_> {
         ImageBuilder::new(&self.api, name)
     }
@@ -252,7 +252,7 @@ impl std::fmt::Debug for DjinnServer {
     }
 }
 
-/// A builder for a [`DjinnServer`].
+/// A builder that starts a [`DjinnServer`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -293,8 +293,8 @@ impl Default for DjinnServerBuilder {
 impl DjinnServerBuilder {
     /// Sets the path of the API. Defaults to `/api`. An empty path is the root.
     ///
-    /// Any other path is answered with a `404` page of HTML, as the web server in front of a real
-    /// installation does: see [`UnknownRoute`](crate::ErrorKind::UnknownRoute).
+    /// The response to any other path is a `404` page of HTML, as of the web server in front of a
+    /// real installation: see [`UnknownRoute`](crate::ErrorKind::UnknownRoute).
     pub fn base_path(mut self, path: &str) -> Self {
         let path = path.trim_matches('/');
         self.base_path = match path {
