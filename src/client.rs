@@ -25,7 +25,7 @@ type Locate = Box<dyn Fn(Url) -> Result<Url> + Send + Sync>;
 
 const OPERATION: Operation = Operation::new("build client");
 
-/// A builder of a client: the server, the credentials, and the time limits.
+/// A builder that configures a client: the server, the credentials and the time limits.
 ///
 /// | setting | default |
 /// |---|---|

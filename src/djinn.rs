@@ -29,7 +29,7 @@
 //! | [`Client::check`] | checks the token |
 //!
 //! The behavior of servers that this module describes was observed with the public release of
-//! 2023-11-05. Behavior that is neither observed nor documented is called a guess.
+//! 2023-11-05.
 
 mod client;
 mod content;
@@ -66,7 +66,7 @@ pub use get::Get;
 pub use images::Images;
 pub(crate) use images::QEMU_DISK;
 pub use inspect::Inspect;
-pub use list::{List, ListPage, Walk};
+pub use list::{List, ListAll, ListPage};
 pub use model::{
     Download, DownloadState, Driver, Image, ImageId, Namespace, NamespaceId, SourceUrl, User,
     UserId, Visibility,

@@ -31,7 +31,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// let error = djinn::Client::builder("ftp://example.org").build().unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
-/// assert_eq!(error.to_string(), "build client: the base URL is not one of http or https");
+/// assert_eq!(error.to_string(), "build client: the base URL must use http or https");
 /// assert_eq!(error.status(), None);
 /// ```
 ///
@@ -141,7 +141,7 @@ impl Error {
         self.0.cause.kind()
     }
 
-    /// Returns the HTTP status, if the server answered with an error status.
+    /// Returns the HTTP status, if the server sent an error status.
     pub fn status(&self) -> Option<u16> {
         self.refusal().map(|refusal| refusal.status)
     }
@@ -210,8 +210,18 @@ impl Error {
 
     /// Returns `true` if the same call may succeed later.
     ///
-    /// This does not mean that it is safe to repeat: a creation whose outcome is unknown is never
-    /// retryable.
+    /// These errors are retryable:
+    ///
+    /// - [`Connect`](ErrorKind::Connect), [`Timeout`](ErrorKind::Timeout),
+    ///   [`Stalled`](ErrorKind::Stalled) and [`Transport`](ErrorKind::Transport);
+    /// - [`NotReady`](ErrorKind::NotReady) and [`RateLimited`](ErrorKind::RateLimited);
+    /// - [`Server`](ErrorKind::Server) with the status 502, 503 or 504, or with a 500 that is not in
+    ///   the API's form;
+    /// - [`UnexpectedStatus`](ErrorKind::UnexpectedStatus) with the status 408;
+    /// - [`NotSent`](ErrorKind::NotSent) if the source of the upload can be read again.
+    ///
+    /// A creation whose outcome is unknown is never retryable: see
+    /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown).
     #[doc(alias = "temporary")]
     pub fn is_retryable(&self) -> bool {
         self.0.cause.is_retryable()

@@ -29,8 +29,8 @@
 //! # Cancel safety
 //!
 //! Dropping a future ends its request. A dropped read, of a list or of content, does nothing on the
-//! server. A dropped creation or deletion may or may not have happened, as the answer is lost; of an
-//! upload that was not sent completely the server creates nothing. A dropped `save` leaves the file
+//! server. A dropped creation or deletion may or may not have happened, as the response is lost; the
+//! server creates nothing from an upload that was not fully sent. A dropped `save` leaves the file
 //! at the path as it was, and the next one resumes. [`Content::chunk`] loses no bytes.
 //!
 //! # Tracing
@@ -44,7 +44,8 @@
 //! | span, in that of its operation | `request` | `machine_images::transport` | `http.request.method`, `server.address`, `server.port`, `url.full`, `http.request.resend_count`, `http.response.status_code`, `error.type`, as OpenTelemetry names them |
 //! | event, in the operation's span | `retrying` | `machine_images::retry` | `attempt`: the one that failed, `error`, `delay` before the next |
 //!
-//! Without a subscriber, [`ClientBuilder::on_attempt`] reports each request.
+//! Without a subscriber, [`ClientBuilder::on_attempt`] reports each request, and
+//! [`RetryPolicy::on_retry`] each retry.
 //!
 //! # Crates in signatures
 //!

@@ -2,12 +2,12 @@
 
 mod items;
 mod links;
+mod pages;
 mod prefetch;
-mod walk;
 
 pub(crate) use items::Items;
 pub(crate) use links::PageLinks;
-pub(crate) use walk::{pages, steady};
+pub(crate) use pages::{consistent, pages};
 
 /// One page of a list.
 ///

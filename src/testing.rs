@@ -7,7 +7,7 @@
 //! ## Against an embedded server
 //!
 //! [`DjinnServer`] and [`DevopsServer`] are complete servers of the images APIs. They behave like
-//! the real ones: a Djinn CI server answers `404` to a bad token, for instance, and checks a name
+//! the real ones: a Djinn CI server sends `404` for a bad token, for instance, and checks a name
 //! only after the whole upload has arrived.
 //!
 //! ```
@@ -33,7 +33,7 @@
 //!
 //! ## With faults
 //!
-//! A [`Fault`] breaks some of a server's answers: a status, a cut connection, a stall, a wrong
+//! A [`Fault`] breaks some of a server's responses: a status, a cut connection, a stall, a wrong
 //! header. The server records each [request](Received).
 //!
 //! ```
@@ -102,7 +102,7 @@ mod socket;
 mod sync;
 
 pub use devops::{AccessPolicy, DevopsServer, DevopsServerBuilder};
-pub use djinn::{DjinnServer, DjinnServerBuilder, NewImage, Visibility};
+pub use djinn::{DjinnServer, DjinnServerBuilder, ImageBuilder};
 pub use error::{error, status_error};
 pub use fault::{Fault, RetryAfter};
 pub use fault_rule::FaultRule;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use futures::{StreamExt, stream};
-use machine_images::djinn::Client;
-use machine_images::testing::{DjinnServer, Fault, FaultRule, Visibility};
+use machine_images::djinn::{Client, Visibility};
+use machine_images::testing::{DjinnServer, Fault, FaultRule};
 use machine_images::{Error, ErrorKind, RetryPolicy};
 use tempfile::TempDir;
 

@@ -1,4 +1,5 @@
-use machine_images::testing::{Close, DjinnServer, Fault, Visibility};
+use machine_images::djinn::Visibility;
+use machine_images::testing::{Close, DjinnServer, Fault};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

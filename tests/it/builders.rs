@@ -69,17 +69,17 @@ async fn a_limit_cuts_the_last_page_and_requests_no_other() {
 }
 
 #[tokio::test]
-async fn steady_pages_have_what_the_steady_stream_has() {
+async fn consistent_pages_have_what_the_consistent_stream_has() {
     let server = DjinnServer::start().unwrap();
     server.add_images(60).unwrap();
     let images = images(&server);
-    let pages = images.list().steady(5).pages();
+    let pages = images.list().consistent(5).pages();
     let pages: Vec<_> = pages.try_collect().await.unwrap();
     // The second reading has nothing new.
     let numbers: Vec<_> = pages.iter().map(|page| page.number).collect();
     assert_eq!(numbers, [1, 2, 3]);
     assert_eq!(server.requests().len(), 6);
-    let all = images.list().steady(5).await.unwrap();
+    let all = images.list().consistent(5).await.unwrap();
     let items = pages.into_iter().flat_map(|page| page.items);
     assert_eq!(items.collect::<Vec<_>>(), all);
 }

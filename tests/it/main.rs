@@ -14,6 +14,8 @@ mod attacked;
 mod builders;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod chaos;
+#[cfg(feature = "testing")]
+mod consistent;
 mod devops;
 mod digest;
 mod djinn;
@@ -48,8 +50,6 @@ mod retry;
 mod runtime;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod save;
-#[cfg(feature = "testing")]
-mod steady;
 #[allow(dead_code, reason = "some of it serves only tests with files")]
 mod support;
 mod tls;

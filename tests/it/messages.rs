@@ -42,7 +42,7 @@ async fn a_message_names_what_was_done_to_what() {
     let failures = [
         (
             images.get(999).send().await.unwrap_err(),
-            "get image 999: not found, or the token is wrong or lacks image:read (404 Not Found)",
+            "get image 999: not found, or the token is wrong (404 Not Found)",
         ),
         (
             images.delete(999).send().await.unwrap_err(),
@@ -131,6 +131,20 @@ async fn another_404_asks_for_the_base_url() {
     let error = images.list().page(1).send().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownRoute);
     let text = "list images: no such route: is the base URL right? (404 Not Found)";
+    assert_eq!(lines(&error), text);
+}
+
+#[tokio::test]
+async fn a_list_is_not_found_only_in_a_namespace() {
+    let (server, images) = site();
+    let list = client(&server, "wr0ng").images().list();
+    let error = list.all().await.unwrap_err();
+    let text = "list images: the token is wrong or lacks image:read (404 Not Found)";
+    assert_eq!(lines(&error), text);
+    let list = images.list().namespace("lab@tester".parse().unwrap());
+    let error = list.all().await.unwrap_err();
+    let text = "list images: no such namespace, or the token is wrong or lacks namespace:read \
+                (404 Not Found)";
     assert_eq!(lines(&error), text);
 }
 

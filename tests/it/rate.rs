@@ -244,5 +244,5 @@ async fn a_slow_source_is_not_cut() {
     let source = Source::stream(pieces, Some(DISK.len() as u64));
     let images = images(builder(&server));
     let created = images.create_upload("disk", source).send().await.unwrap();
-    assert_eq!(server.content(created.id.get()).unwrap(), DISK);
+    assert_eq!(server.content(created.id).unwrap(), DISK);
 }

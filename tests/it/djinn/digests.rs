@@ -164,7 +164,7 @@ async fn content_is_the_source_of_an_upload_to_another_server() {
     let content = site.right().await;
     let image = images.create_upload("copy", content).unchecked();
     let copy = image.send().await.unwrap();
-    assert!(other.content(copy.id.get()).unwrap() == site.bytes);
+    assert!(other.content(copy.id).unwrap() == site.bytes);
     let requests = other.requests();
     let length = LENGTH.to_string();
     assert_eq!(requests[0].header("content-length"), Some(&*length));
