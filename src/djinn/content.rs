@@ -16,7 +16,7 @@ impl Images {
     ///
     /// `Endpoint: GET /images/:id` with `Accept: application/x-qemu-disk`
     ///
-    /// Returns as soon as the answer begins; the [`Content`] is then read as a stream, a reader or
+    /// Returns as soon as the response begins; the [`Content`] is then read as a stream, a reader or
     /// at once. To write it to a file, use [`save`](Self::save). The content is not inspected: see
     /// [`inspect`](Self::inspect).
     ///
@@ -148,12 +148,12 @@ impl GetContent {
     /// # Errors
     ///
     /// - [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
-    ///   image, or the token is wrong or lacks `image:read`.
+    ///   image, or the token is wrong.
     /// - [`NotReady`](crate::ErrorKind::NotReady) while the server is still downloading the image:
     ///   see [`Images::wait_downloaded`].
     /// - [`DownloadFailed`](crate::ErrorKind::DownloadFailed), with the server's text as
     ///   [`message`](crate::Error::message), if the download failed: delete the image.
-    /// - [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) if the answer is not an image.
+    /// - [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) if the response is not an image.
     pub async fn send(self) -> Result<Content> {
         self.open(Ok(None)).await
     }

@@ -13,7 +13,8 @@ use crate::operation::Operation;
 pub(super) fn check_name(name: &str) -> Result<()> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if name.is_empty() || !name.bytes().all(fits) {
-        let message = format!("the name {name:?} is not made of letters, digits, '_' and '-'");
+        let message =
+            format!("the name {name:?} may contain only ASCII letters, digits, '_' and '-'");
         return Err(Error::invalid(message));
     }
     Ok(())

@@ -69,7 +69,7 @@ fn a_dry_run_deletes_nothing() {
 fn images_of_others_are_left_alone() {
     let server = server(&[]);
     server
-        .add_namespace("shared", machine_images::testing::Visibility::Private)
+        .add_namespace("shared", machine_images::djinn::Visibility::Private)
         .unwrap();
     server.add_collaborator("shared", "eli").unwrap();
     let time = Timestamp::now() - SignedDuration::from_hours(24 * 100);

@@ -55,7 +55,7 @@ async fn a_message_names_what_was_done_to_what() {
         ),
         (
             images.create_upload("a b", DISK).send().await.unwrap_err(),
-            "create image \"a b\": the name \"a b\" is not made of letters, digits, '_' and '-'",
+            "create image \"a b\": the name \"a b\" may contain only ASCII letters, digits, '_' and '-'",
         ),
         (
             images.content(id).range(5..5).send().await.unwrap_err(),

@@ -1,4 +1,4 @@
-//! What is done of a file that is being fetched, so that another process can go on.
+//! The journal of a transfer, from which another process can resume it.
 //!
 //! A text that is only ever appended to. Its first line is a JSON object that says what is being
 //! fetched. `w START END` says that these bytes were given to the system, `s` that all bytes said
@@ -7,7 +7,7 @@
 //! one of the machine only those before the last `s` do. Every line ends with a check of itself and
 //! all lines before. One that was cut or damaged is passed over with all that follows.
 //!
-//! When it has become long, it is written anew beside, with no more than what it comes to, and
+//! A journal that has become long is written anew beside, with no more than its result, and
 //! renamed.
 
 use std::fs::File;
@@ -23,7 +23,7 @@ use super::sys;
 /// No journal of a transfer that makes sense is larger.
 const MAX_JOURNAL: u64 = 64 * 1024 * 1024;
 
-/// What is being fetched. Only the same may be continued.
+/// The image and version that a transfer is of. Only the same may be resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Subject {
     pub(super) url: String,
@@ -40,7 +40,7 @@ struct Head {
 
 const VERSION: u32 = 1;
 
-/// How much is appended before it is written anew, or as much as it had then if that is more.
+/// The bytes appended before it is written anew, or its length at that time if that is more.
 const LONG: u64 = 256 * 1024;
 
 pub(super) struct Journal {
@@ -48,7 +48,7 @@ pub(super) struct Journal {
     check: Check,
     head: String,
     boot: String,
-    /// What its lines come to.
+    /// The result of its lines.
     written: Spans,
     synced: Spans,
     length: u64,
@@ -123,7 +123,7 @@ impl Journal {
         self.length > self.long
     }
 
-    /// Whether it is this journal that is at the path.
+    /// Returns `true` if this journal is the file at the path.
     pub(super) fn is_at(&self, path: &Path) -> io::Result<bool> {
         sys::is_at(&self.file, path)
     }
@@ -193,14 +193,14 @@ impl Check {
     }
 }
 
-/// What a journal says.
+/// The content of a journal.
 struct Reading {
     head: String,
     subject: Subject,
     done: Spans,
-    /// What of it is on the disk.
+    /// The part of it that is on the disk.
     synced: Spans,
-    /// How much of the text could be read, and its check.
+    /// The length of the text that could be read, and its check.
     valid: usize,
     check: Check,
 }
@@ -263,7 +263,7 @@ fn entry(line: &str, length: u64) -> Option<Entry<'_>> {
     (start < end && end <= length).then_some(Entry::Wrote(start, end))
 }
 
-/// Where runs of the machine cannot be told apart, only what is on the disk counts.
+/// The name of all runs of the machine if they cannot be told apart: only what is on the disk counts.
 const UNKNOWN: &str = "-";
 
 /// Names this run of the machine.

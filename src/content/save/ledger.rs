@@ -1,4 +1,4 @@
-//! Who fetches what, shared by the connections of one transfer.
+//! The segments of a transfer, shared by its connections.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,33 +13,33 @@ use super::spans::Spans;
 use crate::digest::Hasher;
 use crate::progress::Meter;
 
-/// What a connection asks for at once when there are several.
+/// The length of a request when there are several connections.
 pub(super) const SEGMENT: u64 = 4 * 1024 * 1024;
 /// With large images a segment may be this share of what one connection has to fetch.
 const SHARE: u64 = 16;
 /// The most segments at first, whatever length a server names: a plan has to fit into memory.
 const MOST: u64 = 1 << 16;
-/// What is left of another's segment is worth an own request from twice this on.
+/// From twice this on the rest of another's segment is worth a request.
 const STEAL: u64 = 1024 * 1024;
 /// However little is left, a connection with nothing else to do shares it with one that would
 /// need longer for it than this.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The least that is shared.
 const CRUMB: u64 = 1024;
-/// How much is written between two lines of the journal, all connections together: what a kill
+/// The bytes written between two lines of the journal, by all connections together: what a kill
 /// can cost.
 const RECORD: u64 = 512 * 1024;
-/// How much is written between two syncs of the file.
+/// The bytes written between two syncs of the file.
 const SYNC: u64 = 64 * 1024 * 1024;
 
 /// The state of a transfer.
 pub(super) struct Ledger {
-    /// What nobody has begun: as many pieces as there are gaps, however long they are.
+    /// Ranges that nobody has begun, as many as there are gaps, however long they are.
     todo: VecDeque<Segment>,
-    /// How much a connection takes of it at once.
+    /// The bytes that a connection takes of it at once.
     size: u64,
     active: Vec<Segment>,
-    /// How much one connection writes between two lines of the journal.
+    /// The bytes that one connection writes between two lines of the journal.
     record: u64,
     journal: Option<Journal>,
     durable: bool,
@@ -57,11 +57,11 @@ pub(super) struct Ledger {
 pub(super) struct Segment {
     pub(super) position: u64,
     pub(super) end: u64,
-    /// How far the journal knows of it.
+    /// The position that the journal has recorded.
     recorded: u64,
     /// Nothing was ever written there, so that zeros can be left out.
     pub(super) untouched: bool,
-    /// When and where its connection began.
+    /// The time and position at which its connection began.
     began: (Instant, u64),
 }
 
@@ -133,7 +133,7 @@ impl Ledger {
         self
     }
 
-    /// What was hashed, and up to where.
+    /// Returns the hasher, and the position up to which it has hashed.
     pub(super) fn hashed(&mut self) -> (Hasher, u64) {
         self.hasher.take().unwrap_or_else(|| (Hasher::default(), 0))
     }
@@ -219,7 +219,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether all is done.
+    /// Returns `true` if everything is done.
     pub(super) fn is_complete(&self) -> bool {
         let finished = |segment: &Segment| segment.position >= segment.end;
         self.todo.is_empty() && self.active.iter().all(finished)

@@ -16,7 +16,7 @@ use super::zeros;
 use crate::error::{Error, ErrorKind};
 use crate::thread::Caller;
 
-/// How often a file may be another one by the time it is locked.
+/// The number of times that a file may be another one by the time it is locked.
 const TRIES: usize = 100;
 
 /// An exclusive hold on the file beside a target, and on the journal beside that.
@@ -27,10 +27,10 @@ pub(super) struct PartFile {
     /// An earlier process may have left something in it.
     is_old: bool,
     /// There is nothing in it that could be continued.
-    litter: AtomicBool,
+    is_useless: AtomicBool,
 }
 
-/// What an earlier process left behind.
+/// The part of the file that an earlier process left.
 pub(super) struct Found {
     pub(super) subject: Subject,
     pub(super) done: Spans,
@@ -67,7 +67,7 @@ impl PartFile {
                         paths,
                         new,
                         is_old,
-                        litter: AtomicBool::new(!is_old),
+                        is_useless: AtomicBool::new(!is_old),
                     }));
                 }
                 Err(error) => {
@@ -91,7 +91,7 @@ impl PartFile {
         Ok((!is_old || !sys::is_shared(file)?).then_some(new))
     }
 
-    /// What can be continued, if anything; everything else is thrown away.
+    /// Returns what can be resumed, if anything; everything else is discarded.
     pub(super) fn find(&self) -> io::Result<Option<Found>> {
         if let Some((journal, subject, mut done)) = self.find_journal()? {
             let length = self.file.metadata()?.len();
@@ -127,7 +127,7 @@ impl PartFile {
     /// Empties the file, and forgets the journal.
     pub(super) fn reset(&self) -> io::Result<()> {
         self.check()?;
-        self.litter.store(true, Ordering::Relaxed);
+        self.is_useless.store(true, Ordering::Relaxed);
         sys::remove(&self.paths.journal, self.new.owner)?;
         // Cutting an empty file would do no harm, but that ext4 takes a file that was cut to
         // nothing for one that is replaced, and writes all of it to the disk when it is closed.
@@ -152,7 +152,7 @@ impl PartFile {
         };
         let file = sys::create(&self.paths.journal, Access::Append, sys::PRIVATE)?;
         let journal = Journal::begin(file, subject)?;
-        self.litter.store(false, Ordering::Relaxed);
+        self.is_useless.store(false, Ordering::Relaxed);
         Ok(Some(journal))
     }
 
@@ -169,7 +169,7 @@ impl PartFile {
         fs::rename(&self.paths.spare, path)
     }
 
-    /// Whether it is still the file at its path, and so the one that others find locked. Nothing
+    /// Fails unless this is still the file at its path, which others find locked. Nothing
     /// may be done to a path without.
     fn check(&self) -> io::Result<()> {
         match sys::is_at(&self.file, &self.paths.part)? {
@@ -257,7 +257,7 @@ impl PartFile {
             fs::rename(&self.paths.part, target)
         })?;
         // From here on there may be another's file under the old name, and nothing is a failure.
-        self.litter.store(false, Ordering::Relaxed);
+        self.is_useless.store(false, Ordering::Relaxed);
         if fs::symlink_metadata(target).is_ok() && !sys::is_at(&self.file, target)? {
             return Err(Replaced(target.clone()).into());
         }
@@ -275,7 +275,7 @@ impl PartFile {
 impl Drop for PartFile {
     /// Still under the lock. What cannot be continued is of no use, however the fetch ended.
     fn drop(&mut self) {
-        if *self.litter.get_mut() && self.check().is_ok() {
+        if *self.is_useless.get_mut() && self.check().is_ok() {
             let _ = fs::remove_file(&self.paths.part);
         }
     }
@@ -299,7 +299,7 @@ fn not_a_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")
 }
 
-/// What a failed step means to the caller.
+/// Turns the error of a step into that of the call.
 pub(super) fn failed(what: &str, path: &Path, error: io::Error) -> Error {
     let replaced = error.get_ref().and_then(|inner| inner.downcast_ref());
     if let Some(replaced) = replaced {

@@ -20,7 +20,7 @@ impl From<Replaced> for io::Error {
     }
 }
 
-/// How a file is written.
+/// The way a file is written.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Access {
     Anywhere,
@@ -35,7 +35,7 @@ impl Access {
     }
 }
 
-/// What a new file is like in some directory.
+/// The owner and mode of new files in some directory.
 #[derive(Clone, Copy)]
 pub(super) struct New {
     /// Not everywhere the user of the process.
@@ -76,7 +76,7 @@ pub(super) fn create(path: &Path, access: Access, mode: Mode) -> io::Result<File
     options.open(path).map_err(|error| named(path, error))
 }
 
-/// What is there, if it is a file of this owner with no other name; anything else is an error.
+/// Returns the file at the path, which must be of this owner and have no other name.
 pub(super) fn look(path: &Path, owner: Option<Owner>) -> io::Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(found) => check(path, &found, owner).map(|()| Some(found)),
@@ -128,7 +128,7 @@ mod unix {
 
     pub(in super::super) type Owner = u32;
 
-    /// Who may do what with a file.
+    /// The permissions of a file.
     pub(in super::super) type Mode = u32;
 
     /// Nobody else reads what may be meant for few.
@@ -145,7 +145,7 @@ mod unix {
         }
     }
 
-    /// Where a server or a mount decides on owners, new files are as own as any.
+    /// A new file tells the owner, which a file server or mount may decide.
     pub(super) fn is_own(found: &Metadata, owner: Owner) -> bool {
         found.uid() == geteuid().as_raw() || found.uid() == owner
     }
@@ -158,7 +158,7 @@ mod unix {
         false
     }
 
-    /// Whether others can write to it, and have a hand in what it says.
+    /// Returns `true` if others can write to the file.
     pub(in super::super) fn is_shared(file: &File) -> io::Result<bool> {
         Ok(file.metadata()?.mode() & WRITABLE_BY_OTHERS != 0)
     }
@@ -172,7 +172,7 @@ mod unix {
         }
     }
 
-    /// Whether it is this very file that is at the path, not by way of a link.
+    /// Returns `true` if this is the file at the path, not through a link.
     pub(in super::super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
         let (held, found) = (file.metadata()?, fs::symlink_metadata(path));
         Ok(found.is_ok_and(|found| (held.dev(), held.ino()) == (found.dev(), found.ino())))

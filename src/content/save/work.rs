@@ -20,7 +20,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::thread::{Caller, gone, lost, seen_by_caller};
 
-/// What a second connection must have to do before it is made.
+/// The bytes that make a second connection worthwhile.
 const WORTH_A_CONNECTION: u64 = SEGMENT;
 
 /// One transfer into a file.
@@ -34,9 +34,9 @@ pub(super) struct Fetch {
     resumed_from: u64,
     fetched_before: u64,
     connections: usize,
-    /// What an earlier process left is not to be used.
+    /// The content of the part file must not be used.
     anew: bool,
-    /// What earlier answers said of the version that is fetched.
+    /// The version, as far as earlier answers told it.
     seen: Version,
 }
 
@@ -182,7 +182,7 @@ impl Fetch {
         Ok(first)
     }
 
-    /// What the inspection read, if there is no more or the rest is to come in ranges anyway; or
+    /// Returns what the inspection read, if there is no more or the rest is to come in ranges anyway; or
     /// else an answer, with several connections the share of the first of them only.
     async fn first(&self, head: Prefix) -> Result<First> {
         let mut seen = self.seen.clone();

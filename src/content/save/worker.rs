@@ -19,14 +19,14 @@ use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::retry::Retries;
 use crate::thread::runtime;
 
-/// How long one without work waits for another to turn out slow.
+/// The time that a connection without work waits for another to turn out slow.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// What there is of the first segment before the connections begin.
+/// The part of the first segment that is there before the connections begin.
 #[derive(Default)]
 pub(super) struct First {
     pub(super) version: Version,
-    /// What the inspection read.
+    /// The bytes that the inspection read.
     pub(super) head: Bytes,
     /// An answer that is still to be read.
     pub(super) answer: Option<ContentResponse>,
@@ -197,7 +197,7 @@ impl Worker {
             .map_err(|error| failed("write", self.part.path(), error))
     }
 
-    /// What is left of a segment, if anything.
+    /// Returns the rest of a segment, if any.
     fn left(&self, place: usize) -> Option<(u64, u64)> {
         let ledger = lock(&self.ledger);
         let segment = ledger.get(place)?;
@@ -219,7 +219,7 @@ impl Drop for Recorded<'_> {
     }
 }
 
-/// Whether going on may help.
+/// Returns `true` if resuming may help.
 pub(super) fn is_transient(error: &Error) -> bool {
     error.is_retryable() || error.kind() == ErrorKind::Length
 }

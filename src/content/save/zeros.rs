@@ -1,4 +1,4 @@
-//! Where a chunk is all zeros, the file can have a hole.
+//! Runs of zeros, which become holes.
 
 /// File systems allocate in blocks of this size, or multiples of it.
 const BLOCK: usize = 4096;
@@ -33,7 +33,7 @@ pub(super) fn written(bytes: &[u8], at: u64) -> impl Iterator<Item = (usize, usi
     })
 }
 
-/// Whether there are only zeros. Data shows itself early, so most of the time goes into zeros.
+/// Returns `true` if there are only zeros. Data shows itself early, so most of the time goes into zeros.
 fn is_zero(bytes: &[u8]) -> bool {
     const STEP: usize = 64;
     let steps = bytes.chunks_exact(STEP);
