@@ -12,13 +12,11 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::spans::Spans;
-use super::sys;
 
 /// No journal of a transfer that makes sense is larger.
 const MAX_JOURNAL: u64 = 64 * 1024 * 1024;
@@ -123,9 +121,8 @@ impl Journal {
         self.length > self.long
     }
 
-    /// Returns `true` if this journal is the file at the path.
-    pub(super) fn is_at(&self, path: &Path) -> io::Result<bool> {
-        sys::is_at(&self.file, path)
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Writes all that counts to an empty file, whole before it is renamed.

@@ -160,7 +160,7 @@ impl PartFile {
     pub(super) fn renew(&self, journal: &mut Journal, durable: bool) -> io::Result<()> {
         let path = &self.paths.journal;
         self.check()?;
-        if fs::symlink_metadata(path).is_ok() && !journal.is_at(path)? {
+        if fs::symlink_metadata(path).is_ok() && !sys::is_at(journal.file(), path)? {
             return Err(Replaced(path.clone()).into());
         }
         sys::remove(&self.paths.spare, self.new.owner)?;
