@@ -1,3 +1,6 @@
+use std::path::Path;
+
+use super::super::sys;
 use super::*;
 use proptest::prelude::*;
 
