@@ -1,12 +1,15 @@
-//! Random faults against random calls, and what must hold whatever happens: no file that is not
-//! whole, no byte that differs, no second image of an upload, however often the server was away or
-//! slow, none of another user's taken for it, no credentials sent elsewhere, no call that
-//! hangs, no error of a kind that a fault does not explain.
+//! Random faults against random calls. After each run, these rules must hold:
+//!
+//! - no file is incomplete, and no byte differs;
+//! - an upload makes at most one image, however often the server was away or slow, and another
+//!   user's image is never taken for it;
+//! - credentials are sent to the server alone;
+//! - every call returns, and fails only with a kind of error that a fault explains.
 //!
 //! `cargo run --release --example chaos -- --runs 1000 [--seed N] [--jobs N]`
 //!
-//! Every run has a seed of its own, counted from the first, which is printed; a run that failed is
-//! repeated with `--runs 1 --seed` and its number.
+//! Seeds are counted from the first, which is printed. To repeat a run that failed, use `--runs 1`
+//! and `--seed` with its number.
 
 #![allow(clippy::print_stdout, reason = "it talks to a person")]
 
@@ -14,12 +17,12 @@
 mod calls;
 #[path = "chaos/faults.rs"]
 mod faults;
+#[path = "chaos/other_server.rs"]
+mod other_server;
 #[path = "chaos/run.rs"]
 mod run;
-#[path = "chaos/stranger.rs"]
-mod stranger;
-#[path = "chaos/tally.rs"]
-mod tally;
+#[path = "chaos/summary.rs"]
+mod summary;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -29,13 +32,13 @@ use clap::Parser;
 /// Random faults against random calls.
 #[derive(Parser)]
 struct Args {
-    /// How many runs to make.
+    /// Number of runs.
     #[arg(long, default_value_t = 100)]
     runs: u64,
-    /// The seed of the first run; a random one unless given.
+    /// Seed of the first run. Defaults to a random one.
     #[arg(long)]
     seed: Option<u64>,
-    /// Runs under way at a time.
+    /// Number of runs at a time.
     #[arg(long, default_value_t = 4)]
     jobs: usize,
 }
@@ -46,9 +49,9 @@ async fn main() -> std::io::Result<ExitCode> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 48));
     println!("{} runs from seed {seed}", args.runs);
     let began = Instant::now();
-    let tally = run::all(seed, args.runs, args.jobs).await?;
-    println!("{tally}in {:.1} s", began.elapsed().as_secs_f64());
-    Ok(match tally.broken.is_empty() {
+    let summary = run::run_all(seed, args.runs, args.jobs).await?;
+    println!("{summary}in {:.1} s", began.elapsed().as_secs_f64());
+    Ok(match summary.violations.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })

@@ -3,14 +3,11 @@
 //!
 //! `cargo run --example tour [FILE]`
 //!
-//! Without `DJINN_API_SERVER` and `DJINN_TOKEN` it starts an embedded server; a real one cannot
-//! reach this program, so there the second image needs `TOUR_URL`, the address of a QCOW2 image.
+//! Without `DJINN_API_SERVER` and `DJINN_TOKEN` it starts an embedded server. A real server cannot
+//! reach this program: there, set `TOUR_URL` to the address of a QCOW2 image to download.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "it talks to a person"
-)]
+#![allow(clippy::print_stdout, reason = "it talks to a person")]
+#![cfg_attr(not(feature = "testing"), allow(dead_code, unused_imports))]
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -18,10 +15,12 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use machine_images::djinn::{Client, Source};
+#[cfg(feature = "testing")]
 use machine_images::testing::DjinnServer;
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/disk.qcow2");
 
+#[cfg(feature = "testing")]
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let file = std::env::args_os()
@@ -39,10 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         None => {
             let server = DjinnServer::start()?;
             println!("1. Start an embedded Djinn CI server: {}", server.url());
-            let client = Client::builder(server.url())
-                .token(server.token())
-                .build()?;
-            (client, Some(server))
+            (server.client()?, Some(server))
         }
     };
     let images = client.images();
@@ -110,7 +106,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("7. Delete both.");
     for image in [uploaded, downloaded] {
         images.delete(image.id).await?;
-        println!("   image {} is gone", image.id);
+        println!("   image {} deleted", image.id);
     }
     println!("\nThat was the main job.");
     Ok(())
@@ -120,5 +116,21 @@ fn is_same(path: &Path, original: &[u8]) -> Result<&'static str, Box<dyn Error>>
     match std::fs::read(path)? == original {
         true => Ok("the same as the original"),
         false => Err(format!("{} differs from the original", path.display()).into()),
+    }
+}
+
+/// Runs itself again with the feature `testing`, which a published package does not turn on for its
+/// own examples.
+#[cfg(not(feature = "testing"))]
+fn main() -> Result<(), Box<dyn Error>> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let status = std::process::Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--manifest-path", manifest])
+        .args(["--example", "tour", "--features", "testing", "--"])
+        .args(std::env::args_os().skip(1))
+        .status()?;
+    match status.success() {
+        true => Ok(()),
+        false => Err("the tour failed".into()),
     }
 }

@@ -29,15 +29,16 @@ pub struct Attempt {
     pub url: String,
     /// The number of the attempt within its operation, from 1.
     pub number: u32,
-    /// The HTTP status, if an answer came.
+    /// The HTTP status, if a response arrived.
     pub status: Option<u16>,
-    /// The reason why no answer came, or why its body broke off. `None` for an error status.
+    /// The kind of error, if there was no response or its body broke off. `None` for an error
+    /// status.
     pub error: Option<ErrorKind>,
     /// Number of bytes of the request's body that were sent.
     pub sent: u64,
-    /// Number of bytes of the answer's body that were received.
+    /// Number of bytes of the response's body that were received.
     pub received: u64,
-    /// The time from the start of the request to the end of the answer's body, or to the point
+    /// The time from the start of the request to the end of the response's body, or to the point
     /// where it was dropped.
     pub elapsed: Duration,
 }

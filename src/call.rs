@@ -1,4 +1,4 @@
-//! What every builder of a call shares: awaiting it, and running it as a named operation.
+//! The parts that all builders of calls share: awaiting, and running as a named operation.
 
 use tracing::Instrument;
 

@@ -25,7 +25,7 @@ type Locate = Box<dyn Fn(Url) -> Result<Url> + Send + Sync>;
 
 const OPERATION: Operation = Operation::new("build client");
 
-/// A builder of a client: the server, the credentials, and the time limits.
+/// A builder that configures a client: the server, the credentials and the time limits.
 ///
 /// | setting | default |
 /// |---|---|
@@ -64,7 +64,7 @@ pub struct ClientBuilder<C> {
     retry: RetryPolicy,
     listener: Option<Listener>,
     max_pages: u64,
-    max_answer: usize,
+    max_response: usize,
     /// Turns the base URL into that of the API.
     locate: Locate,
     client: PhantomData<fn() -> C>,
@@ -84,7 +84,7 @@ impl<C> ClientBuilder<C> {
             retry: RetryPolicy::default(),
             listener: None,
             max_pages: 100_000,
-            max_answer: 4 << 20,
+            max_response: 4 << 20,
             locate: Box::new(Ok),
             client: PhantomData,
         }
@@ -207,8 +207,8 @@ impl<C> ClientBuilder<C> {
     ///
     /// A larger one fails with [`Limit`](crate::ErrorKind::Limit). A page of 25 images has about
     /// 20 KiB. Decoded, a response can take ten times as much memory.
-    pub fn max_answer(mut self, bytes: usize) -> Self {
-        self.max_answer = bytes;
+    pub fn max_response(mut self, bytes: usize) -> Self {
+        self.max_response = bytes;
         self
     }
 
@@ -274,7 +274,7 @@ impl<C> ClientBuilder<C> {
             secrets,
             timeouts: self.timeouts,
             max_pages: self.max_pages,
-            max_answer: self.max_answer,
+            max_response: self.max_response,
             knows_http: false.into(),
             listener: self.listener,
             service,

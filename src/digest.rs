@@ -13,7 +13,7 @@ use crate::operation::Operation;
 
 /// A SHA-256 digest, written as 64 hexadecimal digits.
 ///
-/// Parsing accepts both cases; [`Display`](fmt::Display) and serde write lower case.
+/// Parsing accepts upper and lower case; [`Display`](fmt::Display) and serde write lower case.
 ///
 /// ```
 /// use machine_images::Digest;
@@ -31,7 +31,7 @@ use crate::operation::Operation;
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// Makes a digest of its 32 bytes.
+    /// Creates a digest from its 32 bytes.
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -50,7 +50,7 @@ impl Digest {
 
     /// Computes the digest of a regular file.
     ///
-    /// Reads the file on a blocking thread of the tokio runtime, a piece at a time.
+    /// Reads the file on a blocking thread of the tokio runtime, in chunks.
     ///
     /// ```
     /// use machine_images::Digest;

@@ -14,8 +14,22 @@
 //! # }
 //! ```
 //!
+//! | call | |
+//! |---|---|
+//! | [`list`](Images::list), [`find`](Images::find), [`get`](Images::get) | metadata: all images, one by its name, one by its id |
+//! | [`create_upload`](Images::create_upload) | creates an image from a file, bytes, a reader or a stream |
+//! | [`create_download`](Images::create_download), [`wait_downloaded`](Images::wait_downloaded) | creates an image that the server downloads, and waits for it |
+//! | [`content`](Images::content), [`reader`](Images::reader) | the bytes of an image, in order or from any position |
+#![cfg_attr(
+    feature = "fs",
+    doc = "| [`save`](Images::save) | the bytes of an image, to a file |"
+)]
+//! | [`inspect`](Images::inspect), [`stat`](Images::stat), [`digest`](Images::digest) | the header, the length and the digest of an image |
+//! | [`delete`](Images::delete) | deletes an image |
+//! | [`Client::check`] | checks the token |
+//!
 //! The behavior of servers that this module describes was observed with the public release of
-//! 2023-11-05. Behavior that is neither observed nor documented is called a guess.
+//! 2023-11-05.
 
 mod client;
 mod content;
@@ -52,7 +66,7 @@ pub use get::Get;
 pub use images::Images;
 pub(crate) use images::QEMU_DISK;
 pub use inspect::Inspect;
-pub use list::{List, ListPage, Walk};
+pub use list::{List, ListAll, ListPage};
 pub use model::{
     Download, DownloadState, Driver, Image, ImageId, Namespace, NamespaceId, SourceUrl, User,
     UserId, Visibility,

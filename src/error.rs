@@ -20,17 +20,18 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The error of every call of this crate.
 ///
-/// [`kind`](Self::kind) is for programs to act on; the other methods give the details. `Display`
-/// names the operation, its subject and the cause, in one line; [`source`](std::error::Error::source)
-/// has the reason behind it, if there is one. `Debug`, which a `main` that returns an error prints,
-/// shows both. Tokens, passwords and the secrets of a URL never appear in any of them.
+/// [`kind`](Self::kind) is for programs to act on; the other methods give the details. To show an
+/// error to a person, print `{error:#}`: one line with the operation, its subject, the cause and the
+/// reason behind it, as `anyhow` prints its errors. `{error}` leaves the reason to
+/// [`source`](std::error::Error::source). `Debug`, which a `main` that returns an error prints, adds
+/// the kind and the URL. Tokens, passwords and the secrets of a URL never appear in any of them.
 ///
 /// ```
 /// use machine_images::{ErrorKind, djinn};
 ///
 /// let error = djinn::Client::builder("ftp://example.org").build().unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
-/// assert_eq!(error.to_string(), "build client: the base URL is not one of http or https");
+/// assert_eq!(error.to_string(), "build client: the base URL must use http or https");
 /// assert_eq!(error.status(), None);
 /// ```
 ///
@@ -38,7 +39,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// use machine_images::{ErrorKind, djinn::Images};
 ///
 /// # async fn example(images: Images) -> machine_images::Result<()> {
-/// match images.get(42).send().await {
+/// match images.get(42).await {
 ///     Ok(image) => println!("{}", image.name),
 ///     Err(error) if error.kind() == ErrorKind::NotFoundOrUnauthorized => println!("no image 42"),
 ///     Err(error) if error.is_retryable() => println!("try again in {:?}", error.retry_after()),
@@ -140,7 +141,7 @@ impl Error {
         self.0.cause.kind()
     }
 
-    /// Returns the HTTP status, if the server answered with an error status.
+    /// Returns the HTTP status, if the server sent an error status.
     pub fn status(&self) -> Option<u16> {
         self.refusal().map(|refusal| refusal.status)
     }
@@ -209,8 +210,18 @@ impl Error {
 
     /// Returns `true` if the same call may succeed later.
     ///
-    /// This does not mean that it is safe to repeat: a creation whose outcome is unknown is never
-    /// retryable.
+    /// These errors are retryable:
+    ///
+    /// - [`Connect`](ErrorKind::Connect), [`Timeout`](ErrorKind::Timeout),
+    ///   [`Stalled`](ErrorKind::Stalled) and [`Transport`](ErrorKind::Transport);
+    /// - [`NotReady`](ErrorKind::NotReady) and [`RateLimited`](ErrorKind::RateLimited);
+    /// - [`Server`](ErrorKind::Server) with the status 502, 503 or 504, or with a 500 that is not in
+    ///   the API's form;
+    /// - [`UnexpectedStatus`](ErrorKind::UnexpectedStatus) with the status 408;
+    /// - [`NotSent`](ErrorKind::NotSent) if the source of the upload can be read again.
+    ///
+    /// A creation whose outcome is unknown is never retryable: see
+    /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown).
     #[doc(alias = "temporary")]
     pub fn is_retryable(&self) -> bool {
         self.0.cause.is_retryable()
@@ -245,23 +256,24 @@ impl fmt::Display for Error {
             let (attempts, time) = (self.0.attempts, rounded(self.0.elapsed));
             write!(f, " after {attempts} attempts in {time}")?;
         }
-        match self.retry_after() {
-            Some(wait) => write!(f, "; the server asks to wait {}", rounded(wait)),
-            None => Ok(()),
+        if let Some(wait) = self.retry_after() {
+            write!(f, "; the server asks to wait {}", rounded(wait))?;
         }
+        if f.alternate() {
+            let mut source = std::error::Error::source(self);
+            while let Some(error) = source {
+                write!(f, ": {error}")?;
+                source = error.source();
+            }
+        }
+        Ok(())
     }
 }
 
 /// `get image 42: cannot connect to h:80: Connection refused (connect, http://h/images/42)`
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")?;
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        write!(f, " ({}", self.kind())?;
+        write!(f, "{self:#} ({}", self.kind())?;
         match &self.0.url {
             Some(url) => write!(f, ", {url})"),
             None => f.write_str(")"),
@@ -303,6 +315,8 @@ mod tests {
         let error = Error::new(Cause::Source(cause)).during(&Operation::new("upload"));
         assert_eq!(error.to_string(), "upload: the source of the upload failed");
         assert_eq!(error.source().unwrap().to_string(), "disk on fire");
+        let line = "upload: the source of the upload failed: disk on fire";
+        assert_eq!(format!("{error:#}"), line);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The inspection of images on their way to where they are trusted, and the refusal of bad ones.
+//! The inspection of images in transit, and the error for those that the policy rejects.
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt};
 use crate::error::{Cause, Error, Result};
 use crate::qcow2::{self, Inspection, Policy, Report, Verdict};
 
-/// Makes an error of a report that rejects the image.
+/// Fails if the report rejects the image.
 pub(crate) fn accept(report: Report) -> Result<()> {
     match report.verdict() {
         Verdict::Accept => Ok(()),
@@ -14,7 +14,7 @@ pub(crate) fn accept(report: Report) -> Result<()> {
     }
 }
 
-/// Inspects an image that can be read only once, by its first bytes. They are left in `held`.
+/// Inspects the first bytes of an image that can be read only once, and leaves them in `held`.
 pub(crate) async fn inspect_passing<E>(
     chunks: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
     held: &mut BytesMut,

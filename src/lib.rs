@@ -5,20 +5,38 @@
     doc = "Typed async client for machine images over HTTP."
 )]
 //!
-//! # Where to look
+//! # Overview
 //!
-//! - [`djinn`] and [`devops`] have the two clients; both are made by a [`ClientBuilder`].
-//! - [`Content`] is what fetching yields, [`Page`] one page of a list, [`Error`] what can go wrong.
-//! - [`qcow2`] inspects image headers, before anyone trusts them.
+//! - [`djinn`] and [`devops`] have the two clients; a [`ClientBuilder`] builds both.
+//! - A method of [`djinn::Images`] or [`devops::Images`] returns a builder with the options of the
+//!   call. Awaiting the builder sends the requests; `send()` does the same where a plain future is
+//!   needed.
+//! - [`Content`] is the content of an image, [`Page`] one page of a list, [`Error`] the error type.
+//! - [`qcow2`] inspects the headers of images.
 #![cfg_attr(
     feature = "testing",
     doc = "- [`testing`] has embedded servers for tests."
 )]
 //!
+//! # Runtime
+//!
+//! Futures and streams of this crate must be polled within a [tokio](https://docs.rs/tokio) runtime
+//! with its I/O and time drivers enabled, such as the one that `#[tokio::main]` creates. A program
+//! without async code calls `runtime.block_on(images.list().all())`. Elsewhere the first request
+//! panics with tokio's message `there is no reactor running`. Building clients and calls needs no
+//! runtime. Every future is `Send`.
+//!
+//! # Cancel safety
+//!
+//! Dropping a future ends its request. A dropped read, of a list or of content, does nothing on the
+//! server. A dropped creation or deletion may or may not have happened, as the response is lost; the
+//! server creates nothing from an upload that was not fully sent. A dropped `save` leaves the file
+//! at the path as it was, and the next one resumes. [`Content::chunk`] loses no bytes.
+//!
 //! # Tracing
 //!
-//! The crate speaks through [`tracing`](https://docs.rs/tracing) at the level `DEBUG`, and never of
-//! secrets:
+//! The crate emits spans and events of [`tracing`](https://docs.rs/tracing) at the level `DEBUG`,
+//! without secrets:
 //!
 //! | | name | target | fields |
 //! |---|---|---|---|
@@ -26,7 +44,13 @@
 //! | span, in that of its operation | `request` | `machine_images::transport` | `http.request.method`, `server.address`, `server.port`, `url.full`, `http.request.resend_count`, `http.response.status_code`, `error.type`, as OpenTelemetry names them |
 //! | event, in the operation's span | `retrying` | `machine_images::retry` | `attempt`: the one that failed, `error`, `delay` before the next |
 //!
-//! Where no subscriber is wanted, [`ClientBuilder::on_attempt`] reports each request.
+//! Without a subscriber, [`ClientBuilder::on_attempt`] reports each request, and
+//! [`RetryPolicy::on_retry`] each retry.
+//!
+//! # Crates in signatures
+//!
+//! The crates whose types are in this crate's signatures are re-exported: `bytes`, `http`, `jiff`,
+//! `reqwest`, `serde_json` and `url`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attempt;
@@ -56,6 +80,8 @@ mod thread;
 #[cfg(feature = "fs")]
 mod transfer;
 mod transport;
+
+pub use {bytes, http, jiff, reqwest, serde_json, url};
 
 pub use attempt::Attempt;
 pub use client::ClientBuilder;

@@ -1,4 +1,4 @@
-//! What the models of both services share.
+//! Parts of the models of both services.
 
 use serde_json::{Map, Value};
 

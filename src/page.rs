@@ -2,12 +2,12 @@
 
 mod items;
 mod links;
+mod pages;
 mod prefetch;
-mod walk;
 
 pub(crate) use items::Items;
 pub(crate) use links::PageLinks;
-pub(crate) use walk::{pages, steady};
+pub(crate) use pages::{consistent, pages};
 
 /// One page of a list.
 ///
@@ -15,11 +15,11 @@ pub(crate) use walk::{pages, steady};
 ///
 /// ```
 /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
-/// let page = images.list().page(2).send().await?;
+/// let page = images.list().page(2).await?;
 /// println!("page {}: {} images", page.number, page.items.len());
 ///
 /// if let Some(next) = page.next {
-///     let page = images.list().page(next).send().await?;
+///     let page = images.list().page(next).await?;
 /// }
 /// # Ok(())
 /// # }

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | the first bytes, from a range request or a stream | [`inspect`] |
 //! | anything that can be read at an offset, also asynchronously | [`Inspector`] |
-//! | a local file | [`inspect_file`] (feature `fs`) |
+//! | a local file | `inspect_file` (feature `fs`) |
 //!
 //! [`inspect`] examines the first cluster and the total length. For an image without snapshots,
 //! bitmaps and LUKS that is everything, and it needs at most the first 64 KiB, unless clusters are

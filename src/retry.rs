@@ -30,6 +30,7 @@ const DELAY_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// | [`max_retry_after`](Self::max_retry_after) | 60 s |
 /// | [`total`](Self::total) | 5 minutes |
 /// | [`retry_if`](Self::retry_if) | [`Error::is_retryable`] |
+/// | [`on_retry`](Self::on_retry) | none |
 ///
 /// The delays double from one retry to the next. A random part of up to a half is taken off each,
 /// so that the clients of one server do not return at the same moment. With the defaults a server
@@ -55,9 +56,11 @@ pub struct RetryPolicy {
     total: Duration,
     progress: u64,
     decide: Option<Decide>,
+    listener: Option<Listener>,
 }
 
 type Decide = Arc<dyn Fn(&Error) -> bool + Send + Sync>;
+type Listener = Arc<dyn Fn(&Error, Duration) + Send + Sync>;
 
 impl Default for RetryPolicy {
     fn default() -> Self {
@@ -69,6 +72,7 @@ impl Default for RetryPolicy {
             total: Duration::from_secs(300),
             progress: MIN_PROGRESS,
             decide: None,
+            listener: None,
         }
     }
 }
@@ -82,6 +86,7 @@ impl fmt::Debug for RetryPolicy {
             .field("max_retry_after", &self.max_retry_after)
             .field("total", &self.total)
             .field("retry_if", &self.decide.is_some())
+            .field("on_retry", &self.listener.is_some())
             .finish()
     }
 }
@@ -145,7 +150,7 @@ impl RetryPolicy {
     /// ```
     /// use machine_images::{ErrorKind, RetryPolicy};
     ///
-    /// // Also retries a 500, which this server answers while it restarts.
+    /// // Also retries a 500, which this server sends while it restarts.
     /// let policy = RetryPolicy::default()
     ///     .retry_if(|error| error.is_retryable() || error.kind() == ErrorKind::Server);
     /// # let _ = policy;
@@ -165,6 +170,29 @@ impl RetryPolicy {
                 .map_or_else(|| is_worth(error), |d| d(error));
             retries && !gives_up(error)
         })
+    }
+
+    /// Reports each retry to `listener`, before the delay: the error of the last attempt, and the
+    /// delay.
+    ///
+    /// [`Error::attempts`] is the number of attempts so far. The error does not name the operation.
+    /// Called on the thread that works on the request, so it should return at once. Repeated
+    /// lookups, such as those of [`wait_downloaded`](crate::djinn::Images::wait_downloaded), are
+    /// not retries.
+    ///
+    /// ```
+    /// use machine_images::RetryPolicy;
+    ///
+    /// let policy = RetryPolicy::default().on_retry(|error, delay| {
+    ///     eprintln!("{error}; retrying in {:.0} s", delay.as_secs_f64());
+    /// });
+    /// # let _ = policy;
+    /// ```
+    #[doc(alias = "log")]
+    #[doc(alias = "notify")]
+    pub fn on_retry(mut self, listener: impl Fn(&Error, Duration) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listener));
+        self
     }
 
     /// Sets how many bytes count as progress, if that is more than the minimum.
@@ -229,6 +257,9 @@ impl Retries {
             return Err(error);
         };
         tracing::debug!(attempt = self.failed, error = %error, delay = ?delay, "retrying");
+        if let Some(listener) = &self.policy.listener {
+            listener(&error, delay);
+        }
         tokio::time::sleep(delay).await;
         Ok(())
     }
@@ -309,6 +340,36 @@ mod tests {
         assert!(retries.wait(refused(Some(7)), true).await.is_ok());
         assert_eq!(before.elapsed().as_secs(), 7);
         assert!(retries.wait(refused(Some(61)), true).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_retry_is_reported_before_its_delay() {
+        let started = Instant::now();
+        let (sender, reports) = std::sync::mpsc::channel();
+        let policy = RetryPolicy::default()
+            .retries(2)
+            .on_retry(move |error, delay| {
+                let report = (error.kind(), error.attempts(), delay, started.elapsed());
+                sender.send(report).unwrap();
+            });
+        // A copy of the policy, and one that started over, report as well.
+        let mut retries = policy.clone().start();
+        assert!(retries.wait(refused(Some(7)), true).await.is_ok());
+        retries.moved(1 << 20);
+        assert!(retries.wait(refused(Some(5)), true).await.is_ok());
+        assert!(retries.wait(refused(Some(3)), false).await.is_err());
+        assert!(retries.wait(refused(Some(61)), true).await.is_err());
+        let seconds = Duration::from_secs;
+        let reports: Vec<_> = reports.try_iter().collect();
+        assert_eq!(
+            reports,
+            [
+                (ErrorKind::Server, 1, seconds(7), seconds(0)),
+                (ErrorKind::Server, 1, seconds(5), seconds(7)),
+            ]
+        );
+        let debug = format!("{policy:?}");
+        assert!(debug.contains("on_retry: true"), "{debug}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -75,7 +75,7 @@ impl Source {
     /// use machine_images::djinn::Source;
     ///
     /// let source = Source::file("debian-12.qcow2");
-    /// let image = images.create_upload("debian-12", source).send().await?;
+    /// let image = images.create_upload("debian-12", source).await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -94,7 +94,7 @@ impl Source {
     ///
     /// let (reader, _writer) = tokio::io::simplex(64 * 1024);
     /// let source = Source::reader(reader, None);
-    /// let image = images.create_upload("debian-12", source).send().await?;
+    /// let image = images.create_upload("debian-12", source).await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -116,7 +116,7 @@ impl Source {
     /// let (sender, receiver) = mpsc::channel::<Result<Vec<u8>, String>>(16);
     /// # drop(sender);
     /// let source = Source::stream(receiver, None);
-    /// let image = images.create_upload("debian-12", source).send().await?;
+    /// let image = images.create_upload("debian-12", source).await?;
     /// # Ok(())
     /// # }
     /// ```

@@ -7,7 +7,7 @@
 //! ## Against an embedded server
 //!
 //! [`DjinnServer`] and [`DevopsServer`] are complete servers of the images APIs. They behave like
-//! the real ones: a Djinn CI server answers `404` to a bad token, for instance, and checks a name
+//! the real ones: a Djinn CI server sends `404` for a bad token, for instance, and checks a name
 //! only after the whole upload has arrived.
 //!
 //! ```
@@ -20,7 +20,7 @@
 //! let id = server.add_image("debian-12", empty_qcow2(10 << 30))?;
 //!
 //! let images = server.client()?.images(); // pass them to your program
-//! images.delete(id).send().await?;
+//! images.delete(id).await?;
 //! assert_eq!(server.image_count(), 0);
 //! # Ok(())
 //! # }
@@ -33,7 +33,7 @@
 //!
 //! ## With faults
 //!
-//! A [`Fault`] breaks some of a server's answers: a status, a cut connection, a stall, a wrong
+//! A [`Fault`] breaks some of a server's responses: a status, a cut connection, a stall, a wrong
 //! header. The server records each [request](Received).
 //!
 //! ```
@@ -45,7 +45,7 @@
 //! let id = server.add_image("debian-12", "not an image")?;
 //! server.inject(Fault::status(503).on("GET", "/images/1"));
 //!
-//! let image = server.client()?.images().get(id).send().await?; // retried
+//! let image = server.client()?.images().get(id).await?; // retried
 //! assert_eq!(image.name, "debian-12");
 //! assert_eq!(server.requests().len(), 2);
 //! # Ok(())
@@ -102,7 +102,7 @@ mod socket;
 mod sync;
 
 pub use devops::{AccessPolicy, DevopsServer, DevopsServerBuilder};
-pub use djinn::{DjinnServer, DjinnServerBuilder, NewImage, Visibility};
+pub use djinn::{DjinnServer, DjinnServerBuilder, ImageBuilder};
 pub use error::{error, status_error};
 pub use fault::{Fault, RetryAfter};
 pub use fault_rule::FaultRule;

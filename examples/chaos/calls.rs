@@ -11,7 +11,7 @@ use machine_images::djinn::Source;
 use machine_images::testing::Received;
 use machine_images::{Digest, Error};
 
-use super::run::Scene;
+use super::run::Setup;
 
 /// One call to be made.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ const RECONCILE: Duration = Duration::from_millis(3000);
 const OLD: &[u8] = b"an older image";
 
 impl Call {
-    pub(crate) fn any(rng: &mut Rng, scene: &Scene) -> io::Result<Self> {
+    pub(crate) fn random(rng: &mut Rng, setup: &Setup) -> io::Result<Self> {
         let name = format!("image-{:08x}", rng.u32(..));
         let large = rng.u8(..4) == 0;
         // Uploads have the most to lose.
@@ -76,9 +76,9 @@ impl Call {
             let shared = rng.u8(..3) == 0;
             let taken = shared && rng.bool();
             if taken {
-                let other = scene.server.new_image(&name).author(OTHER);
+                let other = setup.server.new_image(&name).author(OTHER);
                 let other = other.namespace(SHARED).content(b"QFI\xfb");
-                other.length(scene.bytes(large).len() as u64).add()?;
+                other.length(setup.bytes(large).len() as u64).add()?;
             }
             return Ok(Self::Upload {
                 name,
@@ -92,10 +92,10 @@ impl Call {
             return Ok(Self::Download { name });
         }
         if kind == 2 {
-            scene.server.add_images(rng.usize(..40))?;
+            setup.server.add_images(rng.usize(..40))?;
             return Ok(Self::List);
         }
-        let id = scene.server.add_image(&name, scene.bytes(large))?;
+        let id = setup.server.add_image(&name, setup.bytes(large))?;
         Ok(match kind {
             3 => Self::Get { id },
             4 => Self::Delete { id },
@@ -111,13 +111,13 @@ impl Call {
     }
 
     /// Where in its bodies faults are worth having.
-    pub(crate) fn length(&self, scene: &Scene) -> u64 {
+    pub(crate) fn length(&self, setup: &Setup) -> u64 {
         match self {
             Self::List | Self::Get { .. } | Self::Delete { .. } => 10_000,
             Self::File { large: true, .. }
             | Self::Stream { large: true, .. }
-            | Self::Upload { large: true, .. } => scene.world.large.len() as u64,
-            _ => scene.world.small.len() as u64,
+            | Self::Upload { large: true, .. } => setup.content.large.len() as u64,
+            _ => setup.content.small.len() as u64,
         }
     }
 
@@ -148,22 +148,22 @@ impl Call {
         matches!(self, Self::File { digest: true, .. })
     }
 
-    pub(crate) async fn make(&self, scene: &Scene) -> Outcome {
-        match self.attempt(scene).await {
+    pub(crate) async fn make(&self, setup: &Setup) -> Outcome {
+        match self.attempt(setup).await {
             Ok(Ok(())) => Outcome::Done,
             Ok(Err(what)) => Outcome::Wrong(what),
             Err(error) => Outcome::Failed(error),
         }
     }
 
-    async fn attempt(&self, scene: &Scene) -> Result<Result<(), String>, Error> {
-        let images = &scene.images;
+    async fn attempt(&self, setup: &Setup) -> Result<Result<(), String>, Error> {
+        let images = &setup.images;
         let check = |holds: bool, what: &str| holds.then_some(()).ok_or_else(|| what.to_owned());
         match self {
             Self::List => {
                 let all: Vec<_> = images.list().stream().try_collect().await?;
                 let ids: BTreeSet<_> = all.iter().map(|image| image.id).collect();
-                let whole = ids.len() == all.len() && all.len() == scene.server.image_count();
+                let whole = ids.len() == all.len() && all.len() == setup.server.image_count();
                 Ok(check(whole, "the list is not the images"))
             }
             Self::Get { id } => {
@@ -177,7 +177,7 @@ impl Call {
                 large,
                 ..
             } => {
-                let bytes = scene.bytes(*large);
+                let bytes = setup.bytes(*large);
                 let source = Source::from(bytes.to_vec());
                 let mut upload = images.create_upload(name, source);
                 if *reconcile {
@@ -187,18 +187,18 @@ impl Call {
                     upload = upload.namespace(SHARED.parse()?);
                 }
                 let image = upload.await?;
-                let same = scene.server.content(image.id.get()).as_deref() == Some(bytes);
+                let same = setup.server.content(image.id.get()).as_deref() == Some(bytes);
                 Ok(check(same, "the server has other bytes"))
             }
             Self::Download { name } => {
-                let Ok(url) = scene.server.publish(&scene.world.small) else {
+                let Ok(url) = setup.server.publish(&setup.content.small) else {
                     return Ok(Err("nothing can be published".to_owned()));
                 };
                 let image = images.create_download(name, url).await?;
                 let wait = images.wait_downloaded(image.id);
                 let image = wait.timeout(Duration::from_secs(10)).await?;
                 let same =
-                    scene.server.content(image.id.get()).as_ref() == Some(&scene.world.small);
+                    setup.server.content(image.id.get()).as_ref() == Some(&setup.content.small);
                 Ok(check(same, "the server has other bytes"))
             }
             Self::File {
@@ -208,7 +208,7 @@ impl Call {
                 digest,
                 over,
             } => {
-                let path = self.path(scene);
+                let path = self.path(setup);
                 if *over && std::fs::write(&path, OLD).is_err() {
                     return Ok(Err("no file can be written".to_owned()));
                 }
@@ -217,14 +217,14 @@ impl Call {
                     .connections(*connections)
                     .durable(false);
                 if *digest {
-                    content = content.sha256(Digest::of(scene.bytes(*large)));
+                    content = content.sha256(Digest::of(setup.bytes(*large)));
                 }
                 content.await?;
-                let same = std::fs::read(&path).is_ok_and(|bytes| bytes == scene.bytes(*large));
+                let same = std::fs::read(&path).is_ok_and(|bytes| bytes == setup.bytes(*large));
                 Ok(check(same, "the file has other bytes"))
             }
             Self::Stream { id, large } => {
-                let mut left = scene.bytes(*large);
+                let mut left = setup.bytes(*large);
                 let mut chunks = images.content(*id).await?;
                 while let Some(chunk) = chunks.try_next().await? {
                     match left.strip_prefix(&*chunk) {
@@ -237,7 +237,7 @@ impl Call {
             Self::Delete { id } => {
                 images.delete(*id).await?;
                 Ok(check(
-                    scene.server.content(*id).is_none(),
+                    setup.server.content(*id).is_none(),
                     "the image is there",
                 ))
             }
@@ -245,18 +245,18 @@ impl Call {
     }
 
     /// What must hold when all faults are over, whatever came of the call.
-    pub(crate) async fn aftermath(&self, scene: &Scene, succeeded: bool) -> Vec<String> {
+    pub(crate) async fn violations(&self, setup: &Setup, succeeded: bool) -> Vec<String> {
         match self {
             Self::File {
                 id, large, over, ..
             } => {
-                let mut broken = Vec::new();
-                let found = std::fs::read(self.path(scene)).ok();
+                let mut violations = Vec::new();
+                let found = std::fs::read(self.path(setup)).ok();
                 if !succeeded && found.as_deref() != over.then_some(OLD) {
-                    broken.push("a failure changed the file".to_owned());
+                    violations.push("a failure changed the file".to_owned());
                 }
-                broken.extend(self.saved(scene, *id, *large).await);
-                broken
+                violations.extend(self.saved_violations(setup, *id, *large).await);
+                violations
             }
             Self::Upload {
                 name,
@@ -266,24 +266,27 @@ impl Call {
                 ..
             } => {
                 let foreign = usize::from(*taken);
-                self.made(scene, name, *shared, foreign, scene.bytes(*large))
+                self.created_violations(setup, name, *shared, foreign, setup.bytes(*large))
                     .await
             }
-            Self::Download { name } => self.made(scene, name, false, 0, &scene.world.small).await,
+            Self::Download { name } => {
+                self.created_violations(setup, name, false, 0, &setup.content.small)
+                    .await
+            }
             _ => Vec::new(),
         }
     }
 
     /// Of a creation there is one image or none, and it is whole; another user's stays.
-    async fn made(
+    async fn created_violations(
         &self,
-        scene: &Scene,
+        setup: &Setup,
         name: &str,
         shared: bool,
         foreign: usize,
         bytes: &[u8],
     ) -> Vec<String> {
-        let list = scene.afterwards.list().search(name);
+        let list = setup.afterwards.list().search(name);
         let all = list.stream().try_collect::<Vec<_>>().await;
         let all = match all {
             Ok(all) => all,
@@ -294,63 +297,63 @@ impl Call {
             let author = image.author.as_ref();
             author.is_some_and(|author| author.username == OTHER)
         });
-        let mut broken = Vec::new();
+        let mut violations = Vec::new();
         if let [image, ..] = mine[..] {
-            let found = scene.server.content(image.id.get());
+            let found = setup.server.content(image.id.get());
             if image.download.is_none() && found.as_deref() != Some(bytes) {
-                broken.push("a part of an upload became an image".to_owned());
+                violations.push("a part of an upload became an image".to_owned());
             }
             if image.namespace_id.is_some() != shared {
-                broken.push("the image is in another place".to_owned());
+                violations.push("the image is in another place".to_owned());
             }
         }
         if mine.len() + foreign > 1 {
-            broken.push("there is a second image of the name".to_owned());
+            violations.push("there is a second image of the name".to_owned());
         }
         if others.len() != foreign {
-            broken.push("another user's image is gone".to_owned());
+            violations.push("another user's image is gone".to_owned());
         }
-        broken
+        violations
     }
 
     /// Another fetch makes the file whole, and leaves nothing beside it.
-    async fn saved(&self, scene: &Scene, id: i64, large: bool) -> Vec<String> {
-        let (path, bytes) = (self.path(scene), scene.bytes(large));
-        let mut broken = Vec::new();
+    async fn saved_violations(&self, setup: &Setup, id: i64, large: bool) -> Vec<String> {
+        let (path, bytes) = (self.path(setup), setup.bytes(large));
+        let mut violations = Vec::new();
         let digest = Digest::of(bytes);
-        let again = scene.afterwards.save(id, &path).durable(false);
+        let again = setup.afterwards.save(id, &path).durable(false);
         match again.clone().await {
-            Err(error) => broken.push(format!("it cannot be fetched afterwards: {error:?}")),
+            Err(error) => violations.push(format!("it cannot be fetched afterwards: {error:?}")),
             Ok(_) if std::fs::read(&path).is_ok_and(|found| found == bytes) => {}
             Ok(_) => match again.sha256(digest).await {
-                Ok(_) => broken.push("it had other bytes once more".to_owned()),
-                Err(error) => broken.push(format!("it is spoilt: {error:?}")),
+                Ok(_) => violations.push("it had other bytes once more".to_owned()),
+                Err(error) => violations.push(format!("it is spoilt: {error:?}")),
             },
         }
-        let left = std::fs::read_dir(scene.directory.path());
+        let left = std::fs::read_dir(setup.directory.path());
         let strange = left.into_iter().flatten().flatten().filter(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             name.starts_with(&format!("{id}.")) && !name.ends_with(".qcow2")
         });
-        broken.extend(strange.map(|entry| format!("{:?} is left", entry.file_name())));
-        broken
+        violations.extend(strange.map(|entry| format!("{:?} is left", entry.file_name())));
+        violations
     }
 
-    fn path(&self, scene: &Scene) -> PathBuf {
+    fn path(&self, setup: &Setup) -> PathBuf {
         let id = match self {
             Self::File { id, .. } => *id,
             _ => 0,
         };
-        scene.directory.path().join(format!("{id}.qcow2"))
+        setup.directory.path().join(format!("{id}.qcow2"))
     }
 }
 
-impl Scene {
+impl Setup {
     pub(crate) fn bytes(&self, large: bool) -> &[u8] {
         match large {
-            true => &self.world.large,
-            false => &self.world.small,
+            true => &self.content.large,
+            false => &self.content.small,
         }
     }
 }

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use machine_images::testing::{Close, Fault, RetryAfter};
 
 use super::calls::Call;
-use super::stranger::Stranger;
+use super::other_server::OtherServer;
 
 /// Beyond every timeout of the runs.
 const LONG: Duration = Duration::from_millis(900);
@@ -17,7 +17,7 @@ pub(crate) const AWAY: u64 = 300;
 const COPYING: u64 = 600;
 
 /// A random fault for contents, images or lists of this many bytes.
-pub(crate) fn any(rng: &mut Rng, length: u64, stranger: &Stranger) -> Fault {
+pub(crate) fn random(rng: &mut Rng, length: u64, other_server: &OtherServer) -> Fault {
     let after = match rng.u8(..4) {
         0 => 0,
         1 => rng.u64(..2000),
@@ -65,7 +65,7 @@ pub(crate) fn any(rng: &mut Rng, length: u64, stranger: &Stranger) -> Fault {
             location: match rng.u8(..3) {
                 0 => "/api/images".to_owned(),
                 1 => "/login".to_owned(),
-                _ => stranger.url("/api/images"),
+                _ => other_server.url("/api/images"),
             },
         },
         16 => Fault::RedirectLoop {
@@ -85,7 +85,7 @@ pub(crate) fn any(rng: &mut Rng, length: u64, stranger: &Stranger) -> Fault {
             wait: Duration::from_millis(rng.u64(..COPYING)),
             outlives_client: rng.bool(),
         },
-        _ => header(rng, stranger),
+        _ => header(rng, other_server),
     }
 }
 
@@ -105,8 +105,8 @@ fn status(rng: &mut Rng) -> Fault {
     }
 }
 
-fn header(rng: &mut Rng, stranger: &Stranger) -> Fault {
-    let foreign = format!("<{}>; rel=\"next\"", stranger.url("/api/images?page=2"));
+fn header(rng: &mut Rng, other_server: &OtherServer) -> Fault {
+    let foreign = format!("<{}>; rel=\"next\"", other_server.url("/api/images?page=2"));
     let headers = [
         ("Link", "garbage"),
         ("Link", foreign.as_str()),

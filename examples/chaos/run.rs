@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use futures::{StreamExt, stream};
-use machine_images::djinn::Client;
-use machine_images::testing::{DjinnServer, Fault, FaultRule, Visibility};
+use machine_images::djinn::{Client, Visibility};
+use machine_images::testing::{DjinnServer, Fault, FaultRule};
 use machine_images::{Error, ErrorKind, RetryPolicy};
 use tempfile::TempDir;
 
 use super::calls::{Call, OTHER, Outcome, SHARED};
 use super::faults;
-use super::stranger::Stranger;
-use super::tally::Tally;
+use super::other_server::OtherServer;
+use super::summary::Summary;
 
 /// What a call may take at most: some stalls, each repeated, and the search for a lost upload.
 const WATCHDOG: Duration = Duration::from_secs(30);
@@ -23,14 +23,14 @@ const WATCHDOG: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_millis(400);
 
 /// What every run shares.
-pub(crate) struct World {
-    pub(crate) stranger: Stranger,
+pub(crate) struct Shared {
+    pub(crate) other_server: OtherServer,
     /// Enough for one connection, and for four.
     pub(crate) small: Vec<u8>,
     pub(crate) large: Vec<u8>,
 }
 
-impl World {
+impl Shared {
     fn new() -> io::Result<Self> {
         let small: &[u8] = include_bytes!("../../tests/data/disk.qcow2");
         // No two places look alike, but for some that are empty.
@@ -42,7 +42,7 @@ impl World {
             large.extend((0..block).map(|_| if empty { 0 } else { noise.u8(..) }));
         }
         Ok(Self {
-            stranger: Stranger::start()?,
+            other_server: OtherServer::start()?,
             small: small.to_vec(),
             large,
         })
@@ -50,13 +50,13 @@ impl World {
 }
 
 /// A server, its clients and a place for files.
-pub(crate) struct Scene {
+pub(crate) struct Setup {
     pub(crate) server: DjinnServer,
     pub(crate) images: machine_images::djinn::Images,
     /// Another client of the same user, whose connections no fault has spoilt.
     pub(crate) afterwards: machine_images::djinn::Images,
     pub(crate) directory: TempDir,
-    pub(crate) world: Arc<World>,
+    pub(crate) content: Arc<Shared>,
 }
 
 /// Reading the system's certificates takes longer than most calls.
@@ -75,36 +75,36 @@ fn without_certificates() -> reqwest::ClientBuilder {
 }
 
 /// Makes runs with seeds counted from this one.
-pub(crate) async fn all(seed: u64, runs: u64, jobs: usize) -> io::Result<Tally> {
-    let world = Arc::new(World::new()?);
+pub(crate) async fn run_all(seed: u64, runs: u64, jobs: usize) -> io::Result<Summary> {
+    let content = Arc::new(Shared::new()?);
     let runs = (seed..seed.saturating_add(runs)).map(|seed| {
-        let world = Arc::clone(&world);
+        let content = Arc::clone(&content);
         async move {
-            let run = tokio::spawn(one(seed, world));
-            let broken = |what: String| Tally {
+            let run = tokio::spawn(run_one(seed, content));
+            let violation = |what: String| Summary {
                 runs: 1,
-                broken: vec![(seed, what)],
-                ..Tally::default()
+                violations: vec![(seed, what)],
+                ..Summary::default()
             };
             match run.await {
-                Ok(Ok(tally)) => tally,
-                Ok(Err(error)) => broken(format!("the run could not be made: {error}")),
-                Err(panic) => broken(format!("a panic: {panic}")),
+                Ok(Ok(summary)) => summary,
+                Ok(Err(error)) => violation(format!("the run could not be made: {error}")),
+                Err(panic) => violation(format!("a panic: {panic}")),
             }
         }
     });
-    let mut total = Tally::default();
+    let mut total = Summary::default();
     let mut runs = stream::iter(runs).buffer_unordered(jobs.max(1));
-    while let Some(tally) = runs.next().await {
-        total.add(tally);
+    while let Some(summary) = runs.next().await {
+        total.add(summary);
     }
     Ok(total)
 }
 
-async fn one(
+async fn run_one(
     seed: u64,
-    world: Arc<World>,
-) -> Result<Tally, Box<dyn std::error::Error + Send + Sync>> {
+    content: Arc<Shared>,
+) -> Result<Summary, Box<dyn std::error::Error + Send + Sync>> {
     let mut rng = Rng::with_seed(seed);
     let server = DjinnServer::builder()
         .user(OTHER, "e11")
@@ -126,92 +126,92 @@ async fn one(
     let afterwards = Client::builder(server.url())
         .reqwest_builder(without_certificates)
         .token(server.token());
-    let scene = Scene {
+    let setup = Setup {
         images: client.build()?.images(),
         afterwards: afterwards.build()?.images(),
         server,
         directory: tempfile::tempdir()?,
-        world,
+        content,
     };
-    let mut tally = Tally {
+    let mut summary = Summary {
         runs: 1,
-        ..Tally::default()
+        ..Summary::default()
     };
     for _ in 0..rng.usize(2..6) {
-        let call = Call::any(&mut rng, &scene)?;
-        let befell = Arc::new(AtomicU64::new(0));
+        let call = Call::random(&mut rng, &setup)?;
+        let fault_count = Arc::new(AtomicU64::new(0));
         let doubtful = Arc::new(AtomicBool::new(false));
         let mut injected = Vec::new();
         let mut may_be_away = false;
         for _ in 0..rng.usize(1..4) {
-            let fault = faults::any(&mut rng, call.length(&scene), &scene.world.stranger);
+            let fault = faults::random(&mut rng, call.length(&setup), &setup.content.other_server);
             injected.push(format!("{fault:?}"));
             may_be_away |= matches!(fault, Fault::Restart { .. });
-            scene
+            setup
                 .server
-                .inject(rule(fault, &call, &mut rng, &befell, &doubtful));
+                .inject(rule(fault, &call, &mut rng, &fault_count, &doubtful));
         }
-        let before = scene.server.requests().len() as u64;
+        let before = setup.server.requests().len() as u64;
         let began = Instant::now();
-        let outcome = tokio::time::timeout(WATCHDOG, call.make(&scene)).await;
-        tally.longest = tally.longest.max(began.elapsed());
-        scene.server.clear_faults();
+        let outcome = tokio::time::timeout(WATCHDOG, call.make(&setup)).await;
+        summary.longest = summary.longest.max(began.elapsed());
+        setup.server.clear_faults();
         if may_be_away {
             tokio::time::sleep(Duration::from_millis(faults::AWAY)).await;
         }
-        tally.calls += 1;
-        tally.faults += befell.load(Ordering::Relaxed);
-        tally.requests += scene.server.requests().len() as u64 - before;
+        summary.calls += 1;
+        summary.faults += fault_count.load(Ordering::Relaxed);
+        summary.requests += setup.server.requests().len() as u64 - before;
         let doubtful = doubtful.load(Ordering::Relaxed);
         let succeeded = matches!(outcome, Ok(Outcome::Done | Outcome::Wrong(_)));
-        let mut broken = match outcome {
+        let mut violations = match outcome {
             Err(_) => vec!["it hangs".to_owned()],
             Ok(Outcome::Done) => {
-                tally.succeeded += 1;
+                summary.succeeded += 1;
                 if call.is_reconciled() {
-                    tally.reconciled += 1;
-                    tally.again += u64::from(uploads(&scene, &call) > 1);
+                    summary.reconciled += 1;
+                    summary.resent += u64::from(uploads(&setup, &call) > 1);
                 }
                 Vec::new()
             }
             Ok(Outcome::Wrong(_)) if doubtful && !call.has_digest() => Vec::new(),
             Ok(Outcome::Wrong(what)) => vec![what],
             Ok(Outcome::Failed(error)) => {
-                *tally.errors.entry(error.kind().as_str()).or_default() += 1;
+                *summary.errors.entry(error.kind().as_str()).or_default() += 1;
                 let fits = is_explained(&error, &call, may_be_away);
                 let text = || format!("an error that no fault explains: {error:?}");
                 (!fits).then(text).into_iter().collect()
             }
         };
-        let made = count(&scene, |request| {
+        let made = count(&setup, |request| {
             request.status == Some(201) && call.is_made_by(request)
         });
         if made > 1 {
-            broken.push(format!("{made} images were made"));
+            violations.push(format!("{made} images were made"));
         }
-        broken.extend(call.aftermath(&scene, succeeded).await);
-        if scene.world.stranger.leaks() > 0 {
-            broken.push("credentials went elsewhere".to_owned());
+        violations.extend(call.violations(&setup, succeeded).await);
+        if setup.content.other_server.leaks() > 0 {
+            violations.push("credentials went elsewhere".to_owned());
         }
         let told = |what| (seed, format!("{call:?} with {injected:?}: {what}"));
-        tally.broken.extend(broken.into_iter().map(told));
+        summary.violations.extend(violations.into_iter().map(told));
     }
-    tally.resumes = count(&scene, |request| request.header("if-range").is_some());
+    summary.resumes = count(&setup, |request| request.header("if-range").is_some());
     // Its end waits for what is still stalled.
-    tokio::task::spawn_blocking(move || drop(scene));
-    Ok(tally)
+    tokio::task::spawn_blocking(move || drop(setup));
+    Ok(summary)
 }
 
 /// How often an image was sent.
-fn uploads(scene: &Scene, call: &Call) -> u64 {
-    count(scene, |request| {
+fn uploads(setup: &Setup, call: &Call) -> u64 {
+    count(setup, |request| {
         request.method == "POST" && call.is_made_by(request)
     })
 }
 
-fn count(scene: &Scene, is_meant: impl Fn(&machine_images::testing::Received) -> bool) -> u64 {
-    let requests = scene.server.requests();
-    requests.iter().filter(|request| is_meant(request)).count() as u64
+fn count(setup: &Setup, matches: impl Fn(&machine_images::testing::Received) -> bool) -> u64 {
+    let requests = setup.server.requests();
+    requests.iter().filter(|request| matches(request)).count() as u64
 }
 
 /// Befalls one request, some, or all; counts them, and notes what no client can see.
@@ -219,16 +219,16 @@ fn rule(
     fault: Fault,
     call: &Call,
     rng: &mut Rng,
-    befell: &Arc<AtomicU64>,
+    fault_count: &Arc<AtomicU64>,
     doubtful: &Arc<AtomicBool>,
 ) -> FaultRule {
-    let (befell, doubtful) = (Arc::clone(befell), Arc::clone(doubtful));
+    let (fault_count, doubtful) = (Arc::clone(fault_count), Arc::clone(doubtful));
     let how_often = rng.u8(..10);
     let is_undetectable = faults::is_undetectable(&fault, call, how_often > 3);
     let rule = fault.when(move |request| {
         let is_api = request.path().starts_with("/api/");
         if is_api {
-            befell.fetch_add(1, Ordering::Relaxed);
+            fault_count.fetch_add(1, Ordering::Relaxed);
             doubtful.fetch_or(is_undetectable, Ordering::Relaxed);
         }
         is_api

@@ -92,6 +92,11 @@ pub(crate) enum DjinnCommand {
     },
     /// Fetch the contents of an image.
     Content(Content),
+    /// Compute the SHA-256 of the contents of an image, without a file.
+    Digest {
+        /// Id of the image.
+        id: i64,
+    },
     /// Show the QCOW2 header of a remote image, without fetching the image.
     Inspect {
         /// Id of the image.
@@ -154,9 +159,9 @@ pub(crate) struct Content {
     pub(crate) id: i64,
     /// File to save to, or - for standard output.
     pub(crate) file: String,
-    /// Fetch with up to this many connections.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) connections: usize,
+    /// Fetch with up to this many connections, instead of as many as bring more.
+    #[arg(long, value_name = "N")]
+    pub(crate) connections: Option<usize>,
     /// Begin anew, and leave nothing behind that could be resumed.
     #[arg(long)]
     pub(crate) no_resume: bool,

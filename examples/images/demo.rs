@@ -9,7 +9,7 @@ pub(crate) use missing::{devops, djinn};
 mod embedded {
     use std::io::{self, Write};
 
-    use machine_images::testing::{DevopsServer, DjinnServer, Visibility, empty_qcow2};
+    use machine_images::testing::{DevopsServer, DjinnServer, empty_qcow2};
     use machine_images::{devops, djinn};
 
     use crate::output::{Failure, Result};
@@ -27,7 +27,7 @@ mod embedded {
         let disk = empty_qcow2(10 << 30);
         server.add_image("debian-12", &disk)?;
         server.add_image("fedora-42", &disk)?;
-        server.add_namespace("lab", Visibility::Public)?;
+        server.add_namespace("lab", djinn::Visibility::Public)?;
         let kernels = server.new_image("kernels").namespace("lab");
         kernels.content(&disk).add()?;
         Ok(server)

@@ -3,14 +3,11 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use futures::{StreamExt, TryStreamExt, stream};
-use machine_images::Saved;
+use futures::TryStreamExt;
 use machine_images::djinn::{Client, DownloadState, Image, Images, Source};
 use serde_json::json;
-use tokio::io::AsyncReadExt;
 
-use super::args::{Content, Djinn, DjinnCommand, List, Upload, no_server, wrong_usage};
+use super::args::{Content, Djinn, DjinnCommand, List, Upload, no_server};
 use super::bar::Bar;
 use super::output::{Failure, Output, Result, closed, given};
 use super::{demo, inspect};
@@ -76,6 +73,7 @@ async fn command(images: Images, command: DjinnCommand, output: &Output) -> Resu
             inspect::show(&format!("image {id}"), &report, output)
         }
         DjinnCommand::Content(args) => content(&images, args, output).await,
+        DjinnCommand::Digest { id } => digest(&images, id, output).await,
         DjinnCommand::Delete { id } => {
             images.delete(id).await?;
             output.deleted(&id)
@@ -126,7 +124,7 @@ async fn list(images: &Images, args: List, output: &Output) -> Result {
 
 async fn upload(images: &Images, args: Upload, output: &Output) -> Result {
     let source = match args.file.as_str() {
-        "-" => Source::stream(standard_input(), None),
+        "-" => Source::reader(tokio::io::stdin(), None),
         path => Source::file(path),
     };
     let bar = Bar::new(output, &args.name);
@@ -222,13 +220,15 @@ async fn content(images: &Images, args: Content, output: &Output) -> Result {
     let mut request = images
         .save(args.id, &args.file)
         .progress(bar)
-        .connections(args.connections)
         .resume(!args.no_resume)
         .refresh(args.refresh);
+    if let Some(connections) = args.connections {
+        request = request.connections(connections);
+    }
     if let Some(digest) = args.sha256 {
         request = request.sha256(digest);
     }
-    let saved: Saved = request.await?;
+    let saved = request.await?;
     let sha256 = saved.sha256.map(|digest| digest.to_string());
     output.object(
         &json!({
@@ -251,10 +251,16 @@ async fn content(images: &Images, args: Content, output: &Output) -> Result {
     )
 }
 
-fn standard_input() -> impl futures::Stream<Item = io::Result<bytes::Bytes>> + Send {
-    stream::try_unfold(BytesMut::new(), |mut buffer| async {
-        buffer.reserve(256 * 1024);
-        let count = tokio::io::stdin().read_buf(&mut buffer).await?;
-        Ok((count > 0).then(|| (buffer.split().freeze(), buffer)))
-    })
+async fn digest(images: &Images, id: i64, output: &Output) -> Result {
+    let bar = Bar::new(output, format!("image {id}"));
+    let computed = images.digest(id).progress(bar).await?;
+    let sha256 = computed.sha256.to_string();
+    output.object(
+        &json!({ "id": id, "bytes": computed.bytes, "sha256": sha256 }),
+        &[
+            ("id", id.to_string()),
+            ("bytes", computed.bytes.to_string()),
+            ("sha256", sha256.clone()),
+        ],
+    )
 }

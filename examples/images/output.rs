@@ -1,6 +1,5 @@
 //! What the program prints: tables for people, a JSON object a line for programs.
 
-use std::error::Error as _;
 use std::io::{self, Write};
 
 use machine_images::Error;
@@ -92,7 +91,7 @@ impl Output {
 
     pub(crate) fn failure(&self, failure: &Failure) {
         let (text, kind, error) = match failure {
-            Failure::Client(error) => (with_causes(error), error.kind().as_str(), Some(error)),
+            Failure::Client(error) => (format!("{error:#}"), error.kind().as_str(), Some(error)),
             Failure::Io(what, error) => (format!("{what}: {error}"), "io", None),
             Failure::NotFound(text) => (text.clone(), "not_found", None),
             Failure::Rejected(why) => (
@@ -117,14 +116,4 @@ impl Output {
         };
         let _ = writeln!(io::stderr(), "{line}");
     }
-}
-
-fn with_causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -15,7 +15,7 @@ pub(super) fn base_url(text: &str) -> Result<Url> {
     let invalid = |why: &str| Error::invalid(format!("the base URL {why}"));
     let url = Url::parse(text.trim()).map_err(|_| invalid("is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(invalid("is not one of http or https"));
+        return Err(invalid("must use http or https"));
     }
     if url.scheme() == "https" && !HAS_TLS {
         return Err(invalid("is https, which needs a TLS feature of this crate"));

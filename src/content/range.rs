@@ -43,6 +43,25 @@ impl ByteRange {
         }
     }
 
+    /// Parses a `Range` header of one range. Others are ignored, as RFC 9110 (14.2) has it.
+    pub(crate) fn parse(header: &str) -> Option<Self> {
+        let number = |text: &str| {
+            let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| text.parse().ok()).flatten()
+        };
+        let (unit, range) = header.trim().split_once('=')?;
+        let (first, last) = range.trim().split_once('-')?;
+        if !unit.eq_ignore_ascii_case("bytes") {
+            return None;
+        }
+        match (number(first), number(last)) {
+            (Some(first), None) if last.is_empty() => Self::of(&(first..)).ok(),
+            (Some(first), Some(last)) => Self::of(&(first..=last)).ok(),
+            (None, Some(length)) if first.is_empty() => Self::suffix(length).ok(),
+            _ => None,
+        }
+    }
+
     /// The value of the `Range` header.
     pub(crate) fn header(self) -> String {
         match self {
@@ -83,4 +102,38 @@ impl ByteRange {
 
 fn empty() -> Error {
     Error::invalid("the range is empty")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_of_one_range_is_parsed_and_written_the_same() {
+        for header in ["bytes=0-9", "bytes=10-", "bytes=-10", "bytes=5-5"] {
+            assert_eq!(ByteRange::parse(header).unwrap().header(), header);
+        }
+        assert!(ByteRange::parse(" Bytes= 1-2 ").is_some());
+    }
+
+    #[test]
+    fn other_headers_are_ignored() {
+        let beyond = "bytes=0-18446744073709551616";
+        for header in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=-0",
+            "bytes=9-0",
+            "bytes=0-1,3-4",
+            "lines=0-1",
+            "bytes=+1-2",
+            "bytes=a-b",
+            "bytes=1-b",
+            beyond,
+        ] {
+            assert_eq!(ByteRange::parse(header), None, "{header}");
+        }
+    }
 }

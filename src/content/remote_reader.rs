@@ -1,4 +1,4 @@
-//! A remote image as if it were a local file.
+//! An image on the server, read as if it were a local file.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,26 +16,27 @@ use super::stream::{io_error, read_from_buffer};
 use super::{Location, Version};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What is asked for at least: a request costs more than a few bytes.
+/// The minimum length of a request, which costs more than a few bytes.
 const LEAST: u64 = 16 << 10;
 const READ_AHEAD: u64 = 2 << 20;
 const CACHE: u64 = 16 << 20;
 
-/// Reads an image in place, from any position, as if it were a local file.
+/// A reader that seeks and reads in an image on the server: see
+/// [`Images::reader`](crate::djinn::Images::reader).
 ///
-/// Whoever reads on from where the last request ended gets a whole read-ahead by the next one;
-/// who jumps gets what was asked for, 16 KiB at least. What was read is kept, up to a bound, the
-/// least recently used goes first; so a jump back costs nothing.
+/// Sequential reads fetch [`read_ahead`](Self::read_ahead) bytes at a time; after a seek only the
+/// requested bytes are fetched, at least 16 KiB. What was read stays in a [`cache`](Self::cache), so
+/// that a seek back costs no request.
 ///
-/// All that is read is of one version of the image: the one that the first request met. When the
-/// server has another one by then, reading fails with [`Changed`](ErrorKind::Changed). Of a server
-/// that says neither when an image was changed nor what its tag is, only the length is compared.
+/// All bytes are of one version of the image, the one that the first request met. If the server
+/// has another one later, reading fails with [`Changed`](ErrorKind::Changed). If the server sends
+/// neither a date nor an entity tag, only the length is compared.
 ///
 /// Nothing is sent before the first read, or the first seek from the end.
 ///
 /// # Errors
 ///
-/// Those of its traits carry this crate's [`Error`] inside:
+/// An [`io::Error`] of its traits has this crate's [`Error`] inside:
 ///
 /// ```
 /// use std::io::SeekFrom;
@@ -50,30 +51,31 @@ const CACHE: u64 = 16 << 20;
 /// if let Err(error) = image.read_exact(&mut block).await {
 ///     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
 ///     if inner.is_some_and(|error| error.kind() == ErrorKind::Changed) {
-///         println!("there is another image now");
+///         println!("the server has another version now");
 ///     }
 /// }
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "nothing is read before it is asked"]
+#[must_use = "nothing is sent before the first read"]
 pub struct RemoteReader {
     location: Location,
-    /// The version that the first answer was of.
+    /// The version of the first answer.
     version: Option<Version>,
     position: u64,
-    /// A seek from the end that waits for the length to be known.
+    /// A seek from the end, until the length is known.
     from_end: Option<i64>,
-    /// What is at the position.
+    /// The bytes at the position.
     buffer: Bytes,
     cache: Cache,
     read_ahead: u64,
-    /// Where the last request ended; who reads on from there reads in order.
+    /// The end of the last request; a read from there is sequential.
     next: u64,
-    fetch: Option<Fetch>,
+    pending: Option<Pending>,
 }
 
-struct Fetch {
+/// A request under way.
+struct Pending {
     start: u64,
     answer: BoxFuture<'static, Result<(Version, Bytes)>>,
 }
@@ -93,18 +95,19 @@ impl RemoteReader {
             },
             read_ahead: READ_AHEAD,
             next: 0,
-            fetch: None,
+            pending: None,
         }
     }
 
-    /// How many bytes one request asks for when the image is read in order: 2 MiB unless told.
-    /// They are held in memory.
+    /// Sets the number of bytes that one request fetches for sequential reads. Defaults to 2 MiB,
+    /// which are held in memory.
     pub fn read_ahead(mut self, bytes: u64) -> Self {
         self.read_ahead = bytes.max(1);
         self
     }
 
-    /// How many bytes are kept: 16 MiB unless told, and the last read-ahead in any case.
+    /// Sets the maximum size of the cache in bytes. Defaults to 16 MiB. The last answer is kept in
+    /// any case.
     pub fn cache(mut self, bytes: u64) -> Self {
         self.cache.limit = bytes;
         self
@@ -120,7 +123,7 @@ impl RemoteReader {
             false => wanted.max(LEAST).min(self.read_ahead),
         };
         let range = self.position..self.position.saturating_add(length);
-        self.fetch = Some(Fetch {
+        self.pending = Some(Pending {
             start: range.start,
             answer: self.read(range).boxed(),
         });
@@ -134,15 +137,15 @@ impl RemoteReader {
         }
     }
 
-    /// Takes the answer under way into the cache. One that nobody waits for any more, after a
-    /// seek, is of use later.
-    fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let Some(fetch) = &mut self.fetch else {
+    /// Waits for the request under way, if any, and caches its answer, which may be useful later
+    /// even if a seek no longer needs it.
+    fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some(pending) = &mut self.pending else {
             return Poll::Ready(Ok(()));
         };
-        let answer = ready!(fetch.answer.as_mut().poll(cx));
-        let start = fetch.start;
-        self.fetch = None;
+        let answer = ready!(pending.answer.as_mut().poll(cx));
+        let start = pending.start;
+        self.pending = None;
         let (version, bytes) = answer?;
         if version.total.is_none() {
             let message = "the server does not say how long the image is";
@@ -154,10 +157,10 @@ impl RemoteReader {
         Poll::Ready(Ok(()))
     }
 
-    /// Has something in the buffer, unless the position is at the end.
+    /// Fills the buffer, unless the position is at the end.
     fn poll_buffer(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<Result<()>> {
         while self.buffer.is_empty() {
-            ready!(self.poll_fetch(cx))?;
+            ready!(self.poll_pending(cx))?;
             if self.total().is_some_and(|total| self.position >= total) {
                 break;
             }
@@ -170,9 +173,9 @@ impl RemoteReader {
     }
 
     fn move_to(&mut self, position: Option<u64>) -> io::Result<()> {
-        // As files have it; so no range is too large for a header either.
+        // The limit of files, too. It keeps every range within its header.
         let Some(position) = position.filter(|&position| i64::try_from(position).is_ok()) else {
-            let message = "a position before the start or beyond 2^63";
+            let message = "the position is before the start or beyond 2^63";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         };
         self.position = position;
@@ -202,7 +205,7 @@ impl AsyncRead for RemoteReader {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // So that all that is asked for comes by one request.
+        // Asks for the whole buffer in one request.
         ready!(self.poll_buffer(cx, into.remaining())).map_err(io_error)?;
         read_from_buffer(self, cx, into)
     }
@@ -227,7 +230,7 @@ impl AsyncSeek for RemoteReader {
 
     fn poll_complete(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
         while let Some(by) = self.from_end {
-            ready!(self.poll_fetch(cx)).map_err(io_error)?;
+            ready!(self.poll_pending(cx)).map_err(io_error)?;
             match self.total() {
                 Some(_) => self.as_mut().start_seek(SeekFrom::End(by))?,
                 None => self.begin(0),
@@ -246,7 +249,7 @@ impl fmt::Debug for RemoteReader {
     }
 }
 
-/// What was read, the most recently used first.
+/// Answers, the most recently used first.
 struct Cache {
     pieces: VecDeque<(u64, Bytes)>,
     held: u64,
@@ -254,14 +257,14 @@ struct Cache {
 }
 
 impl Cache {
-    /// What there is from a position on.
+    /// Returns the cached bytes from a position on.
     fn get(&mut self, at: u64) -> Option<Bytes> {
         let holds = |(start, bytes): &(u64, Bytes)| {
             at.checked_sub(*start)
                 .is_some_and(|skipped| skipped < bytes.len() as u64)
         };
-        let place = self.pieces.iter().position(holds)?;
-        let (start, bytes) = self.pieces.remove(place)?;
+        let index = self.pieces.iter().position(holds)?;
+        let (start, bytes) = self.pieces.remove(index)?;
         let rest = bytes.slice((at - start) as usize..);
         self.pieces.push_front((start, bytes));
         Some(rest)
@@ -271,8 +274,8 @@ impl Cache {
         self.held += bytes.len() as u64;
         self.pieces.push_front((start, bytes));
         while self.held > self.limit && self.pieces.len() > 1 {
-            let gone = self.pieces.pop_back();
-            self.held -= gone.map_or(0, |(_, bytes)| bytes.len() as u64);
+            let oldest = self.pieces.pop_back();
+            self.held -= oldest.map_or(0, |(_, bytes)| bytes.len() as u64);
         }
     }
 }
@@ -282,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_recently_used_goes_first_and_one_piece_stays() {
+    fn the_least_recently_used_answer_is_evicted_first_and_one_stays() {
         let mut cache = Cache {
             pieces: VecDeque::new(),
             held: 0,

@@ -1,4 +1,4 @@
-//! What a server says of the content of an image, without sending it.
+//! The length and version of an image's content.
 
 use jiff::Timestamp;
 
@@ -18,18 +18,22 @@ pub struct ContentInfo {
     /// The time of the last change, in whole seconds. A Djinn CI server sends the time of the
     /// image's creation.
     pub last_modified: Option<Timestamp>,
-    /// The strong entity tag or else the date of the last change, as the server sends it: two
-    /// equal ones mean the same content.
+    /// The strong entity tag, quoted as the server sends it. A Djinn CI server sends none.
+    pub etag: Option<String>,
+    /// The entity tag, or else the date of the last change, as the server sends it: the value for
+    /// `If-Range`. Two equal ones mean the same content.
     pub validator: Option<String>,
 }
 
 impl ContentInfo {
     pub(super) fn of(answer: &ContentResponse) -> Self {
+        let validator = answer.version.validator.clone();
         Self {
             length: answer.version.total,
             media_type: answer.response.media_type(),
             last_modified: answer.version.modified,
-            validator: answer.version.validator.clone(),
+            etag: validator.clone().filter(|tag| tag.starts_with('"')),
+            validator,
         }
     }
 }

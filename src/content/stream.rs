@@ -10,6 +10,10 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
+use http::header::{
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
+    LAST_MODIFIED,
+};
 use jiff::Timestamp;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
@@ -51,13 +55,15 @@ const MAX_COLLECTED: u64 = 64 * 1024 * 1024;
 ///
 /// # Errors
 ///
-/// Every way of reading fails with [`Transport`](ErrorKind::Transport),
-/// [`Stalled`](ErrorKind::Stalled) and the like if the transfer breaks and cannot be resumed;
-/// [`Changed`](ErrorKind::Changed) if the server has another version by then;
-/// [`Length`](ErrorKind::Length) if more or fewer bytes arrive than announced;
-/// [`DigestMismatch`](ErrorKind::DigestMismatch), before the last bytes are given out, if an expected digest does
-/// not match. After an error the content is at its end. An [`io::Error`] has this crate's
-/// [`Error`] inside.
+/// The error of every way of reading is one of these. An [`io::Error`] has this crate's [`Error`]
+/// inside. After an error the content is at its end.
+///
+/// - [`Transport`](ErrorKind::Transport), [`Stalled`](ErrorKind::Stalled) and the like if the
+///   transfer breaks and cannot be resumed.
+/// - [`Changed`](ErrorKind::Changed) if the server has another version by then.
+/// - [`Length`](ErrorKind::Length) if more or fewer bytes arrive than announced.
+/// - [`DigestMismatch`](ErrorKind::DigestMismatch) if an expected digest does not match, before the
+///   last bytes are given out.
 ///
 /// # Cancel safety
 ///
@@ -131,9 +137,55 @@ impl Content {
         self.info.last_modified
     }
 
-    /// Returns what the server says of the image as a whole.
+    /// Returns the length, the type and the version of the whole image.
     pub fn info(&self) -> &ContentInfo {
         &self.info
+    }
+
+    /// Returns the headers of a response that passes this content on, such as a proxy's:
+    /// `Content-Type`, `Content-Length`, `Accept-Ranges`, `Last-Modified`, `ETag`, and
+    /// `Content-Range` if this is a part of the image. The status of such a response is 206 if
+    /// there is a `Content-Range`, and else 200.
+    ///
+    /// ```
+    /// use machine_images::http::{StatusCode, header::CONTENT_RANGE};
+    ///
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// let content = images.content(42).range_header("bytes=0-511").await?;
+    /// let headers = content.headers();
+    /// let status = match headers.contains_key(CONTENT_RANGE) {
+    ///     true => StatusCode::PARTIAL_CONTENT,
+    ///     false => StatusCode::OK,
+    /// };
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "proxy")]
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let mut set = |name, text: Option<String>| {
+            if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
+                headers.insert(name, value);
+            }
+        };
+        let ContentInfo {
+            etag, validator, ..
+        } = &self.info;
+        set(CONTENT_TYPE, Some(self.info.media_type.clone()));
+        set(
+            CONTENT_LENGTH,
+            self.length().map(|length| length.to_string()),
+        );
+        set(ACCEPT_RANGES, Some("bytes".to_owned()));
+        set(ETAG, etag.clone());
+        set(LAST_MODIFIED, validator.clone().filter(|_| etag.is_none()));
+        if let (Some(range), Some(total)) = (self.range(), self.total()) {
+            if range != (0..total) {
+                let range = format!("bytes {}-{}/{total}", range.start, range.end - 1);
+                set(CONTENT_RANGE, Some(range));
+            }
+        }
+        headers
     }
 
     /// Returns the next bytes, or `None` at the end.

@@ -58,18 +58,20 @@ impl Create {
     /// If there is no such image, it is sent again as often as the
     /// [retry policy](crate::ClientBuilder::retry) allows, which is safe since ids are unique.
     ///
+    /// These count as a lost response: no response or a connection that breaks, a 502 or 504, and a
+    /// 2xx that is not from the API. After a 503 or 429 the service has refused the image: it is
+    /// sent again as the retry policy allows, without a lookup.
+    ///
+    /// Fields are compared as version 2 stores them: strings are trimmed, and a field that the
+    /// server does not return counts as equal. An equal image under the same id may be another
+    /// client's, if that client created it during the call.
+    ///
     /// | after a lost response, the server | result |
     /// |---|---|
     /// | has an image with the fields that were sent | success, with no message |
     /// | has an image with other fields | `NameTaken` |
     /// | has no such image | sent again |
     /// | cannot be reached until the deadline | `OutcomeUnknown`; `Connect` while sending again |
-    ///
-    /// Fields are compared as version 2 stores them: strings are trimmed, and a field that the
-    /// server does not return counts as equal.
-    ///
-    /// Not a guarantee: an equal image under the same id may be another client's, if that client
-    /// created it during the call.
     #[doc(alias = "idempotent")]
     pub fn reconcile(mut self, reconcile: bool) -> Self {
         self.reconcile = reconcile.then(|| self.reconcile.unwrap_or(reconcile::WITHIN));

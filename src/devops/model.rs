@@ -21,12 +21,12 @@ use crate::model::Extra;
 pub struct ImageId(String);
 
 impl ImageId {
-    /// Returns an id of this text.
+    /// Creates an id from a text.
     pub fn new(id: impl Into<String>) -> Self {
         Self(id.into())
     }
 
-    /// Returns the id's text.
+    /// Returns the text of the id.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -111,6 +111,28 @@ pub struct Image {
 
 /// An image to register: see [`Images::create`](super::Images::create).
 ///
+/// It can be read from a JSON file, in the form in which it is sent:
+///
+/// ```
+/// use machine_images::devops::NewImage;
+/// use machine_images::serde_json;
+///
+/// let json = r#"{
+///     "id": "ami-63071b0a",
+///     "provider": "ec2",
+///     "remote_user": "ec2-user",
+///     "name": "debian-12",
+///     "bootstrap_template": "omnibus"
+/// }"#;
+/// let image: NewImage = serde_json::from_str(json)?;
+/// assert_eq!(image.bootstrap_template.as_deref(), Some("omnibus"));
+/// assert!(image.extra.is_empty(), "unknown fields: {:?}", image.extra);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
+/// Unknown fields are not an error: a misspelled name, such as `bootstrap_templates`, ends up in
+/// [`extra`](Self::extra) and is sent to the service. Check that `extra` is empty, as above.
+///
 /// ```
 /// use machine_images::devops::NewImage;
 ///
@@ -132,7 +154,7 @@ pub struct NewImage {
     /// The template that bootstraps machines made from the image; left out if `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bootstrap_template: Option<String>,
-    /// Further fields, sent as they are. Version 2 ignores those that it does not know.
+    /// Further fields, sent as they are, misspelled ones too. Version 2 ignores those that it does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -163,20 +185,20 @@ impl NewImage {
     }
 }
 
-/// The answer to a creation.
+/// The response to a creation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Created {
     /// The id of the image.
     pub id: ImageId,
-    /// The server's message; `None` if the answer was lost and the image was looked up.
+    /// The server's message; `None` if the response was lost and the image was looked up.
     pub message: Option<String>,
     /// Fields that this version of the crate does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// The answer to an update.
+/// The response to an update.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]

@@ -19,7 +19,7 @@ pub(super) const WITHIN: Duration = Duration::from_secs(60);
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// What the service has under the id.
+/// The record that the service has under the id.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
     Nothing,

@@ -29,8 +29,8 @@ pub struct Client {
 impl Client {
     /// Starts building a client for the API at `base`, such as `https://api.djinn-ci.com`.
     ///
-    /// The API of an own server may have a path: `https://ci.example.org/api`. A slash at its end
-    /// makes no difference.
+    /// A self-hosted server may serve the API under a path: `https://ci.example.org/api`. A slash at
+    /// the end makes no difference.
     pub fn builder(base: impl Into<String>) -> ClientBuilder<Self> {
         ClientBuilder::new(base)
     }
@@ -58,7 +58,7 @@ impl Client {
     ///
     /// `Endpoint: GET /user`
     ///
-    /// A Djinn CI server answers 404 to a bad token, as it does to a missing image. This call tells
+    /// A Djinn CI server sends the same 404 for a bad token as for a missing image. This call tells
     /// the two apart: it fails only if the server cannot be reached, the base URL is not that of
     /// the API, or the token is wrong. It does not check the token's scopes.
     ///

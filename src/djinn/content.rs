@@ -16,7 +16,7 @@ impl Images {
     ///
     /// `Endpoint: GET /images/:id` with `Accept: application/x-qemu-disk`
     ///
-    /// Returns as soon as the answer begins; the [`Content`] is then read as a stream, a reader or
+    /// Returns as soon as the response begins; the [`Content`] is then read as a stream, a reader or
     /// at once. To write it to a file, use [`save`](Self::save). The content is not inspected: see
     /// [`inspect`](Self::inspect).
     ///
@@ -79,7 +79,7 @@ pub(super) fn location(transport: &Transport, operation: Operation, id: ImageId)
     }
 }
 
-/// Gets an image's content: see [`Images::content`].
+/// A builder that gets an image's content: see [`Images::content`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct GetContent {
@@ -94,7 +94,7 @@ impl GetContent {
     #[doc(alias = "offset")]
     pub fn range(self, bytes: impl RangeBounds<u64>) -> GetRange {
         GetRange {
-            range: ByteRange::of(&bytes),
+            range: ByteRange::of(&bytes).map(Some),
             content: self,
         }
     }
@@ -103,7 +103,20 @@ impl GetContent {
     #[doc(alias = "tail")]
     pub fn suffix(self, length: u64) -> GetRange {
         GetRange {
-            range: ByteRange::suffix(length),
+            range: ByteRange::suffix(length).map(Some),
+            content: self,
+        }
+    }
+
+    /// Gets the range that the `Range` header of an HTTP request names, such as `bytes=0-511`,
+    /// `bytes=512-` or `bytes=-512`.
+    ///
+    /// For servers that pass images on. Gets the whole image if the header is invalid or names
+    /// several ranges: a server may ignore those.
+    #[doc(alias = "proxy")]
+    pub fn range_header(self, header: &str) -> GetRange {
+        GetRange {
+            range: Ok(ByteRange::parse(header)),
             content: self,
         }
     }
@@ -134,11 +147,13 @@ impl GetContent {
     ///
     /// # Errors
     ///
-    /// [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
-    /// image for this token; [`NotReady`](crate::ErrorKind::NotReady) while the server is still
-    /// downloading the image; [`DownloadFailed`](crate::ErrorKind::DownloadFailed), with the
-    /// server's text as [`message`](crate::Error::message), if the download failed;
-    /// [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) if the answer is not an image.
+    /// - [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
+    ///   image, or the token is wrong.
+    /// - [`NotReady`](crate::ErrorKind::NotReady) while the server is still downloading the image:
+    ///   see [`Images::wait_downloaded`].
+    /// - [`DownloadFailed`](crate::ErrorKind::DownloadFailed), with the server's text as
+    ///   [`message`](crate::Error::message), if the download failed: delete the image.
+    /// - [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) if the response is not an image.
     pub async fn send(self) -> Result<Content> {
         self.open(Ok(None)).await
     }
@@ -160,12 +175,12 @@ impl GetContent {
     }
 }
 
-/// Gets a range of an image's content: see [`GetContent::range`].
+/// A builder that gets a range of an image's content: see [`GetContent::range`].
 #[derive(Debug)]
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct GetRange {
     content: GetContent,
-    range: Result<ByteRange>,
+    range: Result<Option<ByteRange>>,
 }
 
 impl GetRange {
@@ -179,15 +194,16 @@ impl GetRange {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty range;
-    /// [`Range`](crate::ErrorKind::Range) if the range begins past the end of the image, or
-    /// another range came; and those of [`GetContent::send`].
+    /// - Those of [`GetContent::send`].
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty range.
+    /// - [`Range`](crate::ErrorKind::Range) if the range begins past the end of the image, whose
+    ///   length is then [`total`](crate::Error::total), or if the server sends another range.
     pub async fn send(self) -> Result<Content> {
-        self.content.open(self.range.map(Some)).await
+        self.content.open(self.range).await
     }
 }
 
-/// Gets an image's content and verifies its digest: see [`GetContent::sha256`].
+/// A builder that gets an image's content and verifies its digest: see [`GetContent::sha256`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct GetVerified {

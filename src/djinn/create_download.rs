@@ -20,11 +20,11 @@ impl Images {
     ///
     /// `Endpoint: POST /images`
     ///
-    /// The token needs `image:write`. The name has ASCII letters, digits, `_` and `-`. The URL must
-    /// answer with `Content-Type: application/x-qemu-disk`. The server checks neither its status
-    /// nor its content: [`wait_downloaded`](Images::wait_downloaded) does. Servers were seen to
-    /// fail with every `sftp` URL, and to leave the download of an `http` URL with user and
-    /// password running forever.
+    /// The token needs `image:write`. The name has ASCII letters, digits, `_` and `-`. The
+    /// response of the URL must have `Content-Type: application/x-qemu-disk`. The server checks
+    /// neither its status nor its content: [`wait_downloaded`](Images::wait_downloaded) does.
+    /// Servers were seen to fail with every `sftp` URL, and to leave the download of an `http` URL
+    /// with user and password running forever.
     ///
     /// ```
     /// use std::time::Duration;

@@ -94,7 +94,7 @@ impl CreateUpload {
         self
     }
 
-    /// Sets the policy that the image must satisfy. Defaults to [`Policy::default`].
+    /// Sets the policy that the image must meet. Defaults to [`Policy::default`].
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = Some(policy);
         self
@@ -120,18 +120,31 @@ impl CreateUpload {
     /// image is looked for until the [deadline](Self::reconcile_within). The image that is returned
     /// did not exist before the call, was created by the token's user in the same namespace, and
     /// has the length that was sent and the [digest](Self::reconcile_sha256), if one is set. If the
-    /// server has no such image, or the upload was not sent to its end, it is sent again, provided
-    /// that the source can be read again. The token needs `image:read` as well.
+    /// server has no such image, or the upload was not fully sent, it is sent again. The token
+    /// needs `image:read` as well.
     ///
-    /// Where several users upload into one namespace, another user may take the name meanwhile. An
-    /// image of the same name and length there is not mistaken for the upload.
+    /// A source that cannot be read again, such as a stream, is sent once. If the lookup finds no
+    /// image, the call fails with [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown), and with
+    /// [`NotSent`](crate::ErrorKind::NotSent) if the upload was not fully sent.
     ///
-    /// Not guarantees:
-    /// - A server that answers and has no image 15 s (and a second for each 50 MiB) after the
-    ///   upload is assumed not to create it later. A slower one may create it after the upload was
-    ///   sent again, and will usually reject the second, since names are unique.
-    /// - The same user is assumed not to upload another image of the same name and length at the
-    ///   same time, unless a digest is set.
+    /// After a full upload, these count as a lost response:
+    /// - no response, or a connection that breaks;
+    /// - a 502 or 504, which a proxy sends while the server may still create the image;
+    /// - a 2xx that is not from the API, or is larger than
+    ///   [`max_response`](crate::ClientBuilder::max_response).
+    ///
+    /// A 503 or 429 does not: the server has refused the upload, and the call fails with
+    /// [`Server`](crate::ErrorKind::Server) or [`RateLimited`](crate::ErrorKind::RateLimited).
+    ///
+    /// Where several users upload into one namespace, another user may take the name during the
+    /// call. An image of the same name and length there is not mistaken for the upload.
+    ///
+    /// This relies on two assumptions:
+    /// - A server that responds, but has no image 15 s (and a second for each 50 MiB) after the
+    ///   upload, does not create it later. A slower server may create it after the upload was sent
+    ///   again, and usually rejects the second, since names are unique.
+    /// - The same user does not upload another image of the same name and length at the same time,
+    ///   unless a digest is set.
     ///
     #[doc = include_str!("reconcile.md")]
     #[doc(alias = "idempotent")]
@@ -143,8 +156,8 @@ impl CreateUpload {
     /// Enables [`reconcile`](Self::reconcile), and sets its deadline. Defaults to 60 s.
     ///
     /// This is how long to look for the image while the server cannot be reached, beyond the time
-    /// to copy the image: a second for each 50 MiB. A server that answers and has no such image
-    /// gets a quarter of it.
+    /// to copy the image: a second for each 50 MiB. A server that responds and has no such
+    /// image gets a quarter of it.
     pub fn reconcile_within(mut self, limit: Duration) -> Self {
         self.reconcile.get_or_insert_default().within = limit;
         self
@@ -174,7 +187,7 @@ impl CreateUpload {
     ///
     /// Before anything is sent:
     /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name with other characters.
-    /// - [`ImageRejected`](crate::ErrorKind::ImageRejected) if the image does not satisfy the
+    /// - [`ImageRejected`](crate::ErrorKind::ImageRejected) if the image does not meet the
     ///   policy: see [`inspection`](crate::Error::inspection).
     /// - [`Source`](crate::ErrorKind::Source) if the file cannot be opened.
     ///

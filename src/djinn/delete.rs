@@ -49,8 +49,8 @@ impl Delete {
     ///   image, or the token is wrong or lacks `image:write`:
     ///   [`check`](super::Client::check) tells which.
     /// - [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) or
-    ///   [`Decode`](crate::ErrorKind::Decode) for a success that is not the API's, such as the
-    ///   login page of a network.
+    ///   [`Decode`](crate::ErrorKind::Decode) for a 2xx response that is not from the API, such as a
+    ///   captive portal's.
     pub async fn send(self) -> Result<()> {
         let operation = Operation::new("delete image").on(self.id);
         operation.run(self.delete()).await

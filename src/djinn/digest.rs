@@ -32,7 +32,7 @@ impl Images {
     }
 }
 
-/// Computes the digest of an image's content: see [`Images::digest`].
+/// A builder that computes the digest of an image's content: see [`Images::digest`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct ComputeDigest {

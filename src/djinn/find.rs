@@ -11,8 +11,8 @@ use crate::call::awaitable;
 use crate::error::{ErrorKind, Result};
 use crate::operation::Operation;
 
-/// The maximum number of readings of a list that changes meanwhile.
-const WALKS: u32 = 10;
+/// The maximum number of passes over a list that changes.
+const MAX_PASSES: u32 = 10;
 
 impl Images {
     /// Finds the image of exactly this name.
@@ -22,7 +22,8 @@ impl Images {
     ///
     /// A name is unique in each namespace, and among the images of one user that are in none.
     /// Without a [`namespace`](Find::namespace), returns the image in no namespace that the token's
-    /// user owns. The token needs `image:read`.
+    /// user owns. The token needs `image:read`; with a namespace that is not public,
+    /// `namespace:read`.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
@@ -33,6 +34,14 @@ impl Images {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// The server has no lookup by name, so the cost depends on the namespace:
+    ///
+    /// | namespace | requests |
+    /// |---|---|
+    /// | `lab@gordon` | the list of the namespace, narrowed to names like this one: usually one page; then the image if it was found, or `GET /user` if the namespace was not |
+    /// | `lab` | the same, after `GET /user` |
+    /// | none | `GET /user`, then the pages of all images that the user owns, 25 a page, up to the image; if it does not exist, all pages, and at least twice unless there is only one |
     #[doc(alias = "lookup")]
     #[doc(alias = "search")]
     pub fn find(&self, name: impl Into<String>) -> Find {
@@ -69,15 +78,16 @@ impl Find {
     /// missing namespace from one that the token must not list: a token without `namespace:read`
     /// finds images in public namespaces only.
     ///
-    /// Without a namespace, all pages of the user's images may be read, and again if rows move
-    /// between pages meanwhile. If parallel uploads created several images of the name, one of them
-    /// is returned.
+    /// A list of several pages is read again until no image was missed, at most 10 times: see
+    /// [`ListAll::consistent`](super::ListAll::consistent). If parallel uploads created several
+    /// images of the name, one of them is returned.
     ///
     /// # Errors
     ///
     /// - [`Unauthorized`](ErrorKind::Unauthorized) if the token is wrong or missing.
-    /// - [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if it lacks `image:read`.
-    /// - Those of [`Walk::all`](super::Walk::all).
+    /// - [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if it lacks `image:read`,
+    ///   without a namespace.
+    /// - Those of [`ListAll::all`](super::ListAll::all).
     pub async fn send(self) -> Result<Option<Image>> {
         let operation = Operation::new("find image").on(format!("{:?}", self.name));
         operation.run(self.find()).await
@@ -107,7 +117,7 @@ impl Find {
         };
         // The list of a namespace leaves most fields out.
         match get::fetch(transport, row.id).await {
-            // Deleted meanwhile.
+            // Deleted in the meantime.
             Err(error) if error.kind() == ErrorKind::NotFoundOrUnauthorized => Ok(None),
             image => image.map(Some),
         }
@@ -124,7 +134,7 @@ impl Images {
         me: &User,
     ) -> impl Stream<Item = Result<Image>> + Send + Unpin + use<> {
         let (name, me) = (name.to_owned(), me.clone());
-        let list = self.list().search(&name).steady(WALKS).stream();
+        let list = self.list().search(&name).consistent(MAX_PASSES).stream();
         list.try_filter(move |image| {
             let is_mine = is_user(&me, image.user_id, image.user.as_ref());
             future::ready(image.namespace_id.is_none() && image.name == name && is_mine)
@@ -140,7 +150,7 @@ impl Images {
         let name = name.to_owned();
         let list = self.list().namespace(namespace.clone()).search(&name);
         // The search takes `_` for any character, and finds more.
-        let list = list.steady(WALKS).stream();
+        let list = list.consistent(MAX_PASSES).stream();
         list.try_filter(move |image| future::ready(image.name == name))
     }
 }

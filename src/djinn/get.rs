@@ -14,7 +14,7 @@ impl Images {
     ///
     /// `Endpoint: GET /images/:id`
     ///
-    /// The token needs `image:read`. For the bytes of the image, see [`content`](Self::content).
+    /// The token needs no scope. An image in no namespace is found only by its owner. For the bytes of the image, see [`content`](Self::content).
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
@@ -45,8 +45,8 @@ impl Get {
     /// # Errors
     ///
     /// - [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
-    ///   image, or the token is wrong or lacks `image:read`:
-    ///   [`check`](super::Client::check) tells which.
+    ///   image that the token's user can get, or the token is wrong:
+    ///   [`check`](super::Client::check) tells whether it is.
     /// - [`Server`](crate::ErrorKind::Server) also for an id above 2^31 - 1.
     pub async fn send(self) -> Result<Image> {
         let operation = Operation::new("get image").on(self.id);

@@ -38,7 +38,7 @@ impl Images {
     }
 }
 
-/// Inspects an image on the server: see [`Images::inspect`].
+/// A builder that inspects an image on the server: see [`Images::inspect`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct Inspect {

@@ -1,8 +1,8 @@
 //! Listing images, page by page.
 
+mod all;
 mod page;
 mod request;
-mod walk;
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use super::name::NamespacePath;
 use crate::call::awaitable;
 use crate::error::Result;
 use crate::page::Page;
+pub use all::ListAll;
 pub use page::ListPage;
 use request::Filter;
-pub use walk::Walk;
 
 impl Images {
     /// Lists the images that the token's user can see, ordered by name.
@@ -53,7 +53,7 @@ impl Images {
 /// First say which images: [`namespace`](Self::namespace), [`search`](Self::search) and
 /// [`query`](Self::query). Then how to read them: one [`page`](Self::page), or all of them, as a
 /// [`stream`](Self::stream), by [`pages`](Self::pages) or at once. Options of reading many pages
-/// turn the builder into a [`Walk`].
+/// turn the builder into a [`ListAll`].
 #[derive(Clone, Debug)]
 #[must_use = "`list` does nothing unless awaited or streamed"]
 pub struct List {
@@ -64,6 +64,8 @@ impl List {
     /// Lists the images of one namespace, instead of all that the token's user can see.
     ///
     /// `Endpoint: GET /n/:user/:path/-/images`
+    ///
+    /// The token needs `namespace:read`, unless the namespace is public.
     ///
     /// `lab` is a namespace of the token's user, which takes one more request, `GET /user`;
     /// `lab@gordon` is one of the user `gordon`. Images in the public namespaces of other users are
@@ -116,47 +118,48 @@ impl List {
     }
 
     /// Sets the page to begin with. Defaults to 1.
-    pub fn from_page(self, number: u64) -> Walk {
-        self.walk().from_page(number)
+    pub fn from_page(self, number: u64) -> ListAll {
+        self.list_all().from_page(number)
     }
 
     /// Sets the maximum number of images. Defaults to no limit.
-    pub fn limit(self, images: u64) -> Walk {
-        self.walk().limit(images)
+    pub fn limit(self, images: u64) -> ListAll {
+        self.list_all().limit(images)
     }
 
-    /// Sets the number of pages to request ahead: see [`Walk::prefetch`].
+    /// Sets the number of pages to request ahead: see [`ListAll::prefetch`].
     #[doc(alias = "parallel")]
-    pub fn prefetch(self, pages: usize) -> Walk {
-        self.walk().prefetch(pages)
+    pub fn prefetch(self, pages: usize) -> ListAll {
+        self.list_all().prefetch(pages)
     }
 
-    /// Reads the list up to `walks` times, until no image was missed: see [`Walk::steady`].
-    pub fn steady(self, walks: u32) -> Walk {
-        self.walk().steady(walks)
+    /// Reads the list up to `max_passes` times, until no image was missed: see
+    /// [`ListAll::consistent`].
+    pub fn consistent(self, max_passes: u32) -> ListAll {
+        self.list_all().consistent(max_passes)
     }
 
     /// Returns all images. Awaiting the builder does the same.
     ///
     /// # Errors
     ///
-    /// See [`Walk::all`].
+    /// See [`ListAll::all`].
     pub async fn all(self) -> Result<Vec<Image>> {
-        self.walk().all().await
+        self.list_all().all().await
     }
 
-    /// Returns a stream of all images: see [`Walk::stream`].
+    /// Returns a stream of all images: see [`ListAll::stream`].
     pub fn stream(self) -> impl Stream<Item = Result<Image>> + Send + Unpin + 'static {
-        self.walk().stream()
+        self.list_all().stream()
     }
 
-    /// Returns a stream of all pages: see [`Walk::pages`].
+    /// Returns a stream of all pages: see [`ListAll::pages`].
     pub fn pages(self) -> impl Stream<Item = Result<Page<Image>>> + Send + Unpin + 'static {
-        self.walk().pages()
+        self.list_all().pages()
     }
 
-    fn walk(self) -> Walk {
-        Walk::new(self.filter)
+    fn list_all(self) -> ListAll {
+        ListAll::new(self.filter)
     }
 }
 

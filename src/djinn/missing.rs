@@ -1,4 +1,4 @@
-//! What a 404 for contents means.
+//! The reason for a 404 when content is requested.
 
 use std::time::Duration;
 

@@ -20,12 +20,12 @@ macro_rules! id {
         pub struct $name(i64);
 
         impl $name {
-            /// Returns an id of this number.
+            /// Creates an id from a number.
             pub const fn new(id: i64) -> Self {
                 Self(id)
             }
 
-            /// Returns the id's number.
+            /// Returns the number of the id.
             pub const fn get(self) -> i64 {
                 self.0
             }
@@ -144,7 +144,8 @@ pub struct Download {
 pub enum DownloadState {
     /// It has not begun.
     Queued,
-    /// It has begun. A server may leave it so forever, for example when the source was cut short.
+    /// It has begun. A server may leave it in this state forever, for example if the source was cut
+    /// short.
     Running,
     /// It has finished. The server checks neither the source's status nor its content.
     Finished,

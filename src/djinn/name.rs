@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::model::Namespace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Operation;
 
@@ -12,7 +13,8 @@ use crate::operation::Operation;
 pub(super) fn check_name(name: &str) -> Result<()> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if name.is_empty() || !name.bytes().all(fits) {
-        let message = format!("the name {name:?} is not made of letters, digits, '_' and '-'");
+        let message =
+            format!("the name {name:?} may contain only ASCII letters, digits, '_' and '-'");
         return Err(Error::invalid(message));
     }
     Ok(())
@@ -33,8 +35,8 @@ pub(super) fn is_taken(name: &str) -> String {
 
 /// The path of a namespace: `path`, or `path@owner` for one of another user.
 ///
-/// A path has segments of ASCII letters and digits, separated by `/`. That the owner's name may
-/// have any characters but `/`, `@` and white space is a guess.
+/// A path has segments of ASCII letters and digits, separated by `/`. Assumed, not documented: an
+/// owner's name may have any characters but `/`, `@` and white space.
 ///
 /// ```
 /// use machine_images::djinn::NamespacePath;
@@ -68,6 +70,20 @@ impl NamespacePath {
             path: self.path.clone(),
             owner: Some(owner.to_owned()),
         }
+    }
+}
+
+/// The path and owner of a namespace that an image is in. Without an owner, as in the response to a
+/// creation, it is one of the token's user.
+impl TryFrom<&Namespace> for NamespacePath {
+    type Error = Error;
+
+    fn try_from(namespace: &Namespace) -> Result<Self> {
+        let path: Self = namespace.path.parse()?;
+        Ok(match &namespace.user {
+            Some(user) => path.of(&user.username),
+            None => path,
+        })
     }
 }
 

@@ -21,8 +21,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// The least rate at which a server copies an upload; a real one was seen to copy 1 GiB in 6 s.
 const BYTES_PER_SECOND: u64 = 50 * 1024 * 1024;
 
-/// The maximum number of readings of a list that changes meanwhile.
-const WALKS: u32 = 10;
+/// The maximum number of passes over a list that changes.
+const MAX_PASSES: u32 = 10;
 
 /// The image to look for, and the time limit.
 #[derive(Clone, Copy, Debug)]
@@ -259,7 +259,7 @@ impl<'a> Search<'a> {
     }
 
     async fn collect(&self, list: List, is_there: impl Fn(&Image) -> bool) -> Result<Listed> {
-        let mut images = list.steady(WALKS).stream();
+        let mut images = list.consistent(MAX_PASSES).stream();
         let mut listed = Listed::default();
         while let Some(image) = images.try_next().await? {
             listed.ids.insert(image.id);

@@ -30,8 +30,8 @@ impl Images {
     ///
     /// On Unix, `PATH.part` is readable only by the user of the process. The file gets the mode of
     /// the file it replaces, or that of a new one. A `PATH.part` that belongs to another user, is
-    /// writable by others, or has a second name is never continued: in a directory for everyone it
-    /// may be planted. Such a file, a FIFO or a link is an error that names it.
+    /// writable by others, or has another hard link is never resumed: in a world-writable directory
+    /// it may have been planted. Such a file, a FIFO or a link is an error that names it.
     ///
     /// A good image takes one request, on a connection that the client has open if one is free. For
     /// a large one [more connections](Save::connections) are made as long as they bring more. The
@@ -65,7 +65,7 @@ impl Images {
     }
 }
 
-/// Saves an image to a file: see [`Images::save`].
+/// A builder that saves an image to a file: see [`Images::save`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct Save {
@@ -115,20 +115,20 @@ impl Save {
         self
     }
 
-    /// Continues what an earlier call left, and leaves what can be continued. Defaults to `true`.
+    /// Resumes the transfer of an earlier call, and keeps what a later one can resume. Defaults to
+    /// `true`.
     pub fn resume(mut self, resume: bool) -> Self {
         self.options.resume = resume;
         self
     }
 
-    /// Transfers nothing if the file at the path is already what the server has. Defaults to
-    /// `false`.
+    /// Skips the transfer if the local file is up to date. Defaults to `false`.
     ///
-    /// It is if its length is that of the image, and its time the image's `Last-Modified`, which
-    /// an earlier call has set. One request finds out: for the last byte of the image, on
-    /// condition (`If-Range`) that the image has not changed. The file is inspected and, if a
-    /// digest is expected, hashed, and fetched again if it does not match. Then
-    /// [`Saved::unchanged`] is `true`.
+    /// A file is up to date if its length is that of the image, and its time is the image's
+    /// `Last-Modified`, to which an earlier `save` has set it. One request finds out: it asks for
+    /// the last byte of the image, on condition (`If-Range`) that the image has not changed. If a
+    /// digest is expected, the file is hashed, too, and fetched again if it differs. If the file is
+    /// up to date, it is inspected like a new one, and [`Saved::unchanged`] is `true`.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
@@ -147,7 +147,7 @@ impl Save {
         self
     }
 
-    /// Sets the behaviour when the same file is being fetched already. Defaults to
+    /// Sets the behavior when the same file is being saved already. Defaults to
     /// [`WhenBusy::Fail`].
     #[doc(alias = "lock")]
     pub fn when_busy(mut self, when_busy: WhenBusy) -> Self {
@@ -185,14 +185,14 @@ impl Save {
     ///
     /// # Errors
     ///
-    /// Those of [`GetContent::send`](super::GetContent::send) and of
-    /// [`Content`](crate::Content);
-    /// [`ImageRejected`](crate::ErrorKind::ImageRejected), with the findings in
-    /// [`inspection`](crate::Error::inspection);
-    /// [`Io`](crate::ErrorKind::Io) if the file cannot be written;
-    /// [`Busy`](crate::ErrorKind::Busy) if it is being fetched already, or `PATH.part` was removed
-    /// or replaced meanwhile;
-    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the content has another digest than expected.
+    /// - Those of [`GetContent::send`](super::GetContent::send) and of
+    ///   [`Content`](crate::Content).
+    /// - [`ImageRejected`](crate::ErrorKind::ImageRejected) if the policy rejects the image: see
+    ///   [`inspection`](crate::Error::inspection).
+    /// - [`Io`](crate::ErrorKind::Io) if the file cannot be written.
+    /// - [`Busy`](crate::ErrorKind::Busy) if the file is being saved already, or if `PATH.part` was
+    ///   removed or replaced during the call.
+    /// - [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the content has another digest.
     ///
     /// # Cancel safety
     ///

@@ -12,7 +12,14 @@ fn meaning(refused: &Refused<'_>) -> Option<Meaning> {
         // The same for everything that is wrong with the token.
         404 if refused.from_api => {
             let text = match *refused.method {
-                Method::GET => "not found, or the token is wrong or lacks image:read",
+                Method::GET if refused.path.ends_with("/-/images") => {
+                    "no such namespace, or the token is wrong or lacks namespace:read"
+                }
+                Method::GET if refused.path.ends_with("/images") => {
+                    "the token is wrong or lacks image:read"
+                }
+                // The server checks no scope here.
+                Method::GET => "not found, or the token is wrong",
                 Method::DELETE => "not found, or the token is wrong or lacks image:write",
                 _ => "the token is wrong or lacks image:write",
             };

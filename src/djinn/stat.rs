@@ -10,7 +10,7 @@ impl Images {
     /// Gets the length, the type and the version of an image's content, in one small request.
     ///
     /// `Endpoint: GET /images/:id` with `Accept: application/x-qemu-disk` and `Range: bytes=0-0`,
-    /// since the server answers `HEAD` with 405
+    /// since the server does not support `HEAD`
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
@@ -30,7 +30,7 @@ impl Images {
     }
 }
 
-/// Gets the length and the version of an image's content: see [`Images::stat`].
+/// A builder that gets the length and version of an image's content: see [`Images::stat`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct Stat {

@@ -87,7 +87,7 @@ impl WaitDownloaded {
         self
     }
 
-    /// Sets the policy that the image must satisfy. Defaults to [`Policy::default`].
+    /// Sets the policy that the image must meet. Defaults to [`Policy::default`].
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = Some(policy);
         self
@@ -113,13 +113,13 @@ impl WaitDownloaded {
     ///
     /// # Errors
     ///
-    /// - [`ImageRejected`](ErrorKind::ImageRejected) if the image does not satisfy the policy: see
+    /// - [`ImageRejected`](ErrorKind::ImageRejected) if the image does not meet the policy: see
     ///   [`inspection`](Error::inspection). The image stays on the server: delete it.
     /// - [`DownloadFailed`](ErrorKind::DownloadFailed) if the server gave up: see
     ///   [`message`](Error::message).
-    /// - [`Deleted`](ErrorKind::Deleted) if the image is deleted meanwhile.
+    /// - [`Deleted`](ErrorKind::Deleted) if the image is deleted during the call.
     /// - [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if there is no such image, or
-    ///   the token is wrong or lacks `image:read`.
+    ///   the token is wrong.
     /// - [`Timeout`](ErrorKind::Timeout) after the time limit: wait again, or delete the image.
     pub async fn send(self) -> Result<Image> {
         let operation = Operation::new("wait for download of image").on(self.id);
@@ -164,7 +164,7 @@ impl WaitDownloaded {
     async fn get(&self, existed: bool) -> Result<Image> {
         match get::fetch(&self.transport, self.id).await {
             Err(error) if existed && error.status() == Some(404) => {
-                let message = "the image was deleted meanwhile";
+                let message = "the image was deleted in the meantime";
                 Err(Error::plain(ErrorKind::Deleted, message))
             }
             image => image,

@@ -82,6 +82,10 @@ impl fmt::Display for Refusal {
         if let Some(message) = self.distinct_message(reason) {
             write!(f, ": {message}")?;
         }
+        // The meaning says it with the name.
+        if self.kind == Some(ErrorKind::NameTaken) {
+            return Ok(());
+        }
         let mut separator = ": ";
         for (field, messages) in self.fields.iter().flatten() {
             write!(f, "{separator}{field}: {}", messages.join(", "))?;

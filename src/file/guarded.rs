@@ -26,7 +26,7 @@ fn options() -> OpenOptions {
     options
 }
 
-/// What a new file is like in some directory.
+/// The owner and mode of new files in some directory.
 #[derive(Clone, Copy)]
 pub(super) struct New {
     /// Not everywhere the user of the process.
@@ -67,7 +67,7 @@ pub(super) fn create(path: &Path, mode: Mode) -> io::Result<File> {
     options.open(path).map_err(|error| named(path, error))
 }
 
-/// What is there, if it is a file of this owner with no other name; anything else is an error.
+/// Returns the file at the path, which must be of this owner and have no other name.
 pub(super) fn look(path: &Path, owner: Option<Owner>) -> io::Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(found) => check(path, &found, owner).map(|()| Some(found)),
@@ -119,7 +119,7 @@ mod unix {
 
     pub(in crate::file) type Owner = u32;
 
-    /// Who may do what with a file.
+    /// The permissions of a file.
     pub(in crate::file) type Mode = u32;
 
     /// Nobody else reads what may be meant for few.
@@ -136,7 +136,7 @@ mod unix {
         }
     }
 
-    /// Where a server or a mount decides on owners, new files are as own as any.
+    /// A new file tells the owner, which a file server or mount may decide.
     pub(super) fn is_own(found: &Metadata, owner: Owner) -> bool {
         found.uid() == geteuid().as_raw() || found.uid() == owner
     }
@@ -149,7 +149,7 @@ mod unix {
         false
     }
 
-    /// Whether others can write to it, and have a hand in what it says.
+    /// Returns `true` if others can write to the file.
     pub(in crate::file) fn is_shared(file: &File) -> io::Result<bool> {
         Ok(file.metadata()?.mode() & WRITABLE_BY_OTHERS != 0)
     }
@@ -163,7 +163,7 @@ mod unix {
         }
     }
 
-    /// Whether it is this very file that is at the path, not by way of a link.
+    /// Returns `true` if this is the file at the path, not through a link.
     pub(in crate::file) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
         let (held, found) = (file.metadata()?, fs::symlink_metadata(path));
         Ok(found.is_ok_and(|found| (held.dev(), held.ino()) == (found.dev(), found.ino())))

@@ -15,7 +15,7 @@ use super::zeros;
 use crate::error::{Error, ErrorKind};
 use crate::thread::Caller;
 
-/// How often a file may be another one by the time it is locked.
+/// The number of times that a file may be another one by the time it is locked.
 const TRIES: usize = 100;
 
 /// An exclusive hold on the file beside a target, and on the state file beside that.
@@ -26,7 +26,7 @@ pub(crate) struct PartFile {
     /// An earlier process may have left something in it.
     is_old: bool,
     /// There is nothing in it that could be continued.
-    is_litter: AtomicBool,
+    is_useless: AtomicBool,
     /// The byte from which on nothing was ever written, so that zeros can be left out.
     untouched: AtomicU64,
     /// The length of the file, which grows if it was not set.
@@ -63,7 +63,7 @@ impl PartFile {
                         paths,
                         new,
                         is_old,
-                        is_litter: AtomicBool::new(!is_old),
+                        is_useless: AtomicBool::new(!is_old),
                         untouched: AtomicU64::new(0),
                         length: AtomicU64::new(0),
                     }));
@@ -105,7 +105,7 @@ impl PartFile {
     pub(crate) fn create_state(&self) -> io::Result<File> {
         self.check()?;
         let file = sys::create(&self.paths.state, sys::PRIVATE)?;
-        self.is_litter.store(false, Ordering::Relaxed);
+        self.is_useless.store(false, Ordering::Relaxed);
         Ok(file)
     }
 
@@ -127,7 +127,7 @@ impl PartFile {
         self.check()?;
         self.untouched.store(0, Ordering::Relaxed);
         self.length.store(0, Ordering::Relaxed);
-        self.is_litter.store(true, Ordering::Relaxed);
+        self.is_useless.store(true, Ordering::Relaxed);
         sys::remove(&self.paths.state, self.new.owner)?;
         // Cutting an empty file would do no harm, but that ext4 takes a file that was cut to
         // nothing for one that is replaced, and writes all of it to the disk when it is closed.
@@ -137,8 +137,8 @@ impl PartFile {
         }
     }
 
-    /// Fails unless this is still the file at its path, and so the one that others find locked.
-    /// Nothing may be done to a path without.
+    /// Fails unless this is still the file at its path, which others find locked. Nothing
+    /// may be done to a path without.
     fn check(&self) -> io::Result<()> {
         match sys::is_at(&self.file, &self.paths.part)? {
             true => Ok(()),
@@ -181,7 +181,7 @@ impl PartFile {
             fs::rename(&self.paths.part, target)
         })?;
         // From here on there may be another's file under the old name, and nothing is a failure.
-        self.is_litter.store(false, Ordering::Relaxed);
+        self.is_useless.store(false, Ordering::Relaxed);
         if fs::symlink_metadata(target).is_ok() && !sys::is_at(&self.file, target)? {
             return Err(Replaced(target.clone()).into());
         }
@@ -229,7 +229,7 @@ impl Sink for PartFile {
 impl Drop for PartFile {
     /// Still under the lock. What cannot be continued is of no use, however the fetch ended.
     fn drop(&mut self) {
-        if *self.is_litter.get_mut() && self.check().is_ok() {
+        if *self.is_useless.get_mut() && self.check().is_ok() {
             let _ = fs::remove_file(&self.paths.part);
         }
     }
@@ -253,7 +253,7 @@ fn not_a_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")
 }
 
-/// What a failed step means to the caller.
+/// Turns the error of a step into that of the call.
 pub(crate) fn failed(what: &str, path: &Path, error: io::Error) -> Error {
     let replaced = error.get_ref().and_then(|inner| inner.downcast_ref());
     if let Some(replaced) = replaced {

@@ -1,4 +1,4 @@
-//! Where the files of a fetch are.
+//! The paths of the files of a transfer.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,13 +11,13 @@ const STATE: &str = ".part.state";
 const SPARE: &str = ".part.new";
 /// The length of a file's name that every usual file system takes, in bytes.
 const MAX_NAME: usize = 255;
-/// How much of a longer name is kept for people to recognize.
+/// The part of a longer name that is kept for people to recognize.
 const KEPT: usize = 150;
 
 /// The paths of one fetch, which do not change with the working directory.
 pub(super) struct Paths {
     pub(super) target: PathBuf,
-    /// What is being written.
+    /// The part file.
     pub(super) part: PathBuf,
     pub(super) state: PathBuf,
     /// A file that is made and renamed, or removed, within a step.

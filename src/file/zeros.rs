@@ -1,4 +1,4 @@
-//! Where a chunk is all zeros, the file can have a hole.
+//! Runs of zeros, which become holes.
 
 /// File systems allocate in blocks of this size, or multiples of it.
 const BLOCK: usize = 4096;

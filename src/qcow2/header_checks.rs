@@ -15,7 +15,7 @@ impl Examination<'_> {
         let length = header.header_length;
         if header.version == 3 && (length < LENGTH_V3 || length % 8 != 0) {
             let message =
-                format!("a header length of {length} bytes is less than 104 or no multiple of 8");
+                format!("a header length of {length} bytes is not a multiple of 8 from 104 on");
             self.add(Code::HeaderLength, 100, message);
         }
         if u64::from(length) > header.cluster_size {

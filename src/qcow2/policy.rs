@@ -7,8 +7,8 @@ use super::report::{Code, Severity};
 /// Rules for accepting images: the severity of each finding, and a limit on the virtual size.
 ///
 /// By default, rejects images that make QEMU read other files of its host, that QEMU refuses to
-/// open, or that are truncated, and warns about images that are legal but rarely intended. See
-/// [`Code::default_severity`].
+/// open, or that are truncated, and warns about images that are legal but rarely intended. [`Code`]
+/// has a table of the default severities.
 ///
 /// ```
 /// use machine_images::qcow2::{Code, Policy, Severity};

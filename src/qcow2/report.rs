@@ -64,14 +64,32 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $code:ident = $name:literal, $severity:ident;)*) => {
         /// The kind of a [`Finding`]. The names are stable.
         ///
+        /// A table of all codes is below the example.
+        ///
         /// ```
         /// use machine_images::qcow2::{Code, Severity};
         /// assert_eq!(Code::BackingFile.as_str(), "backing_file");
         /// assert_eq!(Code::BackingFile.default_severity(), Severity::Reject);
         /// ```
+        ///
+        /// | code | name | default severity |
+        /// |---|---|---|
+        $(#[doc = concat!(
+            "| [`", stringify!($code), "`](Self::", stringify!($code), ") | `", $name, "` | ",
+            stringify!($severity), " |"
+        )])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[non_exhaustive]
-        pub enum Code { $($(#[$doc])* #[serde(rename = $name)] $code,)* }
+        pub enum Code {
+            $(
+                $(#[$doc])*
+                #[doc = ""]
+                #[doc = concat!("Default severity: [`", stringify!($severity), "`](Severity::",
+                    stringify!($severity), ").")]
+                #[serde(rename = $name)]
+                $code,
+            )*
+        }
 
         impl Code {
             /// All codes.

@@ -62,7 +62,7 @@ impl Examination<'_> {
         cluster: u64,
     ) {
         let Table { offset, length, .. } = *table;
-        let name = code.as_str().replace('_', " ");
+        let name = table_name(code);
         if length > max {
             self.add(
                 code,
@@ -89,5 +89,15 @@ impl Examination<'_> {
             let message = format!("the {name} ends at {end}, but the file ends at {total}");
             self.add(Code::Truncated, field, message);
         }
+    }
+}
+
+fn table_name(code: Code) -> &'static str {
+    match code {
+        Code::BitmapDirectory => "bitmap directory",
+        Code::EncryptionHeader => "LUKS header",
+        Code::L1Table => "L1 table",
+        Code::SnapshotTable => "snapshot table",
+        _ => "refcount table",
     }
 }

@@ -53,7 +53,7 @@ pub enum WhenBusy {
     /// Fails with [`Busy`](crate::ErrorKind::Busy).
     #[default]
     Fail,
-    /// Waits for the other fetch to end, and keeps its file if that is what the server has.
+    /// Waits for the other call to end. Transfers nothing if the file is then up to date.
     Wait,
 }
 

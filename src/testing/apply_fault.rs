@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::delivery::Delivery;
 use super::fault::{Fault, RetryAfter};
 use super::http_date;
-use super::message::{Answer, Request, empty, message, set};
+use super::message::{Answer, Request, empty, message, page, set};
 use super::shared::Shared;
 use super::socket::{Close, SocketControl};
 
@@ -77,7 +77,7 @@ fn replacement(fault: &Fault, request: &Request) -> Option<Answer> {
             }
             answer
         }
-        Fault::Html { status } => html(code(*status)),
+        Fault::Html { status } => page(code(*status)),
         Fault::GarbageJson => ok("[{\"id\":1,\"name\":\"gar"),
         Fault::EndlessJson => ok("["),
         Fault::Redirect { status, location } => {
@@ -203,17 +203,6 @@ fn delay(retry_after: RetryAfter) -> String {
             then.map(http_date::format).unwrap_or_default()
         }
     }
-}
-
-fn html(status: StatusCode) -> Answer {
-    let title = status.canonical_reason().unwrap_or("Fault");
-    let page = format!(
-        "<html>\r\n<head><title>{status}</title></head>\r\n<body>\r\n<center><h1>{title}</h1>\
-         </center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
-    );
-    let mut answer = empty(status, &[(CONTENT_TYPE, "text/html")]);
-    *answer.body_mut() = Bytes::from(page).into();
-    answer
 }
 
 fn code(status: u16) -> StatusCode {

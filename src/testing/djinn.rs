@@ -5,16 +5,14 @@ mod create;
 mod download;
 mod download_url;
 mod get;
+mod image_builder;
 mod json;
 mod list;
 mod namespace;
-mod new_image;
 mod routes;
 mod search;
 mod server;
 mod state;
-mod visibility;
 
-pub use new_image::NewImage;
+pub use image_builder::ImageBuilder;
 pub use server::{DjinnServer, DjinnServerBuilder};
-pub use visibility::Visibility;

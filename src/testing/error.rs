@@ -22,7 +22,7 @@ pub fn error(kind: ErrorKind) -> Error {
     of_kind(kind).after(attempts, std::time::Duration::ZERO)
 }
 
-/// Returns the error of a call that the server answered with this status and message.
+/// Returns the error of a call to which the server responded with this status and message.
 ///
 /// The kind follows from the status: `NotFound` for 404, `Server` for 503 and so on.
 ///

@@ -30,7 +30,7 @@ use super::socket::Close;
 pub enum Fault {
     /// Ends the connection after the request's head. The request is not processed.
     DropRequest {
-        /// How to close the connection.
+        /// The way to close the connection.
         close: Close,
     },
     /// Ends the connection in the middle of the request's body. The request is not processed.
@@ -38,19 +38,19 @@ pub enum Fault {
         /// The number of body bytes to read first. The server reads in blocks, so it may read
         /// more.
         after: u64,
-        /// How to close the connection.
+        /// The way to close the connection.
         close: Close,
     },
-    /// Processes the request, then ends the connection without an answer.
+    /// Processes the request, then ends the connection without a response.
     DropResponse {
-        /// How to close the connection.
+        /// The way to close the connection.
         close: Close,
     },
-    /// Ends the connection in the middle of the answer's body. A shorter answer arrives whole.
+    /// Ends the connection in the middle of the response's body. A shorter response arrives whole.
     CutResponse {
         /// The number of body bytes to send first. A reset may lose some of them.
         after: u64,
-        /// How to close the connection.
+        /// The way to close the connection.
         close: Close,
     },
     /// Pauses in the middle of the request's body.
@@ -60,12 +60,12 @@ pub enum Fault {
         /// The length of the pause.
         wait: Duration,
     },
-    /// Processes the request, and delays the answer.
+    /// Processes the request, and delays the response.
     DelayResponse {
         /// The delay.
         wait: Duration,
     },
-    /// Pauses in the middle of the answer's body.
+    /// Pauses in the middle of the response's body.
     StallResponse {
         /// The number of body bytes to send first, after the head.
         after: u64,
@@ -82,23 +82,23 @@ pub enum Fault {
         /// The time for which connections are refused.
         wait: Duration,
     },
-    /// Delays the creation of an uploaded image, and the answer, after the whole body has
-    /// arrived. Other requests and invalid uploads are answered at once.
+    /// Delays the creation of an uploaded image, and the response, after the whole body has
+    /// arrived. Other requests and invalid uploads are not delayed.
     SlowCopy {
         /// The time between the last byte of the upload and the creation of the image.
         wait: Duration,
-        /// If the client closes the connection meanwhile, `true` creates the image all the same.
+        /// If the client closes the connection in the meantime, `true` creates the image anyway.
         /// `false` creates none, like the real Djinn CI server.
         outlives_client: bool,
     },
-    /// Sends the answer's body in small pieces.
+    /// Sends the response's body in small pieces.
     Trickle {
         /// The number of bytes in a piece.
         bytes: usize,
         /// The pause between two pieces.
         every: Duration,
     },
-    /// Answers with a status and a JSON message once the request's body has arrived. The request
+    /// Responds with a status and a JSON message once the request's body has arrived. The request
     /// is not processed.
     Status {
         /// The status.
@@ -106,40 +106,40 @@ pub enum Fault {
         /// The `Retry-After` header.
         retry_after: Option<RetryAfter>,
     },
-    /// Answers with a page of HTML, like a proxy. The request is not processed.
+    /// Responds with a page of HTML, like a proxy. The request is not processed.
     Html {
         /// The status.
         status: u16,
     },
-    /// Answers in the middle of the request's body. The request is not processed.
+    /// Responds in the middle of the request's body. The request is not processed.
     EarlyResponse {
         /// The status.
         status: u16,
         /// The number of body bytes to read first.
         after: u64,
         /// [`Close::Clean`] discards the rest of the body for a while, so that the client can
-        /// read the answer. [`Close::Reset`] resets the connection right after the answer.
+        /// read the response. [`Close::Reset`] resets the connection right after the response.
         close: Close,
     },
-    /// Answers `200` with truncated JSON. The request is not processed.
+    /// Responds with `200` with truncated JSON. The request is not processed.
     GarbageJson,
-    /// Answers `200` with a JSON array that ends after 1 GiB. The request is not processed.
+    /// Responds with `200` with a JSON array that ends after 1 GiB. The request is not processed.
     EndlessJson,
-    /// Answers with a redirect. The request is not processed.
+    /// Responds with a redirect. The request is not processed.
     Redirect {
         /// The status.
         status: u16,
         /// The relative or absolute target.
         location: String,
     },
-    /// Answers with a redirect to the same target. The request is not processed. Meant for
+    /// Responds with a redirect to the same target. The request is not processed. Meant for
     /// [`always`](Self::always).
     RedirectLoop {
         /// The status.
         status: u16,
     },
     /// Sends a wrong `Content-Length`. If it is too large, the connection ends after the body; if
-    /// it is too small, the rest of the body follows all the same.
+    /// it is too small, the rest of the body follows anyway.
     ContentLength {
         /// The bytes to add to the true length.
         by: i64,
@@ -154,7 +154,7 @@ pub enum Fault {
         /// The bytes to add to the true total.
         by: i64,
     },
-    /// Answers a request for a range with `200` and the whole content.
+    /// Responds to a request for a range with `200` and the whole content.
     IgnoreRange,
     /// Like [`IgnoreRange`](Self::IgnoreRange), and leaves out `Accept-Ranges`.
     RefuseRanges,
@@ -163,14 +163,14 @@ pub enum Fault {
         /// The seconds to add.
         by: i64,
     },
-    /// Replaces or adds a header of the answer.
+    /// Replaces or adds a header of the response.
     Header {
         /// The header's name.
         name: String,
         /// The header's value.
         value: String,
     },
-    /// Removes a header of the answer.
+    /// Removes a header of the response.
     WithoutHeader {
         /// The header's name.
         name: String,
@@ -202,6 +202,6 @@ impl Fault {
 pub enum RetryAfter {
     /// A number of seconds.
     Seconds(u64),
-    /// A date this many seconds after the answer.
+    /// A date this many seconds after the response.
     Date(u32),
 }

@@ -191,6 +191,18 @@ pub(super) fn text(status: StatusCode, reason: Option<&'static str>, text: &str)
     answer
 }
 
+/// Returns a page of HTML, as a web server in front of the API sends it.
+pub(super) fn page(status: StatusCode) -> Answer {
+    let title = status.canonical_reason().unwrap_or("Fault");
+    let page = format!(
+        "<html>\r\n<head><title>{status}</title></head>\r\n<body>\r\n<center><h1>{title}</h1>\
+         </center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+    );
+    let mut answer = empty(status, &[(CONTENT_TYPE, "text/html")]);
+    *answer.body_mut() = Bytes::from(page).into();
+    answer
+}
+
 /// Sets a header. Does nothing if the value is invalid.
 pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: impl AsRef<str>) {
     if let Ok(value) = HeaderValue::from_str(value.as_ref()) {

@@ -8,7 +8,7 @@ use super::sync::lock;
 /// The most bytes of a JSON body that are kept.
 const KEPT_BODY: usize = 64 * 1024;
 
-/// A request that an embedded server received, and the progress of its answer.
+/// A request that an embedded server received, and the progress of its response.
 ///
 /// ```
 /// # #[cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
@@ -17,7 +17,7 @@ const KEPT_BODY: usize = 64 * 1024;
 /// use machine_images::testing::DjinnServer;
 ///
 /// let server = DjinnServer::start()?;
-/// server.client()?.images().list().send().await?;
+/// server.client()?.images().list().await?;
 ///
 /// let request = &server.requests()[0];
 /// assert_eq!((request.method.as_str(), request.path()), ("GET", "/api/images"));
@@ -42,9 +42,9 @@ pub struct Received {
     pub body_received: u64,
     /// The request body, if it is JSON of at most 64 KiB.
     pub body: Vec<u8>,
-    /// The status of the answer. `None` until the server answers.
+    /// The status of the response. `None` until the server responds.
     pub status: Option<u16>,
-    /// The number of bytes of the answer's body that were handed to the connection.
+    /// The number of bytes of the response's body that were handed to the connection.
     pub body_sent: u64,
 }
 

@@ -83,7 +83,7 @@ impl Spans {
         self.0.last().map_or(0, |&(_, end)| end)
     }
 
-    /// Returns what is missing up to `length`.
+    /// Returns the ranges that are missing up to `length`.
     pub(crate) fn gaps(&self, length: u64) -> Vec<(u64, u64)> {
         let starts = std::iter::once(0).chain(self.0.iter().map(|&(_, end)| end));
         let ends = self.0.iter().map(|&(start, _)| start).chain([length]);

@@ -1,4 +1,4 @@
-//! A request body that keeps the promise of its length, and says how far it is.
+//! The body of an upload: it keeps to its length, and reports its progress.
 
 use std::io;
 use std::pin::Pin;
@@ -14,11 +14,12 @@ use super::rate::{MinRate, Pace};
 use crate::progress::Meter;
 use crate::source::{Chunks, Opened};
 
-/// The most that is given to the connection at once, and the share of what a least rate asks for.
+/// The largest piece that is given to the connection at once; with a minimum rate, the share of
+/// one window that a piece may have.
 const PIECE: u64 = 256 * 1024;
 const SHARE: u64 = 8;
 
-/// What the sender of a request wants to know of its body.
+/// The progress of a request's body, shared with the sender of the request.
 #[derive(Clone)]
 pub(crate) struct Sending(Arc<Mutex<State>>);
 
@@ -29,13 +30,13 @@ struct State {
     /// The connection has asked for more, and the source has yet to give it.
     waits_for_source: bool,
     pace: Option<Pace>,
-    /// How much was given to the connection, until it asks for more.
+    /// Bytes given to the connection last, until it asks for more.
     taken: Option<usize>,
     failure: Option<io::Error>,
 }
 
 impl Sending {
-    /// A body that is in memory counts as sent.
+    /// Returns the progress of a body in memory, which counts as sent.
     pub(crate) fn of_bytes(bytes: usize) -> Self {
         Self::new(bytes as u64, true, None)
     }
@@ -56,22 +57,22 @@ impl Sending {
         use_state(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// When the body last moved, and whether it is through.
+    /// Returns when the body last moved, and whether it was sent.
     pub(crate) fn progress(&self) -> (Instant, bool) {
         self.with(|state| (state.moved, state.done))
     }
 
-    /// How many bytes were given to the connection.
+    /// Returns the number of bytes given to the connection.
     pub(crate) fn sent(&self) -> u64 {
         self.with(|state| state.sent)
     }
 
-    /// Whether it is the source that keeps the body waiting.
+    /// Returns `true` if the body waits for its source.
     pub(crate) fn waits_for_source(&self) -> bool {
         self.with(|state| state.waits_for_source)
     }
 
-    /// How much longer the connection may take for what it has, if a least rate is asked for.
+    /// Returns how much longer the connection may take for the bytes it has, with a minimum rate.
     pub(crate) fn patience(&self) -> Option<Duration> {
         self.with(|state| {
             let pace = state.pace.as_ref().filter(|_| !state.done)?;
@@ -82,7 +83,7 @@ impl Sending {
         })
     }
 
-    /// The connection asks for more.
+    /// Notes that the connection asks for more.
     fn asked(&self) {
         self.with(|state| {
             if let (Some(pace), Some(bytes)) = (&mut state.pace, state.taken.take()) {
@@ -91,28 +92,28 @@ impl Sending {
         });
     }
 
-    /// Whether all was handed to the connection.
+    /// Returns `true` if the whole body was given to the connection.
     pub(crate) fn is_done(&self) -> bool {
         self.with(|state| state.done)
     }
 
-    /// Says that the source failed.
+    /// Notes that the source failed.
     pub(crate) fn fail(&self, error: io::Error) {
         self.with(|state| state.failure = Some(error));
     }
 
-    /// What the source failed with.
+    /// Returns the error of the source.
     pub(crate) fn take_failure(&self) -> Option<io::Error> {
         self.with(|state| state.failure.take())
     }
 }
 
 pub(crate) struct UploadBody {
-    // In a mutex only because reqwest wants bodies to be Sync.
+    // In a mutex only because reqwest requires bodies to be Sync.
     chunks: Mutex<Chunks>,
     length: Option<u64>,
     taken: u64,
-    /// The chunk that completes the length, held back until the source has ended.
+    /// The last chunk, held back until the source has ended.
     last: Option<Bytes>,
     ended: bool,
     sending: Sending,
@@ -122,7 +123,7 @@ pub(crate) struct UploadBody {
 impl UploadBody {
     pub(crate) fn new(source: Opened, meter: Meter, min_rate: Option<MinRate>) -> (Self, Sending) {
         let sending = Sending::new(0, source.length == Some(0), min_rate);
-        // Large pieces that go out slowly would be gaps in the rate.
+        // Large pieces that go out slowly would look like stalls.
         let most =
             min_rate.map_or(PIECE, |rate| (rate.least() / SHARE).clamp(1024, PIECE)) as usize;
         meter.start(source.length, 0);
@@ -144,10 +145,10 @@ impl UploadBody {
     }
 
     fn fail(&mut self, error: io::Error) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let told = io::Error::new(error.kind(), error.to_string());
+        let copy = io::Error::new(error.kind(), error.to_string());
         self.sending.fail(error);
         self.ended = true;
-        Poll::Ready(Some(Err(told)))
+        Poll::Ready(Some(Err(copy)))
     }
 
     fn give(&mut self, chunk: Bytes, done: bool) -> Poll<Option<io::Result<Frame<Bytes>>>> {
@@ -177,7 +178,7 @@ impl UploadBody {
     }
 }
 
-/// A chunk in pieces: what is taken from here counts as sent, so it must not be much.
+/// Splits a chunk into pieces of at most `most` bytes: what is taken from here counts as sent.
 fn pieces(chunk: io::Result<Bytes>, most: usize) -> impl Stream<Item = io::Result<Bytes>> {
     let mut rest = Some(chunk);
     stream::iter(std::iter::from_fn(move || {
@@ -245,7 +246,7 @@ mod tests {
     use http_body::Body as _;
 
     #[tokio::test]
-    async fn a_window_of_the_least_rate_has_many_pieces() {
+    async fn a_window_of_the_minimum_rate_has_many_pieces() {
         for (rate, piece) in [
             (None, PIECE),
             (MinRate::new(80_000, Duration::from_secs(1)), 10_000),

@@ -1,9 +1,9 @@
 //! The `Content-Range` header (RFC 9110, 14.4).
 
-/// `bytes FIRST-LAST/TOTAL` with the total known or `*`, or `bytes */TOTAL`.
+/// `bytes FIRST-LAST/TOTAL`, in which the total may be `*`, or `bytes */TOTAL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ContentRange {
-    /// The first byte and the one after the last; `None` in a 416.
+    /// The offset of the first byte and of the one after the last; `None` in a 416.
     pub(crate) range: Option<(u64, u64)>,
     pub(crate) total: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! Why there is no connection, or no answer: in one line of what came of it, and one of why.
+//! Failures of a request: the kind, a message, and the reason behind it.
 
 use std::error::Error as StdError;
 use std::io;
@@ -7,8 +7,7 @@ use url::Url;
 
 use crate::error::{Cause, ErrorKind};
 
-/// Says what a failed request means. `url` is where it went, `knows_http` whether an answer came from
-/// there before.
+/// Returns the cause of a failed request to `url`; `knows_http` if a response came from there before.
 pub(super) fn cause(error: reqwest::Error, url: &Url, knows_http: bool) -> Cause {
     let error = error.without_url();
     if let Some((kind, message, reason)) = lasting(&error, url, knows_http) {
@@ -25,7 +24,7 @@ pub(super) fn cause(error: reqwest::Error, url: &Url, knows_http: bool) -> Cause
     Cause::Network(ErrorKind::Transport, message, Some(reason.into()))
 }
 
-/// What no repetition changes: its kind, what it is, and why.
+/// Returns the kind, message and reason of a failure that a retry cannot change.
 fn lasting(
     error: &reqwest::Error,
     url: &Url,
@@ -34,10 +33,10 @@ fn lasting(
     if let Some((message, reason)) = chain(error).find_map(tls) {
         return Some((ErrorKind::Tls, message, reason));
     }
-    // What is left over of an earlier answer is no HTTP either, but passes.
+    // The rest of an earlier response is not HTTP either, but that is temporary.
     let may_be_tls = url.scheme() == "http" && !knows_http;
     if may_be_tls && is_other_protocol(error) {
-        let message = "the answer is not HTTP: the base URL may want https";
+        let message = "the response is not HTTP: the base URL may need https";
         return Some((ErrorKind::Tls, message, Some(root(error))));
     }
     // The type of this error is private to the HTTP client.
@@ -45,24 +44,24 @@ fn lasting(
         error.to_string().contains("proxy authorization required")
     };
     if chain(error).any(refused_login) {
-        let message = "the proxy wants another login (407 Proxy Authentication Required)";
+        let message = "the proxy requires another login (407 Proxy Authentication Required)";
         return Some((ErrorKind::Proxy, message, None));
     }
     None
 }
 
-/// Whether an answer came that is not HTTP, so that the request has arrived.
+/// Returns `true` if the response is not HTTP, so that the request has arrived.
 pub(super) fn is_other_protocol(error: &reqwest::Error) -> bool {
-    // An answer that was cut cannot be parsed either; hyper tells them apart by the text only.
+    // A truncated response cannot be parsed either; hyper tells them apart by the text only.
     chain(error).any(|error| {
         let is_parse = error.downcast_ref().is_some_and(hyper::Error::is_parse);
         is_parse && error.to_string().contains("invalid HTTP version")
     })
 }
 
-/// What a failure of TLS means.
+/// Returns the message and reason of a TLS failure.
 fn tls(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<String>)> {
-    // What is inside of one of these is not its source.
+    // The inner error of an `io::Error` is not its source.
     let inner = error.downcast_ref::<io::Error>().and_then(|error| {
         let inner = error.get_ref()?;
         Some(inner as &(dyn StdError + 'static))
@@ -77,8 +76,7 @@ fn tls(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<String>
 ))]
 mod words {
     pub(super) const NOT_TRUSTED: &str = "the server's certificate is not trusted";
-    pub(super) const NOT_TLS: &str =
-        "the server does not speak TLS here: the base URL may want http";
+    pub(super) const NOT_TLS: &str = "the server does not speak TLS: the base URL may need http";
     pub(super) const HANDSHAKE: &str = "the TLS handshake failed";
 }
 
@@ -96,7 +94,7 @@ fn rustls(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<Stri
 #[cfg(feature = "native-tls")]
 fn native(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<String>)> {
     let reason = error.downcast_ref::<native_tls::Error>()?.to_string();
-    // The libraries of the systems have no other words for it in common.
+    // The libraries of the systems have only these words in common.
     let message = if reason.contains("certificate") {
         words::NOT_TRUSTED
     } else if reason.contains("wrong version") || reason.contains("packet length") {
@@ -123,13 +121,13 @@ fn chain<'a>(
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// What happened and why, in one line.
+/// Returns an error and its sources in one line.
 pub(super) fn line(error: &(dyn StdError + 'static)) -> String {
     let all: Vec<_> = chain(error).map(ToString::to_string).collect();
     all.join(": ")
 }
 
-/// The reason behind all others.
+/// Returns the last source of an error.
 fn root(error: &(dyn StdError + 'static)) -> String {
     let last = chain(error).last().unwrap_or(error);
     last.to_string()

@@ -21,11 +21,11 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::retry::RetryPolicy;
 
-/// HTTP clients that are kept for transfers to come.
+/// The maximum number of HTTP clients to keep for later transfers.
 #[cfg(feature = "fs")]
 const MAX_SPARE: usize = 8;
 
-/// The longest a client waits, by what it waits for, and the least that a body must move.
+/// Time limits by what is waited for, and the minimum rate of bodies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
     pub(crate) response: Duration,
@@ -33,7 +33,7 @@ pub(crate) struct Timeouts {
     pub(crate) min_rate: Option<MinRate>,
 }
 
-/// What both clients are made of; cheap to clone.
+/// The handle that all calls of one client share; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Transport {
     pub(super) inner: Arc<Inner>,
@@ -43,27 +43,27 @@ pub(crate) struct Transport {
 }
 
 pub(crate) struct Inner {
-    /// Makes a client with connections of its own.
+    /// Makes an HTTP client with a connection pool of its own.
     pub(crate) http: Box<dyn Fn() -> Result<reqwest::Client> + Send + Sync>,
-    /// Made for earlier transfers, and without connections by now.
+    /// HTTP clients of earlier transfers, without open connections.
     #[cfg(feature = "fs")]
     pub(crate) spare: Mutex<Vec<reqwest::Client>>,
     pub(crate) base: Url,
     pub(crate) authorization: Option<HeaderValue>,
-    /// Never to be shown, whoever says them.
+    /// Texts that are never shown, even if the server sends them.
     pub(crate) secrets: Vec<SecretString>,
     pub(crate) timeouts: Timeouts,
     pub(crate) max_pages: u64,
-    /// The most that is read of a JSON answer.
-    pub(crate) max_answer: usize,
-    /// Whether the server has answered in HTTP.
+    /// The maximum size of a JSON response.
+    pub(crate) max_response: usize,
+    /// The server has responded in HTTP before.
     pub(crate) knows_http: AtomicBool,
-    /// Hears of every attempt.
+    /// Called for every attempt.
     pub(crate) listener: Option<Listener>,
     pub(crate) service: &'static Service,
 }
 
-/// Says where it goes, and nothing of what it carries.
+/// Shows the base URL only.
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport")
@@ -81,7 +81,7 @@ impl Transport {
         }
     }
 
-    /// The same, but every request is sent once.
+    /// Returns a handle that sends every request once.
     pub(crate) fn once(&self) -> Self {
         Self {
             retry: Arc::new(RetryPolicy::none()),
@@ -89,8 +89,8 @@ impl Transport {
         }
     }
 
-    /// The same with connections of its own, for a runtime that ends before the client does: a
-    /// connection ends with the runtime that made it, whoever uses it by then.
+    /// Returns a handle with a connection pool of its own, for a runtime that ends before the client
+    /// does: a connection ends with the runtime that opened it, even if another one uses it.
     #[cfg(feature = "fs")]
     pub(crate) fn apart(&self) -> Self {
         let spare = self.spare().pop();
@@ -126,8 +126,9 @@ impl Transport {
         Ok(self.http.get_or_init(|| http))
     }
 
-    /// Keeps what [`apart`](Self::apart) gave for the next, as reading the system's certificates
-    /// takes longer than a small image does. All runtimes that made a connection of it have ended.
+    /// Keeps the HTTP client of [`apart`](Self::apart) for the next transfer, since loading the
+    /// system's certificates takes longer than a small image does. All runtimes that opened one of
+    /// its connections must have ended.
     #[cfg(feature = "fs")]
     pub(crate) fn keep_for_next(self) {
         let mut spare = self.spare();
@@ -150,12 +151,12 @@ impl Transport {
         &self.retry
     }
 
-    /// Removes this client's secrets from a text of the server's.
+    /// Removes this client's secrets from a text that the server sent.
     pub(crate) fn redact(&self, text: String) -> String {
         self.inner.redact(text, &[])
     }
 
-    /// How long a transfer may stand still.
+    /// Returns how long a transfer may go without moving a byte.
     pub(crate) fn patience(&self) -> Duration {
         self.inner.timeouts.stall
     }
@@ -166,8 +167,8 @@ impl Transport {
 }
 
 impl Inner {
-    /// A URL without what may be secret in it. Where a redirect led, a server may have put
-    /// anything into the path; in this client's own path no short text is a secret.
+    /// Returns a URL without secrets. After a redirect the server may have put anything into the
+    /// path; in the path of the request itself, no short text is a secret.
     pub(super) fn shown(&self, url: &Url, own: &Url, more: &[SecretString]) -> String {
         let text = public_url(url);
         match url == own {
@@ -176,7 +177,7 @@ impl Inner {
         }
     }
 
-    /// Removes this client's secrets from a text that came from elsewhere.
+    /// Removes this client's secrets, and `more`, from a text that the server sent.
     pub(super) fn redact(&self, text: String, more: &[SecretString]) -> String {
         redact::redact(text, self.secrets.iter().chain(more))
     }

@@ -1,17 +1,17 @@
 //! The `Link` header (RFC 8288), as far as paging needs it.
 
-/// The targets of a page's neighbours, as they were sent: absolute or relative.
+/// The targets of the links to the next and the previous page: absolute or relative URLs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Links {
     pub(crate) next: Option<String>,
     pub(crate) previous: Option<String>,
-    /// There was something that is no link.
+    /// A part of the header is not a link.
     pub(crate) unreadable: bool,
 }
 
 impl Links {
-    /// Reads any number of header lines; the first link of a relation counts. What cannot be read
-    /// is passed over, but not forgotten: it may have been the next page.
+    /// Parses any number of header lines; the first link of a relation wins. Text that is not a link
+    /// is skipped and noted, since it may have been the link to the next page.
     pub(crate) fn parse<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Self {
         let mut links = Self::default();
         for line in lines {
@@ -19,8 +19,7 @@ impl Links {
             while !rest.is_empty() {
                 let Some((target, relations, after)) = link(rest) else {
                     links.unreadable = true;
-                    // What may be the next link, unless this was one without its `>`: no other
-                    // has one then.
+                    // Go on with what may be the next link, unless this was one without a `>`.
                     let next = rest.find('<').filter(|&at| at > 0);
                     rest = next.map_or("", |at| &rest[at..]);
                     continue;
@@ -40,13 +39,13 @@ impl Links {
     }
 }
 
-/// What is between two links.
+/// Skips the text between two links.
 fn next(text: &str) -> &str {
     text.trim_start_matches([',', ' ', '\t'])
 }
 
-/// Splits off the first link: its target, its relations and what follows. Commas and semicolons
-/// mean nothing inside `<>` and quotes.
+/// Splits off the first link: its target, its relations, and the rest. Commas and semicolons inside
+/// of `<>` and quotes do not count.
 fn link(text: &str) -> Option<(&str, &str, &str)> {
     let (target, mut rest) = text.strip_prefix('<')?.split_once('>')?;
     let mut relations = "";
@@ -69,7 +68,7 @@ fn link(text: &str) -> Option<(&str, &str, &str)> {
     Some((target.trim(), relations, rest))
 }
 
-/// A quoted string (without its quotes; escapes do not occur in relations) or a token.
+/// Splits off a quoted string, without its quotes, or a token. Escapes do not occur in relations.
 fn parameter_value(text: &str) -> (&str, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ',']).unwrap_or(text.len());

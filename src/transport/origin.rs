@@ -1,4 +1,4 @@
-//! Where a URL leads, and what of it may be shown.
+//! The origin of a URL, and the part of it that may be shown.
 
 use url::Url;
 
@@ -6,7 +6,7 @@ pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
     a.origin() == b.origin()
 }
 
-/// A URL without what may be secret in it.
+/// Returns a URL without userinfo, query and fragment.
 pub(crate) fn public_url(url: &Url) -> String {
     let mut url = url.clone();
     // Both fail only for URLs that have no userinfo.

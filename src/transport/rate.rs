@@ -1,8 +1,8 @@
-//! The least that a body must move while it is waited for.
+//! The minimum rate of a body while it is waited for.
 
 use std::time::Duration;
 
-/// A rate, and the time over which it must be reached.
+/// A minimum rate, and the length of the window over which it is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct MinRate {
     per_second: u64,
@@ -10,22 +10,22 @@ pub(crate) struct MinRate {
 }
 
 impl MinRate {
-    /// `None` if it asks for nothing.
+    /// Returns `None` if either is zero.
     pub(crate) fn new(per_second: u64, over: Duration) -> Option<Self> {
         let asks = per_second > 0 && !over.is_zero();
         asks.then_some(Self { per_second, over })
     }
 
-    /// The bytes of one window.
+    /// Returns the minimum number of bytes per window.
     pub(crate) fn least(self) -> u64 {
         let bytes = u128::from(self.per_second).saturating_mul(self.over.as_millis()) / 1000;
         u64::try_from(bytes).unwrap_or(u64::MAX).max(1)
     }
 
-    /// What is wrong once patience is at its end.
+    /// Returns the message of a body that is too slow.
     pub(super) fn too_slow(self) -> String {
         let Self { per_second, over } = self;
-        format!("less than {per_second} bytes a second moved for {over:?}")
+        format!("less than {per_second} bytes per second for {over:?}")
     }
 
     pub(super) fn pace(self) -> Pace {
@@ -37,28 +37,28 @@ impl MinRate {
     }
 }
 
-/// How one body moves, window by window.
+/// The progress of one body, window by window.
 ///
-/// Only waiting counts: whoever takes the bytes late, or gives them late, lets no time pass here.
-/// It has no timer of its own, but says how long the next wait may be.
+/// Only time spent waiting for the connection counts, not the time of the program that consumes or
+/// supplies the bytes. It has no timer: it tells how long the next wait may be.
 pub(super) struct Pace {
     rate: MinRate,
-    /// Spent waiting in this window.
+    /// Time spent waiting in this window.
     waited: Duration,
-    /// Moved in this window.
+    /// Bytes moved in this window.
     bytes: u64,
 }
 
 impl Pace {
-    /// How much longer nothing may come: to the end of this window, or if that has all it needs,
-    /// of the next.
+    /// Returns how long the next wait may be: to the end of this window or, if it has its bytes, of
+    /// the next.
     pub(super) fn patience(&self) -> Duration {
         let windows = if self.bytes < self.rate.least() { 1 } else { 2 };
         let end = self.rate.over.saturating_mul(windows);
         end.saturating_sub(self.waited)
     }
 
-    /// So many bytes moved after a wait.
+    /// Notes that bytes moved after a wait.
     pub(super) fn moved(&mut self, bytes: usize, waited: Duration) {
         self.waited += waited;
         if self.waited >= self.rate.over {

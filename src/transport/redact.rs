@@ -1,16 +1,15 @@
-//! Texts from elsewhere without this client's secrets.
+//! Removing secrets from texts that a server sent.
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// In place of a secret.
+/// Replaces a secret.
 const REDACTED: &str = "[redacted]";
-/// In place of a text that a secret cannot be taken out of.
+/// Replaces a text that a secret cannot be removed from.
 const WITHHELD: &str = "[withheld: it has the credentials in it]";
-/// A shorter secret stands in many texts by chance, and what is left around it would show it.
+/// A shorter secret occurs in many texts by chance, and the rest of the text would reveal it.
 const LONG: usize = 8;
 
-/// Takes secrets out of a text: long ones wherever they stand; if a short one stands in it as a
-/// word of its own, nothing is left of the text.
+/// Removes long secrets from a text; withholds a text in which a short one is a word.
 pub(super) fn redact<'a>(
     text: String,
     secrets: impl Iterator<Item = &'a SecretString> + Clone,
@@ -22,7 +21,7 @@ pub(super) fn redact<'a>(
     redact_long(text, secrets)
 }
 
-/// Takes only long secrets out of a text.
+/// Removes long secrets from a text.
 pub(super) fn redact_long<'a>(
     text: String,
     secrets: impl Iterator<Item = &'a SecretString>,
@@ -34,12 +33,12 @@ pub(super) fn redact_long<'a>(
     if long.is_empty() {
         return text;
     }
-    // One secret may have another in it.
+    // One secret may contain another.
     long.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     without(&text, &long)
 }
 
-/// One pass, so that what was put in is never looked at.
+/// Replaces secrets in one pass, so that replacements are not searched.
 fn without(text: &str, secrets: &[&str]) -> String {
     let mut redacted = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! A request until it is answered: retries and redirects.
+//! Sending a request until there is a response: retries and redirects.
 
 use reqwest::header::LOCATION;
 use reqwest::{Method, StatusCode};
@@ -13,17 +13,17 @@ use crate::attempt::Observed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Retries;
 
-/// Redirects of one request that are followed within the origin.
+/// The maximum number of redirects of one request.
 const MAX_REDIRECTS: usize = 10;
 
 impl Transport {
-    /// Sends the request and leaves the body of the answer to be read. A transfer that continues
-    /// brings its retries along.
+    /// Sends the request, and leaves the body of the response to be read. A transfer that continues
+    /// passes its retries on.
     pub(crate) async fn open(&self, request: Request, retries: &mut Retries) -> Result<Response> {
         self.repeat(request, retries, false).await
     }
 
-    /// Sends the request and reads the answer's body, too; one that breaks counts as no answer.
+    /// Sends the request and reads the body of the response; a broken body counts as no response.
     pub(crate) async fn fetch(&self, request: Request) -> Result<Response> {
         let mut retries = self.retry().start();
         self.repeat(request, &mut retries, true).await
@@ -36,15 +36,19 @@ impl Transport {
         read: bool,
     ) -> Result<Response> {
         loop {
-            let answer = match self.attempt(&mut request, retries.attempt()).await {
+            let response = match self.attempt(&mut request, retries.attempt()).await {
                 Ok(response) if read => response.read().await.map_err(|error| {
-                    // It was done, but what came of it is lost.
-                    let lost = !request.is_idempotent() && error.is_retryable();
-                    if lost { error.outcome_unknown() } else { error }
+                    // It was done, but its result is unknown.
+                    let unknown = !request.is_idempotent() && error.is_retryable();
+                    if unknown {
+                        error.outcome_unknown()
+                    } else {
+                        error
+                    }
                 }),
-                answer => answer,
+                response => response,
             };
-            match answer {
+            match response {
                 Ok(response) => return Ok(response),
                 Err(error) => {
                     let again = may_repeat(&request, &error);
@@ -76,15 +80,15 @@ impl Transport {
         Err(error.at(self.inner.shown(&url, &own, &request.secrets)))
     }
 
-    /// Where a redirect leads, if it may be followed.
+    /// Returns the target of a redirect that may be followed.
     fn follow(&self, request: &Request, response: &Response, target: Url) -> Result<Url> {
         let see_other = response.status() == StatusCode::SEE_OTHER;
         let why = if request.method != Method::GET || see_other {
-            "; the base URL may want https or another host, or the token is refused"
+            "; the base URL may need https or another host, or the token may be wrong"
         } else if !same_origin(&target, &self.inner.base) {
             ", which is another origin"
         } else if !keeps_query(response.url(), &target) {
-            ", which lacks a part of the query, and so asks for something else"
+            ", which lacks a part of the query"
         } else {
             return Ok(target);
         };
@@ -92,9 +96,10 @@ impl Transport {
     }
 }
 
-/// The span of one request, its fields named as OpenTelemetry names them for HTTP clients.
+/// Returns the span of one request, with the field names of OpenTelemetry.
 fn attempt_span(request: &Request, url: &Url, shown: &str, number: u32) -> Span {
     debug_span!(
+        target: "machine_images::transport",
         "request",
         "http.request.method" = %request.method,
         "server.address" = url.host_str(),
@@ -106,7 +111,7 @@ fn attempt_span(request: &Request, url: &Url, shown: &str, number: u32) -> Span 
     )
 }
 
-/// The target of a redirect. 304 and the like are none.
+/// Returns the target of a redirect; 304 and the like are none.
 fn redirect(response: &Response) -> Option<Url> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
@@ -115,13 +120,13 @@ fn redirect(response: &Response) -> Option<Url> {
     response.url().join(location).ok()
 }
 
-/// Whether a redirect still asks for the same: without its page or search a list is another.
+/// Returns `true` if a redirect keeps the query: without its page or search a list is another.
 fn keeps_query(from: &Url, to: &Url) -> bool {
     let kept: Vec<_> = to.query_pairs().collect();
     from.query_pairs().all(|pair| kept.contains(&pair))
 }
 
-/// Whether sending the request again does no harm.
+/// Returns `true` if sending the request again is safe.
 fn may_repeat(request: &Request, error: &Error) -> bool {
     let never_sent = error.kind() == ErrorKind::Connect;
     request.is_replayable() && (request.is_idempotent() || never_sent)

@@ -1,4 +1,4 @@
-//! What describes a request, without sending it.
+//! A request, described without sending it.
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -28,14 +28,14 @@ pub(crate) struct Request {
     query: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Payload,
-    /// Texts of the caller's that must not be shown if the server repeats them.
+    /// Texts that must not be shown if the server repeats them.
     pub(crate) secrets: Vec<SecretString>,
 }
 
 pub(crate) enum Payload {
     None,
     Bytes(Bytes),
-    /// `None` once a source that can be read only once has been sent.
+    /// The source is `None` after it was sent, if it can be read only once.
     Upload(Option<Source>, Meter),
 }
 
@@ -53,7 +53,7 @@ impl Request {
         }
     }
 
-    /// Adds path segments, each encoded so that it stays one segment.
+    /// Appends path segments, percent-encoded.
     pub(crate) fn path<S: AsRef<str>>(
         mut self,
         segments: impl IntoIterator<Item = S>,
@@ -74,7 +74,7 @@ impl Request {
         self
     }
 
-    /// Replaces the whole query by one that a server gave.
+    /// Replaces the query by one that a server sent.
     pub(crate) fn raw_query(mut self, query: Option<&str>) -> Self {
         self.query = query.map(str::to_owned);
         self
@@ -106,12 +106,12 @@ impl Request {
         self
     }
 
-    /// Whether repeating it does no more than doing it once.
+    /// Returns `true` if repeating the request does no more than sending it once.
     pub(crate) fn is_idempotent(&self) -> bool {
         self.method != Method::POST
     }
 
-    /// Whether its body can be sent again.
+    /// Returns `true` if the body can be sent again.
     pub(crate) fn is_replayable(&self) -> bool {
         match &self.body {
             Payload::None | Payload::Bytes(_) => true,
@@ -131,7 +131,7 @@ impl Request {
     }
 }
 
-/// Refuses what no URL can carry as the name of one thing.
+/// Refuses a segment that a URL cannot carry.
 pub(crate) fn check_segment(segment: &str) -> Result<()> {
     // Even percent-encoded these are navigation.
     if matches!(segment, "" | "." | "..") {
@@ -212,11 +212,11 @@ mod tests {
             let url = request.url(&base);
             prop_assert_eq!(url.origin(), base.origin());
             prop_assert_eq!((url.query(), url.fragment()), (None, None));
-            let whole: Url = url.as_str().parse().unwrap();
-            let segments: Vec<_> = whole.path_segments().unwrap().collect();
-            let known = base.path_segments().unwrap().filter(|segment| !segment.is_empty()).count();
-            prop_assert_eq!(segments.len(), known + 2);
-            let last = percent_encoding::percent_decode_str(segments[known + 1]).decode_utf8().unwrap();
+            let parsed: Url = url.as_str().parse().unwrap();
+            let segments: Vec<_> = parsed.path_segments().unwrap().collect();
+            let base_segments = base.path_segments().unwrap().filter(|segment| !segment.is_empty()).count();
+            prop_assert_eq!(segments.len(), base_segments + 2);
+            let last = percent_encoding::percent_decode_str(segments[base_segments + 1]).decode_utf8().unwrap();
             prop_assert_eq!(last, id);
         }
 

@@ -1,4 +1,4 @@
-//! An answer: its head, its body within bounds, and the error that it is.
+//! A response: its head, its body within limits, and its error.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use super::service::{Meaning, Refused};
 use crate::attempt::Observed;
 use crate::error::{Cause, Error, ErrorKind, FieldErrors, Refusal, Result};
 
-/// The most that is read of an error's body, and how long that may take.
+/// The maximum size of an error's body, and the time limit for reading it.
 const MAX_ERROR: usize = 64 * 1024;
 const ERROR_TIME: Duration = Duration::from_secs(10);
 
@@ -35,7 +35,7 @@ pub(crate) struct Response {
     body: Body,
     pace: Option<Pace>,
     observed: Observed,
-    /// The server has all it needs to have done what must not be done twice.
+    /// The server may have done what must not be done twice.
     may_be_done: bool,
 }
 
@@ -83,14 +83,14 @@ impl Response {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The media type, without parameters and in lower case.
+    /// Returns the media type, without parameters and in lower case.
     pub(crate) fn media_type(&self) -> String {
-        let whole = self.header(&CONTENT_TYPE).unwrap_or_default();
-        let essence = whole.split(';').next().unwrap_or_default();
+        let value = self.header(&CONTENT_TYPE).unwrap_or_default();
+        let essence = value.split(';').next().unwrap_or_default();
         essence.trim().to_ascii_lowercase()
     }
 
-    /// The next bytes of an open body.
+    /// Returns the next bytes of an open body.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>> {
         let Body::Open(answer) = &mut self.body else {
             return Ok(None);
@@ -114,7 +114,7 @@ impl Response {
                 ErrorKind::Stalled,
                 match min_rate {
                     Some(rate) if patience < stall => rate.too_slow(),
-                    _ => format!("nothing came for {stall:?}"),
+                    _ => format!("no data for {stall:?}"),
                 },
             ),
         };
@@ -123,22 +123,21 @@ impl Response {
         Err(error)
     }
 
-    /// Counts the time of an earlier answer to the same transfer, too: the least rate is that of
-    /// all of them.
+    /// Continues the minimum rate of an earlier response to the same transfer.
     pub(crate) fn go_on_from(&mut self, before: Self) {
         self.pace = before.pace;
     }
 
-    /// Reads the body whole.
+    /// Reads the whole body.
     pub(crate) async fn read(mut self) -> Result<Self> {
         let mut body = Bytes::new();
         while let Some(chunk) = self.chunk().await? {
-            let most = self.transport.inner.max_answer;
+            let most = self.transport.inner.max_response;
             if body.len() + chunk.len() > most {
-                let message = format!("the answer is larger than {most} bytes");
+                let message = format!("the response is larger than {most} bytes");
                 return Err(self.error(Cause::Plain(ErrorKind::Limit, message)));
             }
-            // Most answers come in one piece, which need not be copied.
+            // Most bodies come in one chunk, which need not be copied.
             body = match body.is_empty() {
                 true => chunk,
                 false => {
@@ -152,7 +151,7 @@ impl Response {
         Ok(self)
     }
 
-    /// Decodes a body that was read.
+    /// Decodes the body as JSON.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let body: &[u8] = match &self.body {
             Body::Read(bytes) => bytes,
@@ -163,12 +162,12 @@ impl Response {
             if media_type == JSON || media_type.is_empty() {
                 return self.error(Cause::Decode(Box::new(error)));
             }
-            let message = format!("the answer is {media_type}, not JSON");
+            let message = format!("the response is {media_type}, not JSON");
             self.error(Cause::Plain(ErrorKind::UnexpectedContent, message))
         })
     }
 
-    /// Makes sure that a success with a body is the API's.
+    /// Checks that a body, if there is one, is JSON.
     pub(crate) fn nothing(&self) -> Result<()> {
         match &self.body {
             Body::Read(bytes) if !bytes.is_empty() => self.json().map(|IgnoredAny| ()),
@@ -179,7 +178,7 @@ impl Response {
     pub(crate) fn error(&self, cause: Cause) -> Error {
         let cause = match cause {
             Cause::Plain(kind, message) => Cause::Plain(kind, self.redact(message)),
-            // A decoder quotes what it cannot take.
+            // A decoder quotes its input.
             Cause::Decode(error) => {
                 let text = error.to_string();
                 match self.redact(text.clone()) {
@@ -199,7 +198,7 @@ impl Response {
         self.transport.inner.redact(text, &self.secrets)
     }
 
-    /// The answer as an error, with a message of this client's own.
+    /// Returns the response as an error with this message.
     pub(super) fn refused(&self, message: String) -> Error {
         let words = Words {
             message: Some(self.redact(message)),
@@ -209,13 +208,15 @@ impl Response {
         self.error(Cause::Refused(Box::new(self.refusal(words))))
     }
 
-    /// Passes a success on, and makes an error of everything else.
+    /// Returns an error unless the status is a success.
     pub(super) async fn checked(mut self) -> Result<Self> {
         if self.status.is_success() {
             return Ok(self);
         }
-        let (body, whole) = self.error_body().await;
-        let json: Option<Value> = whole.then(|| serde_json::from_slice(&body).ok()).flatten();
+        let (body, complete) = self.error_body().await;
+        let json: Option<Value> = complete
+            .then(|| serde_json::from_slice(&body).ok())
+            .flatten();
         let redact = |text: String| self.redact(text);
         let fields = json.as_ref().and_then(field_errors).map(|fields| {
             let fields = fields.into_iter();
@@ -225,7 +226,7 @@ impl Response {
         });
         let is_plain = self.url.scheme() == "http" && self.status == StatusCode::BAD_REQUEST;
         if is_plain && json.is_none() && wants_tls(&body) {
-            let message = "the server wants https here, and the base URL says http";
+            let message = "the server requires https, but the base URL is http";
             let cause = Cause::Network(ErrorKind::Tls, message.into(), None);
             return Err(self.error(cause));
         }
@@ -235,8 +236,8 @@ impl Response {
                 .and_then(Value::as_str)
                 .map(str::to_owned),
             None if self.media_type() == "text/plain" => plain_text(&body),
-            // A handler may replace the body and leave the type.
-            None if self.media_type() == JSON && whole && !looks_like_json(&body) => {
+            // A handler may replace the body and keep the type.
+            None if self.media_type() == JSON && complete && !looks_like_json(&body) => {
                 plain_text(&body)
             }
             None => None,
@@ -245,13 +246,13 @@ impl Response {
             message: message.map(redact),
             fields,
             from_api: json.is_some(),
-            empty: whole && body.is_empty(),
+            empty: complete && body.is_empty(),
         });
         Err(self.error(Cause::Refused(Box::new(refusal))))
     }
 
-    /// What came of the body, and whether that is all: never more than needed, and never a reason
-    /// to lose the status.
+    /// Returns the body as far as it can be read, and `true` if it is complete. It never fails, so
+    /// that the status is not lost.
     async fn error_body(&mut self) -> (BytesMut, bool) {
         let mut body = BytesMut::new();
         let read = tokio::time::timeout(ERROR_TIME, async {
@@ -264,8 +265,8 @@ impl Response {
                 }
             }
         });
-        let whole = read.await.unwrap_or(false);
-        (body, whole)
+        let complete = read.await.unwrap_or(false);
+        (body, complete)
     }
 
     fn refusal(&self, words: Words) -> Refusal {
@@ -287,18 +288,18 @@ impl Response {
         }
     }
 
-    /// The length of the image, which a 416 has in `Content-Range: bytes */LENGTH`.
+    /// Returns the length of the image, which a 416 has in `Content-Range: bytes */LENGTH`.
     fn total(&self) -> Option<u64> {
         let is_refused = self.status == StatusCode::RANGE_NOT_SATISFIABLE;
         let range = self.header(&CONTENT_RANGE).filter(|_| is_refused)?;
         ContentRange::parse(range)?.total
     }
 
-    /// What the refusal means beyond its status.
+    /// Returns the meaning of an error beyond its status.
     fn meaning(&self, words: &Words) -> Option<Meaning> {
         let inner = &self.transport.inner;
         let status = self.status.as_u16();
-        // A proxy that waited in vain says nothing of what the server does.
+        // A proxy that timed out does not tell what the server did.
         if self.may_be_done && matches!(status, 502 | 504) {
             let text = "the server may or may not have created the image";
             return Meaning::new(ErrorKind::OutcomeUnknown, text);
@@ -320,7 +321,7 @@ impl Response {
     }
 }
 
-/// What the body of a refusal says.
+/// The content of an error's body.
 #[derive(Default)]
 struct Words {
     message: Option<String>,
@@ -335,13 +336,13 @@ fn field_errors(json: &Value) -> Option<FieldErrors> {
     (!fields.is_empty()).then_some(fields)
 }
 
-/// What the real server, and nginx, answer to plain HTTP on a port of TLS.
+/// Returns `true` for the response of the real server, or of nginx, to plain HTTP on a TLS port.
 fn wants_tls(body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(body);
     text.contains("HTTP request to an HTTPS server") || text.contains("sent to HTTPS port")
 }
 
-/// Whether a text was meant to be JSON, or HTML, and is broken.
+/// Returns `true` for broken JSON or HTML.
 fn looks_like_json(body: &[u8]) -> bool {
     let start = body.trim_ascii_start().first();
     start.is_some_and(|start| b"{[\"<".contains(start))

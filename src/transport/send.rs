@@ -1,4 +1,4 @@
-//! One request and the head of its answer.
+//! One request, and the head of its response.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -20,7 +20,7 @@ use crate::attempt::Observed;
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::source::Chunks;
 
-/// Why no answer came.
+/// The reason for no response.
 enum Interrupted {
     Timeout(ErrorKind, String),
     Http(reqwest::Error),
@@ -48,10 +48,10 @@ impl Transport {
         let span = Span::current();
         let cause = match (answer, sending.take_failure()) {
             (_, Some(error)) => Cause::Source(error),
-            // A success for bytes that were never sent is no success.
+            // A success before the whole request was sent is not a success.
             (Ok(answer), None) if answer.status().is_success() && !sending.is_done() => not_sent(
                 request,
-                "the server answered before it had everything".into(),
+                "the server responded before the whole request was sent".into(),
             ),
             (Ok(answer), None) => {
                 self.inner.knows_http.store(true, Ordering::Relaxed);
@@ -84,8 +84,8 @@ impl Transport {
         Err(error)
     }
 
-    /// Waits for the answer's head: as long as the request's body moves, and then for the response
-    /// timeout. There is no limit on the whole.
+    /// Waits for the head of the response: as long as the request's body moves, and then for the
+    /// response timeout. The total time is not limited.
     async fn watch(
         &self,
         answer: impl Future<Output = reqwest::Result<reqwest::Response>>,
@@ -103,7 +103,7 @@ impl Transport {
             let left = limit.saturating_sub(moved.elapsed());
             if left.is_zero() {
                 if done {
-                    let message = format!("no answer within {response:?}");
+                    let message = format!("no response within {response:?}");
                     return Err(Interrupted::Timeout(ErrorKind::Timeout, message));
                 }
                 if sending.waits_for_source() {
@@ -111,14 +111,14 @@ impl Transport {
                     sending.fail(io::Error::new(io::ErrorKind::TimedOut, message.clone()));
                     return Err(Interrupted::Timeout(ErrorKind::Source, message));
                 }
-                let message = format!("the upload did not move for {stall:?}");
+                let message = format!("the upload stalled for {stall:?}");
                 return Err(Interrupted::Timeout(ErrorKind::Stalled, message));
             }
             let patience = sending.patience().unwrap_or(left);
             if let Some(rate) = min_rate.filter(|_| patience.is_zero()) {
                 return Err(Interrupted::Timeout(ErrorKind::Stalled, rate.too_slow()));
             }
-            // The body may be through meanwhile, and then the other limit counts.
+            // Once the body is sent, the other limit applies.
             let sleep = std::pin::pin!(tokio::time::sleep(left.min(response).min(patience)));
             if let Either::Left((answer, _)) = select(answer.as_mut(), sleep).await {
                 return answer.map_err(Interrupted::Http);
@@ -127,7 +127,7 @@ impl Transport {
     }
 }
 
-/// Makes sure that a source which says that it is empty is.
+/// Checks that a source of length 0 is empty.
 async fn is_empty(chunks: &mut Chunks) -> io::Result<()> {
     while let Some(chunk) = chunks.try_next().await? {
         if !chunk.is_empty() {
@@ -138,7 +138,7 @@ async fn is_empty(chunks: &mut Chunks) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives the request its body.
+/// Attaches the body to the request.
 async fn attach(
     request: &mut Request,
     outgoing: &mut reqwest::Request,
@@ -159,7 +159,7 @@ async fn attach(
             let failed = |error| Error::new(Cause::Source(error));
             let (mut opened, again) = opened.map_err(failed)?;
             if opened.length == Some(0) {
-                // A body without bytes is never asked for one.
+                // An empty body is never polled.
                 let empty = tokio::time::timeout(stall, is_empty(&mut opened.chunks));
                 empty.await.unwrap_or(Ok(())).map_err(failed)?;
             }
@@ -203,7 +203,7 @@ fn cause(
     }
 }
 
-/// A creation of which the server cannot have everything.
+/// Returns the cause of a creation that was not sent to its end.
 fn not_sent(request: &Request, reason: String) -> Cause {
     Cause::NotSent {
         is_replayable: request.is_replayable(),

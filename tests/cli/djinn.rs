@@ -1,4 +1,5 @@
-use machine_images::testing::{Close, DjinnServer, Fault, Visibility};
+use machine_images::djinn::Visibility;
+use machine_images::testing::{Close, DjinnServer, Fault};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -147,6 +148,79 @@ fn standard_input_is_uploaded() {
 
     let id = ran.json()[0]["id"].as_i64().unwrap();
     assert_eq!(server.content(id), Some(std::fs::read(DISK).unwrap()));
+}
+
+#[test]
+fn digest_shows_the_sha256_of_the_contents() {
+    let server = DjinnServer::start().unwrap();
+    let disk = std::fs::read(DISK).unwrap();
+    let id = server.add_image("web", &disk).unwrap();
+
+    let ran = run(on(&server), &format!("--json djinn digest {id}")).ok();
+    let expected = json!({ "id": id, "bytes": disk.len(), "sha256": sha256(&disk) });
+    assert_eq!(ran.json(), [expected]);
+
+    let people = run(on(&server), &format!("djinn digest {id}")).ok();
+    assert!(people.out.contains(&sha256(&disk)), "{people:?}");
+}
+
+#[test]
+fn content_is_saved_refreshed_and_described() {
+    let server = DjinnServer::start().unwrap();
+    let disk = std::fs::read(DISK).unwrap();
+    let id = server.add_image("web", &disk).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("web.qcow2");
+    let file = file.to_str().unwrap();
+    let saved = |unchanged: bool, connections: &Value| {
+        json!({
+            "saved": file,
+            "bytes": disk.len(),
+            "fetched": if unchanged { 0 } else { disk.len() },
+            "resumed_from": 0,
+            "unchanged": unchanged,
+            "connections": connections,
+            "sha256": sha256(&disk),
+        })
+    };
+    let args = format!(
+        "--json djinn content {id} {file} --sha256 {}",
+        sha256(&disk)
+    );
+
+    let [first] = &run(on(&server), &args).ok().json()[..] else {
+        panic!("not one line");
+    };
+    assert_eq!(*first, saved(false, &first["connections"]));
+    assert!(first["connections"].as_u64().unwrap() >= 1, "{first}");
+    assert!(std::fs::read(file).unwrap() == disk);
+
+    let [again] = &run(on(&server), &format!("{args} --refresh")).ok().json()[..] else {
+        panic!("not one line");
+    };
+    assert_eq!(*again, saved(true, &again["connections"]));
+}
+
+#[test]
+fn standard_output_fails_for_another_digest() {
+    let server = DjinnServer::start().unwrap();
+    let disk = std::fs::read(DISK).unwrap();
+    let id = server.add_image("web", &disk).unwrap();
+    let to_output = |digest: &str| {
+        let mut program = on(&server);
+        program.args(["--json", "djinn", "content", &id.to_string(), "-"]);
+        program.args(["--sha256", digest]).output().unwrap()
+    };
+
+    let good = to_output(&sha256(&disk));
+    assert_eq!(good.status.code(), Some(0));
+    assert!(good.stdout == disk);
+
+    let bad = to_output(&"0".repeat(64));
+    assert_eq!(bad.status.code(), Some(1));
+    let failure: Value = serde_json::from_slice(&bad.stderr).unwrap();
+    assert_eq!(failure["error"], "digest_mismatch");
+    assert!(bad.stdout.len() < disk.len());
 }
 
 #[test]

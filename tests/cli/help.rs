@@ -1,4 +1,4 @@
-use super::{program, run};
+use super::{example, program, run};
 
 /// The entries of a help text that describe nothing, and the number of all entries.
 fn undescribed(help: &str) -> (Vec<String>, usize) {
@@ -76,6 +76,7 @@ fn every_argument_is_described() {
         "djinn",
         "djinn content",
         "djinn delete",
+        "djinn digest",
         "djinn download",
         "djinn find",
         "djinn get",
@@ -87,6 +88,16 @@ fn every_argument_is_described() {
     ];
     assert_eq!(seen, expected);
     assert!(entries > 100, "{entries}");
+}
+
+#[test]
+fn every_argument_of_the_other_programs_is_described() {
+    for name in ["ci_upload", "prune", "serve"] {
+        let help = run(example(name), "--help").ok().out;
+        let (missing, count) = undescribed(&help);
+        assert!(missing.is_empty(), "{name}: {missing:?}\n{help}");
+        assert!(count > 1, "{help}");
+    }
 }
 
 #[test]

@@ -1,16 +1,20 @@
-//! The program `images`, run as its users run it: what it prints, and how it ends.
+//! The example programs, run as their users run them: their output, and how they end.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 // A client without a crypto provider cannot be built.
 #![cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
 
+mod axum_proxy;
+mod ci_upload;
 mod demo;
 mod djinn;
 mod ends;
 mod help;
+mod prune;
+mod serve;
 mod usage;
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 use machine_images::testing::DjinnServer;
 use serde_json::Value;
@@ -18,7 +22,7 @@ use serde_json::Value;
 /// A real QCOW2 image.
 const DISK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/disk.qcow2");
 
-/// The variables that the program reads.
+/// The variables that the programs read.
 const VARIABLES: [&str; 6] = [
     "DJINN_API_SERVER",
     "DJINN_TOKEN",
@@ -28,14 +32,19 @@ const VARIABLES: [&str; 6] = [
     "DEVOPS_TOKEN",
 ];
 
-/// The program, which cargo builds beside the tests unless it is told what to build.
+/// The program `images`.
 fn program() -> Command {
+    example("images")
+}
+
+/// An example, which cargo builds beside the tests unless the command line says what to build.
+fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
-    let name = format!("images{}", std::env::consts::EXE_SUFFIX);
-    let built = test.ancestors().nth(2).unwrap().join("examples").join(name);
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let built = test.ancestors().nth(2).unwrap().join("examples").join(file);
     assert!(
         is_current(&built),
-        "{} is missing or older than its source: `cargo build --example images` makes it",
+        "{} is missing or older than its source: `cargo build --example {name}` makes it",
         built.display()
     );
     let mut program = Command::new(built);
@@ -43,6 +52,16 @@ fn program() -> Command {
         program.env_remove(variable);
     }
     program
+}
+
+/// An example that runs until it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Returns `false` for a program that was built before its source was last changed, which tests
@@ -62,9 +81,14 @@ fn is_current(built: &Path) -> bool {
     sources.all(|source| source <= time)
 }
 
-/// The program on an embedded server.
+/// The program `images` on an embedded server.
 fn on(server: &DjinnServer) -> Command {
-    let mut program = program();
+    example_on("images", server)
+}
+
+/// An example on an embedded server.
+fn example_on(name: &str, server: &DjinnServer) -> Command {
+    let mut program = example(name);
     program.env("DJINN_API_SERVER", server.url().as_str());
     program.env("DJINN_TOKEN", server.token());
     program

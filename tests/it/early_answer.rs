@@ -37,7 +37,7 @@ async fn upload(server: &DjinnServer, token: &str) -> Result<Image> {
 async fn a_large_upload_arrives_whole() {
     let server = DjinnServer::start().unwrap();
     let image = upload(&server, server.token()).await.unwrap();
-    assert_eq!(server.content(image.id.get()).unwrap().len() as u64, LENGTH);
+    assert_eq!(server.content(image.id).unwrap().len() as u64, LENGTH);
 }
 
 #[tokio::test]

@@ -10,8 +10,12 @@
 
 #[cfg(feature = "testing")]
 mod attacked;
+#[cfg(feature = "testing")]
+mod builders;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod chaos;
+#[cfg(feature = "testing")]
+mod consistent;
 mod devops;
 mod digest;
 mod djinn;
@@ -43,10 +47,9 @@ mod rate;
 mod replay;
 #[cfg(feature = "testing")]
 mod retry;
+mod runtime;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod save;
-#[cfg(feature = "testing")]
-mod steady;
 #[allow(dead_code, reason = "some of it serves only tests with files")]
 mod support;
 mod tls;

@@ -42,7 +42,7 @@ async fn a_message_names_what_was_done_to_what() {
     let failures = [
         (
             images.get(999).send().await.unwrap_err(),
-            "get image 999: not found, or the token is wrong or lacks image:read (404 Not Found)",
+            "get image 999: not found, or the token is wrong (404 Not Found)",
         ),
         (
             images.delete(999).send().await.unwrap_err(),
@@ -51,11 +51,11 @@ async fn a_message_names_what_was_done_to_what() {
         (
             images.create_upload("web", DISK).send().await.unwrap_err(),
             "create image \"web\": a name must be unique: \"web\" exists already \
-             (400 Bad Request): name: Name already exists",
+             (400 Bad Request)",
         ),
         (
             images.create_upload("a b", DISK).send().await.unwrap_err(),
-            "create image \"a b\": the name \"a b\" is not made of letters, digits, '_' and '-'",
+            "create image \"a b\": the name \"a b\" may contain only ASCII letters, digits, '_' and '-'",
         ),
         (
             images.content(id).range(5..5).send().await.unwrap_err(),
@@ -96,6 +96,8 @@ async fn a_message_says_how_often_for_how_long_and_what_the_server_asks() {
     let shown = lines(&error);
     let text = "get image 42: 503 Service Unavailable after 3 attempts in ";
     assert!(shown.starts_with(text) && shown.ends_with(" ms"), "{shown}");
+    assert_eq!(error.attempts(), 3);
+    assert!(error.elapsed() > Duration::ZERO);
 
     server.clear_faults();
     let retry_after = Some(RetryAfter::Seconds(90));
@@ -129,6 +131,20 @@ async fn another_404_asks_for_the_base_url() {
     let error = images.list().page(1).send().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownRoute);
     let text = "list images: no such route: is the base URL right? (404 Not Found)";
+    assert_eq!(lines(&error), text);
+}
+
+#[tokio::test]
+async fn a_list_is_not_found_only_in_a_namespace() {
+    let (server, images) = site();
+    let list = client(&server, "wr0ng").images().list();
+    let error = list.all().await.unwrap_err();
+    let text = "list images: the token is wrong or lacks image:read (404 Not Found)";
+    assert_eq!(lines(&error), text);
+    let list = images.list().namespace("lab@tester".parse().unwrap());
+    let error = list.all().await.unwrap_err();
+    let text = "list images: no such namespace, or the token is wrong or lacks namespace:read \
+                (404 Not Found)";
     assert_eq!(lines(&error), text);
 }
 

@@ -104,5 +104,5 @@ async fn a_server_that_stalls_is_not_the_sources_fault() {
     let error = upload(&images(&server), once()).await;
     assert_eq!(error.kind(), ErrorKind::NotSent, "{error:?}");
     let reason = std::error::Error::source(&error).unwrap();
-    assert_eq!(reason.to_string(), "the upload did not move for 300ms");
+    assert_eq!(reason.to_string(), "the upload stalled for 300ms");
 }

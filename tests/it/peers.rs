@@ -101,7 +101,7 @@ async fn an_upload_that_connects_late_is_whole() {
     let images = client.build().unwrap().images();
     let created = images.create_upload("disk", DISK).send().await.unwrap();
     let server = late.await.unwrap();
-    assert_eq!(server.content(created.id.get()).unwrap(), DISK);
+    assert_eq!(server.content(created.id).unwrap(), DISK);
     assert_eq!(server.image_count(), 1);
 }
 
@@ -133,7 +133,7 @@ async fn an_upload_is_read_no_faster_than_it_is_taken() {
         "{early} bytes were read"
     );
     let created = upload.await.unwrap().unwrap();
-    assert_eq!(server.content(created.id.get()).unwrap().len(), LENGTH);
+    assert_eq!(server.content(created.id).unwrap().len(), LENGTH);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use machine_images::djinn::{Client, Image, List, Walk};
+use machine_images::djinn::{Client, Image, List, ListAll};
 use machine_images::testing::{DjinnServer, Fault};
 use machine_images::{Error, ErrorKind, Page};
 
@@ -26,7 +26,7 @@ fn shape(page: Page<Image>) -> (u64, Option<u64>, Option<u64>, Vec<String>) {
 }
 
 /// The numbers of the pages that came, and the error that ended them.
-async fn walk(list: Walk) -> (Vec<u64>, Option<Error>) {
+async fn walk(list: ListAll) -> (Vec<u64>, Option<Error>) {
     let mut pages = list.pages();
     let mut numbers = Vec::new();
     while let Some(page) = pages.next().await {

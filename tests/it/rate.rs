@@ -36,7 +36,7 @@ fn trickle(bytes: usize) -> Fault {
 
 fn assert_too_slow(error: &Error) {
     assert_eq!(error.kind(), ErrorKind::Stalled, "{error:?}");
-    let message = "less than 300000 bytes a second moved for 300ms";
+    let message = "less than 300000 bytes per second for 300ms";
     assert!(error.to_string().contains(message), "{error}");
 }
 
@@ -223,7 +223,7 @@ async fn an_upload_that_is_taken_too_slowly_is_cut() {
     let error = ended.expect("an end").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotSent, "{error:?}");
     let source = std::error::Error::source(&error).unwrap().to_string();
-    assert_eq!(source, "less than 10000000 bytes a second moved for 300ms");
+    assert_eq!(source, "less than 10000000 bytes per second for 300ms");
 }
 
 #[tokio::test]
@@ -245,5 +245,5 @@ async fn a_slow_source_is_not_cut() {
     let source = Source::stream(pieces, Some(DISK.len() as u64));
     let images = images(builder(&server));
     let created = images.create_upload("disk", source).send().await.unwrap();
-    assert_eq!(server.content(created.id.get()).unwrap(), DISK);
+    assert_eq!(server.content(created.id).unwrap(), DISK);
 }

@@ -101,7 +101,7 @@ async fn https_to_a_server_without_tls_says_so() {
         }
     });
     let error = list(Client::builder(format!("https://{address}"))).await;
-    let text = "the server does not speak TLS here: the base URL may want http";
+    let text = "the server does not speak TLS: the base URL may need http";
     check(&error.unwrap_err(), ErrorKind::Tls, text);
 }
 
@@ -116,7 +116,7 @@ fn https_without_a_tls_feature_is_refused_by_the_builder() {
 async fn http_to_a_port_of_tls_says_so() {
     let (port, _) = tls_server("localhost").await;
     let error = list(Client::builder(format!("http://127.0.0.1:{port}"))).await;
-    let text = "the answer is not HTTP: the base URL may want https";
+    let text = "the response is not HTTP: the base URL may need https";
     check(&error.unwrap_err(), ErrorKind::Tls, text);
     // As the real server and nginx answer.
     for body in [
@@ -129,7 +129,7 @@ async fn http_to_a_port_of_tls_says_so() {
         );
         let server = RawServer::start(vec![Answer::new(answer, Then::Close)]).await;
         let error = list(Client::builder(server.url(""))).await;
-        let text = "the server wants https here, and the base URL says http";
+        let text = "the server requires https, but the base URL is http";
         check(&error.unwrap_err(), ErrorKind::Tls, text);
     }
 }

@@ -27,6 +27,15 @@ const DISK: &[u8] = include_bytes!("../data/disk.qcow2");
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>);
 
+/// The documented target of a span, if it is not one of this test.
+fn target(span: &str) -> Option<&'static str> {
+    match span {
+        "operation" => Some("machine_images::operation"),
+        "request" => Some("machine_images::transport"),
+        _ => None,
+    }
+}
+
 struct Fields(String);
 
 impl Visit for Fields {
@@ -42,6 +51,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
             attributes.record(&mut fields);
             let parents = context.span_scope(id).map_or(0, Iterator::count) - 1;
             let name = attributes.metadata().name();
+            let found = attributes.metadata().target();
+            assert_eq!(target(name).unwrap_or(found), found);
             let line = format!("{}{name}{}", "  ".repeat(parents), fields.0);
             self.0.lock().unwrap().push(line);
         }

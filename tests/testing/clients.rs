@@ -1,5 +1,6 @@
 use machine_images::ErrorKind;
 use machine_images::devops::{ApiVersion, NewImage};
+use machine_images::djinn::Client;
 use machine_images::testing::{DevopsServer, DjinnServer, Fault, empty_qcow2};
 
 #[tokio::test]
@@ -10,6 +11,30 @@ async fn the_client_of_a_djinn_server_has_its_url_and_token() {
     assert_eq!(images.get(id).send().await.unwrap().name, "a");
     images.delete(id).send().await.unwrap();
     assert_eq!(server.image_count(), 0);
+}
+
+#[tokio::test]
+async fn a_base_url_without_the_path_of_the_api_is_an_unknown_route() {
+    let server = DjinnServer::start().unwrap();
+    let id = server.add_image("a", empty_qcow2(1 << 30)).unwrap();
+    let client = Client::builder(server.url().join("/").unwrap());
+    let client = client.token(server.token()).build().unwrap();
+    let images = client.images();
+    let errors = [
+        client.check().await.unwrap_err(),
+        images.list().await.unwrap_err(),
+        images.get(id).await.unwrap_err(),
+        images.content(id).await.unwrap_err(),
+        images.delete(id).await.unwrap_err(),
+        images
+            .create_upload("b", empty_qcow2(1 << 30))
+            .await
+            .unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::UnknownRoute, "{error}");
+    }
+    assert_eq!(server.image_count(), 1);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ mod source;
 use std::time::Duration;
 
 use exchange::exchanges;
-use machine_images::testing::Visibility;
+use machine_images::djinn::Visibility;
 use scene::{Replay, Scene, builder};
 use source::Source;
 

@@ -141,6 +141,18 @@ fn the_api_can_be_at_the_root() {
 }
 
 #[test]
+fn a_path_outside_of_the_api_is_a_page() {
+    let server = server_of(1);
+    for path in ["/images", "/images/1", "/user", "/apix/images", "/"] {
+        let answer = get(&server, path);
+        assert_eq!(answer.line, "HTTP/1.1 404 Not Found", "{path}");
+        assert_eq!(answer.header("Content-Type"), Some("text/html"), "{path}");
+    }
+    let answer = get(&server, "/api/builds");
+    assert_eq!(answer.text(), "{\"message\":\"Not Found\"}\n");
+}
+
+#[test]
 fn every_failure_of_authentication_is_a_404() {
     let server = DjinnServer::builder()
         .scoped_token("none", &[])

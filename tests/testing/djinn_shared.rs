@@ -1,6 +1,7 @@
 //! Users, namespaces and collaborators.
 
-use machine_images::testing::{DjinnServer, Fault, Visibility};
+use machine_images::djinn::Visibility;
+use machine_images::testing::{DjinnServer, Fault};
 use serde_json::Value;
 
 use crate::http::{Answer, QCOW2, exchange, get};

@@ -20,7 +20,8 @@ impl ListPage {
     /// # Errors
     ///
     /// - [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if the token is wrong or
-    ///   lacks `image:read`, or if there is no such namespace.
+    ///   lacks `image:read`; with a namespace, if it is wrong or lacks `namespace:read`, or there is
+    ///   no such namespace.
     /// - [`Unauthorized`](crate::ErrorKind::Unauthorized) if a namespace has no owner, and the server does
     ///   not tell the token's user.
     /// - [`Decode`](crate::ErrorKind::Decode) if a link to another page cannot be parsed or leads to

@@ -38,7 +38,7 @@ const PASSWORD: &str = "secret";
 /// server.mark_in_use("ami-63071b0a", "proj.test");
 ///
 /// let images = server.client()?.images();
-/// let error = images.delete("ami-63071b0a").send().await.unwrap_err();
+/// let error = images.delete("ami-63071b0a").await.unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Rejected);
 /// assert_eq!(server.images()[0]["remote_user"], "ec2-user");
 /// # Ok(())
@@ -61,7 +61,7 @@ impl DevopsServer {
         Self::builder().start()
     }
 
-    /// Returns a builder for a server with other settings.
+    /// Returns a builder that starts a server with other settings.
     pub fn builder() -> DevopsServerBuilder {
         DevopsServerBuilder::default()
     }
@@ -164,7 +164,7 @@ impl std::fmt::Debug for DevopsServer {
     }
 }
 
-/// A builder for a [`DevopsServer`].
+/// A builder that starts a [`DevopsServer`].
 ///
 /// ```
 /// use machine_images::devops::ApiVersion;
@@ -218,7 +218,7 @@ impl DevopsServerBuilder {
         self
     }
 
-    /// Adds a bearer token. Version 2 answers every token with `400`.
+    /// Adds a bearer token. Version 2 rejects every token with `400`.
     pub fn token(mut self, token: &str, policies: &[AccessPolicy]) -> Self {
         self.logins.push(Login::bearer(token, policies));
         self
@@ -253,7 +253,7 @@ impl DevopsServerBuilder {
     ///
     /// Version 2 differs from the documentation of version 3:
     /// - Its paths are below `/v2.0`. This server has them below `/v3` too.
-    /// - A creation is answered with `201`. All changes are answered with a message only, without
+    /// - The response to a creation is `201`. The responses to changes have a message only, without
     ///   id or image.
     /// - An update requires the whole record, and replaces it.
     /// - An update and a deletion require `Content-Type: application/json`.

@@ -98,7 +98,7 @@ impl Api {
             "user": if is_complete { user(owner) } else { Value::Null },
             "user_id": namespace.owner + 1,
             "variables_url": url("/-/variables"),
-            "visibility": namespace.visibility.name(),
+            "visibility": namespace.visibility.as_str(),
             "webhooks_url": url("/-/webhooks"),
         })
     }

@@ -3,7 +3,7 @@ use std::io::{self, ErrorKind};
 use jiff::Timestamp;
 
 use super::state::{Grant, Namespace, State, micros};
-use super::visibility::Visibility;
+use crate::djinn::Visibility;
 
 /// The maximum depth of a namespace.
 const DEPTH: usize = 20;
@@ -66,7 +66,7 @@ impl State {
             path: path.to_owned(),
             parent: parent.map(|parent| parent.id),
             root: parent.map_or(id, |parent| parent.root),
-            visibility: parent.map_or(visibility, |parent| parent.visibility),
+            visibility: parent.map_or(visibility, |parent| parent.visibility.clone()),
             created: micros(Timestamp::now()),
             collaborators: Vec::new(),
         };
@@ -119,10 +119,10 @@ impl State {
     /// Returns `true` if a request with this token, or with none, may list a namespace.
     pub(super) fn may_list(&self, namespace: &Namespace, grant: Option<&Grant>) -> bool {
         let grant = grant.filter(|grant| grant.namespaces);
-        match namespace.visibility {
+        match &namespace.visibility {
             Visibility::Public => true,
             Visibility::Internal => grant.is_some(),
-            Visibility::Private => {
+            Visibility::Private | Visibility::Other(_) => {
                 grant.is_some_and(|grant| self.may_create_in(namespace.id, grant.user))
             }
         }

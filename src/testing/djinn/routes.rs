@@ -8,7 +8,7 @@ use super::api::{Api, MEDIA_TYPE};
 use super::create::{is_form, redirect_back};
 use super::get::not_found;
 use super::state::Grant;
-use crate::testing::message::{Answer, Request, Service, empty, message, set};
+use crate::testing::message::{Answer, Request, Service, empty, message, page, set};
 use crate::testing::query::{Query, unescape};
 use crate::testing::sync::lock;
 
@@ -27,15 +27,13 @@ async fn route(api: &Arc<Api>, request: &mut Request) -> Answer {
     if let Some(name) = path.strip_prefix("/published/") {
         return published(api, name);
     }
-    let Some(below) = path.strip_prefix(api.base_path.as_str()) else {
-        return not_found();
+    let below = path.strip_prefix(api.base_path.as_str());
+    let Some(below) = below.and_then(|below| below.strip_prefix('/')) else {
+        return page(StatusCode::NOT_FOUND);
     };
     let query = Query::parse(&query);
     let method = request.head.method.clone();
-    let Some(segments) = below.strip_prefix('/') else {
-        return not_found();
-    };
-    match *segments.split('/').collect::<Vec<_>>() {
+    match *below.split('/').collect::<Vec<_>>() {
         ["images"] if method == Method::GET => match api.grant(request) {
             Some(grant) if grant.read => api.list(grant.user, &path, query),
             _ => not_found(),
@@ -48,7 +46,7 @@ async fn route(api: &Arc<Api>, request: &mut Request) -> Answer {
         ["images", id] if is_number(id) => image(api, request, &method, id),
         ["n", user, .., "-", "images"] if method == Method::GET => {
             let namespace = below
-                .strip_prefix(&format!("/n/{user}/"))
+                .strip_prefix(&format!("n/{user}/"))
                 .and_then(|rest| rest.strip_suffix("/-/images"))
                 .unwrap_or_default();
             let grant = api.grant(request);

@@ -6,10 +6,9 @@ use std::time::Duration;
 use url::Url;
 
 use super::api::Api;
-use super::new_image::NewImage;
+use super::image_builder::ImageBuilder;
 use super::state::{Grant, Row, State};
-use super::visibility::Visibility;
-use crate::djinn::Client;
+use crate::djinn::{Client, ImageId, Visibility};
 use crate::error::Result;
 use crate::testing::content::Content;
 use crate::testing::fault_rule::FaultRule;
@@ -31,8 +30,8 @@ const DEFAULT: usize = 0;
 /// - names are unique even under parallel creations, unless
 ///   [`unique_names`](DjinnServerBuilder::unique_names) is `false`;
 /// - namespaces and collaborators cannot be changed over HTTP;
-/// - `multipart/form-data` uploads are not read: they are answered with the `303` that the real
-///   server sends for an unreadable form;
+/// - `multipart/form-data` uploads are not read: the response is the `303` that the real server
+///   sends for an unreadable form;
 /// - every `Host` is valid, so errors are always JSON ([`Fault::Html`] sends HTML);
 /// - `download_url` in the query of an upload starts no download;
 /// - there are no webhooks.
@@ -47,8 +46,8 @@ const DEFAULT: usize = 0;
 /// let id = server.add_image("debian-12", empty_qcow2(10 << 30))?;
 ///
 /// let images = server.client()?.images();
-/// assert_eq!(images.get(id).send().await?.name, "debian-12");
-/// images.delete(id).send().await?;
+/// assert_eq!(images.get(id).await?.name, "debian-12");
+/// images.delete(id).await?;
 /// assert_eq!(server.image_count(), 0);
 /// # Ok(())
 /// # }
@@ -72,7 +71,7 @@ impl DjinnServer {
         Self::builder().start()
     }
 
-    /// Returns a builder for a server with other settings.
+    /// Returns a builder that starts a server with other settings.
     pub fn builder() -> DjinnServerBuilder {
         DjinnServerBuilder::default()
     }
@@ -111,15 +110,19 @@ impl DjinnServer {
         self.new_image(name).content(content).add()
     }
 
-    /// Returns a builder for an image, with an author, namespace, creation time, id or length.
-    pub fn new_image(&self, name: &str) -> NewImage<'_> {
-        NewImage::new(&self.api, name)
+    /// Returns a builder that adds an image with an author, namespace, creation time, id or length.
+    pub fn new_image(&self, name: &str) -> ImageBuilder<'_> {
+        ImageBuilder::new(&self.api, name)
     }
 
     /// Adds a namespace and returns its id.
     ///
     /// `path` is a path of the default user, or `path@owner`. Missing parents are created. A
     /// namespace below another has the visibility of its parent.
+    ///
+    /// As on the real server, the visibility limits only the list of the namespace's images: a
+    /// single image of a namespace, with its content, is served to everyone who knows its id. An
+    /// [`Other`](Visibility::Other) visibility counts as private.
     ///
     /// # Errors
     /// Returns an error if the owner does not exist, the namespace exists, or it is nested too
@@ -201,7 +204,8 @@ impl DjinnServer {
 
     /// Returns the content of an image, or `None` if the image or its content does not exist.
     #[must_use]
-    pub fn content(&self, id: i64) -> Option<Vec<u8>> {
+    pub fn content(&self, id: impl Into<ImageId>) -> Option<Vec<u8>> {
+        let id = id.into().get();
         let content = lock(&self.api.state).images.get(&id)?.content.clone()?;
         content.bytes().ok()
     }
@@ -248,7 +252,7 @@ impl std::fmt::Debug for DjinnServer {
     }
 }
 
-/// A builder for a [`DjinnServer`].
+/// A builder that starts a [`DjinnServer`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -288,6 +292,9 @@ impl Default for DjinnServerBuilder {
 
 impl DjinnServerBuilder {
     /// Sets the path of the API. Defaults to `/api`. An empty path is the root.
+    ///
+    /// The response to any other path is a `404` page of HTML, as of the web server in front of a
+    /// real installation: see [`UnknownRoute`](crate::ErrorKind::UnknownRoute).
     pub fn base_path(mut self, path: &str) -> Self {
         let path = path.trim_matches('/');
         self.base_path = match path {

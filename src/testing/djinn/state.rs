@@ -4,7 +4,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::search::SearchPattern;
-use super::visibility::Visibility;
+use crate::djinn::Visibility;
 use crate::testing::content::Content;
 
 /// A user of the server.

@@ -108,7 +108,7 @@ async fn a_list_is_no_larger_than_a_page_can_be() {
     assert_eq!(error.kind(), ErrorKind::Limit, "{error:?}");
 
     let server = RawServer::start(answer()).await;
-    let client = Client::builder(server.url("")).max_answer(8 << 20);
+    let client = Client::builder(server.url("")).max_response(8 << 20);
     let page = client.build().unwrap().images().list().page(1).send().await;
     assert!(page.unwrap().items.len() > 10_000);
 }

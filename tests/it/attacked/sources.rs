@@ -60,7 +60,7 @@ async fn what_is_sent_is_what_was_inspected() {
     std::fs::rename(&other, &path).unwrap();
     let image = upload.await.unwrap().unwrap();
     assert!(
-        server.content(image.id.get()).unwrap() == good,
+        server.content(image.id).unwrap() == good,
         "another file was sent"
     );
 }

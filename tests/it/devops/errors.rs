@@ -331,7 +331,7 @@ async fn html_that_pretends_to_be_a_success() {
     for (error, _server) in errors(200, "text/html; charset=utf-8", HTML).await {
         assert_eq!(error.kind(), ErrorKind::UnexpectedContent);
         assert_eq!(error.status(), None);
-        assert!(error.to_string().contains("the answer is text/html"));
+        assert!(error.to_string().contains("the response is text/html"));
     }
 }
 

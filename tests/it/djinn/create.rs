@@ -107,7 +107,7 @@ async fn what_a_server_says_of_fields_is_kept_by_field() {
         assert_eq!(fields, refusal);
         assert_eq!(error.message(), None);
         let text = error.to_string();
-        assert!(text.contains("name: Name already exists"), "{text}");
+        assert!(text.contains("\"x\" exists already"), "{text}");
     }
 }
 

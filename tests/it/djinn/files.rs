@@ -43,7 +43,7 @@ async fn one_arrives_whole() {
     let server = DjinnServer::start().unwrap();
     let (images, (_folder, path)) = (images(&server), file());
     let image = upload(&images, &path).send().await.unwrap();
-    let content = server.content(image.id.get()).unwrap();
+    let content = server.content(image.id).unwrap();
     assert!(
         content == std::fs::read(&path).unwrap(),
         "the contents differ"

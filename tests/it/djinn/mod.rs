@@ -1,9 +1,10 @@
 mod contents;
 mod create;
 mod delete;
+#[cfg(feature = "testing")]
 mod digests;
 mod errors;
-#[cfg(feature = "fs")]
+#[cfg(all(feature = "fs", feature = "testing"))]
 mod files;
 mod json;
 mod links;
@@ -15,6 +16,7 @@ mod retries;
 mod secrets;
 mod single;
 mod sources;
+#[cfg(feature = "testing")]
 mod stat;
 mod validation;
 mod wait;

@@ -273,7 +273,7 @@ async fn an_answer_to_an_upload_is_waited_for_as_long_as_is_told() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
     let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert_eq!(cause, "no answer within 200ms");
+    assert_eq!(cause, "no response within 200ms");
     assert!(
         began.elapsed() < Duration::from_secs(20),
         "{:?}",
@@ -309,6 +309,6 @@ async fn an_upload_that_stands_still_is_given_up() {
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotSent);
         let cause = std::error::Error::source(&error).unwrap().to_string();
-        assert_eq!(cause, "the upload did not move for 300ms");
+        assert_eq!(cause, "the upload stalled for 300ms");
     }
 }

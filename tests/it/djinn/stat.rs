@@ -79,3 +79,48 @@ async fn another_suffix_than_the_one_asked_for_is_an_error() {
         assert_eq!(error.kind(), ErrorKind::Range, "{range}");
     }
 }
+
+#[tokio::test]
+async fn the_headers_of_content_are_those_of_a_response_that_passes_it_on() {
+    let server = DjinnServer::start().unwrap();
+    let id = server.add_image("image", [7; 1000]).unwrap();
+    let images = server.client().unwrap().images();
+    let info = images.stat(id).await.unwrap();
+    let date = info.validator.unwrap();
+    for (header, length, range) in [
+        ("bytes=0-", "1000", None),
+        ("bytes=5-9,20-30", "1000", None),
+        ("lines=1-2", "1000", None),
+        ("bytes=10-19", "10", Some("bytes 10-19/1000")),
+        ("bytes=-1", "1", Some("bytes 999-999/1000")),
+        ("bytes=990-5000", "10", Some("bytes 990-999/1000")),
+    ] {
+        let content = images.content(id).range_header(header).await.unwrap();
+        let headers = content.headers();
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap());
+        assert_eq!(text("content-length"), Some(length), "{header}");
+        assert_eq!(text("content-range"), range, "{header}");
+        assert_eq!(text("content-type"), Some(QEMU_DISK));
+        assert_eq!(text("last-modified"), Some(&*date));
+        assert_eq!(text("etag"), None);
+        assert_eq!(content.bytes().await.unwrap().len().to_string(), length);
+    }
+    let error = images.content(id).range_header("bytes=1000-").await;
+    assert_eq!(error.unwrap_err().total(), Some(1000));
+}
+
+#[test]
+fn the_namespace_of_an_image_has_a_path() {
+    use machine_images::djinn::{Namespace, NamespacePath};
+
+    let namespace = |user: serde_json::Value| {
+        let json = serde_json::json!({
+            "id": 1, "user_id": 2, "name": "kernels", "path": "lab/kernels", "user": user,
+        });
+        let namespace: Namespace = serde_json::from_value(json).unwrap();
+        NamespacePath::try_from(&namespace).unwrap().to_string()
+    };
+    assert_eq!(namespace(serde_json::Value::Null), "lab/kernels");
+    let user = serde_json::json!({"username": "gordon", "email": "g@example.org"});
+    assert_eq!(namespace(user), "lab/kernels@gordon");
+}

@@ -1,6 +1,6 @@
 use machine_images::ErrorKind;
-use machine_images::djinn::{Client, Find, Images};
-use machine_images::testing::{DjinnServer, Visibility};
+use machine_images::djinn::{Client, Find, Images, Visibility};
+use machine_images::testing::DjinnServer;
 
 const ELI: &str = "72bcff1345c5005f318d16466eb229d0";
 

@@ -71,7 +71,7 @@ async fn an_upload_whose_answer_is_lost_is_found_again() {
 
         let image = upload.send().await.unwrap();
 
-        assert_eq!(server.content(image.id.get()).unwrap(), disk());
+        assert_eq!(server.content(image.id).unwrap(), disk());
         assert_eq!((posts(&server), server.image_count()), (1, 1));
     }
 }
@@ -92,7 +92,7 @@ async fn an_upload_that_was_cut_is_sent_again() {
 
     let image = upload.send().await.unwrap();
 
-    assert_eq!(server.content(image.id.get()).unwrap(), disk());
+    assert_eq!(server.content(image.id).unwrap(), disk());
     assert_eq!((posts(&server), server.image_count()), (2, 1));
 }
 
@@ -142,7 +142,7 @@ async fn a_stream_of_unknown_length_is_found_by_what_was_sent() {
 
         let image = upload.send().await.unwrap();
 
-        assert_eq!(server.content(image.id.get()).unwrap(), disk());
+        assert_eq!(server.content(image.id).unwrap(), disk());
         assert_eq!((posts(&server), server.image_count()), (1, 1));
     }
 }
@@ -240,7 +240,7 @@ async fn an_upload_that_is_made_late_is_found_when_the_next_is_refused() {
 
         let image = upload.send().await.unwrap();
 
-        assert_eq!(server.content(image.id.get()).unwrap(), disk());
+        assert_eq!(server.content(image.id).unwrap(), disk());
         assert_eq!((posts(&server), server.image_count()), (2, 1));
     }
 }

@@ -17,7 +17,7 @@ pub(super) const OPERATIONS: [&str; 29] = [
     "list stream",
     "list pages",
     "list prefetch",
-    "list steady",
+    "list consistent",
     "list namespace",
     "find",
     "find in namespace",
@@ -90,8 +90,8 @@ impl Calls {
                 let pages = images.list().prefetch(2).stream();
                 pages.try_for_each(async |_| Ok(())).await
             }
-            "list steady" => {
-                let all = images.list().steady(3).stream();
+            "list consistent" => {
+                let all = images.list().consistent(3).stream();
                 all.try_for_each(async |_| Ok(())).await
             }
             "list namespace" => {

@@ -19,7 +19,7 @@ const MARK: &[u8] = b"\n--8<--\n";
 /// A list with all that it can ask for.
 pub(crate) fn list(answers: &[u8]) {
     served(answers, async |images, bytes| {
-        let list = images.list().prefetch(1).steady(2);
+        let list = images.list().prefetch(1).consistent(2);
         let rows: Result<Vec<_>, _> = list.stream().try_collect().await;
         // Each row was sent, and none of them is shorter than this.
         let rows = rows.map_or(0, |rows| rows.len());

@@ -37,7 +37,7 @@ async fn a_bad_image_makes_no_request() {
         (bad().as_slice(), Code::BackingFile, "/etc/passwd"),
         (not_qcow2, Code::NotQcow2, "ZIP"),
         (b"", Code::NotQcow2, "not a QCOW2 image"),
-        (&good()[..100], Code::Truncated, "but the file at 100"),
+        (&good()[..100], Code::Truncated, "but the file ends at 100"),
     ] {
         for (kind, source) in sources(image) {
             let error = images.create_upload("x", source).send().await.unwrap_err();
@@ -77,7 +77,7 @@ async fn what_was_looked_at_is_sent_all_the_same() {
     let image = patterned(3_000_000);
     for (kind, source) in sources(&image) {
         let created = images.create_upload(kind, source).send().await.unwrap();
-        assert!(server.content(created.id.get()).unwrap() == image, "{kind}");
+        assert!(server.content(created.id).unwrap() == image, "{kind}");
     }
     assert_eq!(server.requests().len(), 4);
 }
@@ -108,7 +108,7 @@ async fn a_policy_lets_more_pass_and_unchecked_everything() {
     let policy = Policy::default().allow(Code::BackingFile);
     let upload = images.create_upload("allowed", bad()).policy(policy);
     let image = upload.send().await.unwrap();
-    assert_eq!(server.content(image.id.get()).unwrap(), bad());
+    assert_eq!(server.content(image.id).unwrap(), bad());
 
     let policy = Policy::default().max_virtual_size(1 << 30);
     let upload = images.create_upload("large", good()).policy(policy);

@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use machine_images::testing::{DjinnServer, DjinnServerBuilder, NewImage};
+use machine_images::testing::{DjinnServer, DjinnServerBuilder, ImageBuilder};
 
 use super::compare::differences;
 use super::exchange::{Exchange, SOURCE, disk};
@@ -58,7 +58,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Adds an image as in the captures.
-    pub(super) fn image(&self, id: i64, name: &str) -> NewImage<'_> {
+    pub(super) fn image(&self, id: i64, name: &str) -> ImageBuilder<'_> {
         self.server.new_image(name).id(id).content(disk())
     }
 

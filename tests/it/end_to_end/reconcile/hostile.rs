@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use machine_images::djinn::{Client, Image, Source};
-use machine_images::testing::{DjinnServer, Visibility};
+use machine_images::djinn::{Client, Image, Source, Visibility};
+use machine_images::testing::DjinnServer;
 use machine_images::{ErrorKind, Result, RetryPolicy};
 use serde_json::{Value, json};
 use wiremock::matchers::{header, method, path};

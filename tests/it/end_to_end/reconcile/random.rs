@@ -86,7 +86,7 @@ impl Scene {
     async fn named(&self) -> Vec<Image> {
         let mut all = BTreeMap::new();
         for images in &self.images[..2] {
-            let mut list = images.list().search(NAME).steady(20).stream();
+            let mut list = images.list().search(NAME).consistent(20).stream();
             while let Some(image) = list.try_next().await.unwrap() {
                 if image.name == NAME {
                     all.insert(image.id.get(), image);
@@ -245,7 +245,7 @@ fn judge(
     if new > 1 || new > 0 && new < mine.len() {
         return Err(format!("{} images of the caller's, {new} new", mine.len()));
     }
-    let is_sent = |image: &&&Image| scene.server.content(image.id.get()).as_deref() == Some(bytes);
+    let is_sent = |image: &&&Image| scene.server.content(image.id).as_deref() == Some(bytes);
     let made = mine.iter().filter(is_new).find(is_sent);
     match outcome {
         Some(Ok(image)) => {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use machine_images::djinn::{Client, Source};
-use machine_images::testing::{Close, DjinnServer, Fault, Visibility};
+use machine_images::djinn::{Client, Source, Visibility};
+use machine_images::testing::{Close, DjinnServer, Fault};
 use machine_images::{Digest, ErrorKind};
 use tokio::sync::Semaphore;
 
@@ -55,13 +55,13 @@ fn fault(row: &str) -> Fault {
         "the body is cut at half" => cut(large / 2, reset),
         "the body is cut at half, by a close" => cut(large / 2, clean),
         "the body is cut before its last byte" => cut(large - 1, reset),
-        "the answer is lost, by a close" => Fault::DropResponse { close: clean },
-        "the answer is lost, by a reset" => Fault::DropResponse { close: reset },
-        "the answer is late" => Fault::DelayResponse {
+        "the response is lost, by a close" => Fault::DropResponse { close: clean },
+        "the response is lost, by a reset" => Fault::DropResponse { close: reset },
+        "the response is late" => Fault::DelayResponse {
             wait: Duration::from_secs(5),
         },
-        "a proxy answers 502" => Fault::Html { status: 502 },
-        "a proxy answers 504" => Fault::Html { status: 504 },
+        "a proxy responds with 502" => Fault::Html { status: 502 },
+        "a proxy responds with 504" => Fault::Html { status: 504 },
         "the server copies for 5 s, and gives up with the client" => Fault::SlowCopy {
             wait: Duration::from_secs(5),
             outlives_client: false,
@@ -122,7 +122,7 @@ async fn cell(row: String, column: String) -> String {
         &*SMALL_IMAGE
     };
     // Elsewhere nothing is sent.
-    let is_sent = column.starts_with("free") || column.ends_with("meanwhile");
+    let is_sent = column.starts_with("free") || column.starts_with("taken");
     let turn = match is_large && is_sent {
         true => Some(TURNS.acquire().await.unwrap()),
         false => None,
@@ -140,13 +140,13 @@ async fn cell(row: String, column: String) -> String {
     match &*column {
         "free" => is_shared = false,
         "free, with a digest" => with_digest = true,
-        "one's own" => {
+        "own image" => {
             is_shared = false;
             server.add_image("debian", &image.bytes).unwrap();
         }
-        "another user's" => foreign(length),
-        "another user's, of another length" => foreign(4096),
-        "taken meanwhile" => {
+        "other user's image" => foreign(length),
+        "other user's image, different length" => foreign(4096),
+        "taken during the upload" => {
             let at = Arc::downgrade(&server);
             meanwhile(&server, move || {
                 let server = at.upgrade().unwrap();
@@ -186,7 +186,7 @@ async fn cell(row: String, column: String) -> String {
     let outcome = match upload.send().await {
         Ok(found) => {
             assert_eq!(found.author.unwrap().username, "tester");
-            let contents = server.content(found.id.get()).unwrap();
+            let contents = server.content(found.id).unwrap();
             assert!(contents == image.bytes, "other contents");
             assert!(found.id.get() > old as i64, "an older image");
             "new image".to_owned()

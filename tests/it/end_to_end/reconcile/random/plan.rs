@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use machine_images::djinn::Image;
-use machine_images::testing::{Close, DjinnServer, Fault, FaultRule, Received, Visibility};
+use machine_images::djinn::{Image, Visibility};
+use machine_images::testing::{Close, DjinnServer, Fault, FaultRule, Received};
 
 use super::{CALLER, NAME};
 

@@ -1,30 +1,30 @@
-//! What came of the runs.
+//! The summary of the runs.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Counts, and what was broken.
+/// Counts, and the rules that were broken.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Summary {
     pub(crate) runs: u64,
     pub(crate) calls: u64,
     pub(crate) succeeded: u64,
     pub(crate) requests: u64,
-    /// Requests that a fault befell.
+    /// Requests with a fault.
     pub(crate) faults: u64,
-    /// Requests that went on where contents had broken off.
+    /// Requests that went on where a broken transfer had stopped.
     pub(crate) resumes: u64,
     /// Uploads with `reconcile` that succeeded, and those among them that were sent again.
     pub(crate) reconciled: u64,
-    pub(crate) again: u64,
+    pub(crate) resent: u64,
     pub(crate) errors: BTreeMap<&'static str, u64>,
     /// The longest call.
     pub(crate) longest: std::time::Duration,
-    /// Seeds, and what did not hold.
-    pub(crate) broken: Vec<(u64, String)>,
+    /// Seeds, and the rules that were broken.
+    pub(crate) violations: Vec<(u64, String)>,
 }
 
-impl Tally {
+impl Summary {
     pub(crate) fn add(&mut self, other: Self) {
         self.runs += other.runs;
         self.calls += other.calls;
@@ -33,16 +33,16 @@ impl Tally {
         self.faults += other.faults;
         self.resumes += other.resumes;
         self.reconciled += other.reconciled;
-        self.again += other.again;
+        self.resent += other.resent;
         self.longest = self.longest.max(other.longest);
         for (kind, count) in other.errors {
             *self.errors.entry(kind).or_default() += count;
         }
-        self.broken.extend(other.broken);
+        self.violations.extend(other.violations);
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
@@ -60,14 +60,14 @@ impl fmt::Display for Tally {
         writeln!(
             f,
             "{} uploads reconciled, {} of them sent again",
-            self.reconciled, self.again
+            self.reconciled, self.resent
         )?;
         for (kind, count) in &self.errors {
             writeln!(f, "{count:8} {kind}")?;
         }
-        for (seed, what) in &self.broken {
+        for (seed, what) in &self.violations {
             writeln!(f, "BROKEN with seed {seed}: {what}")?;
         }
-        writeln!(f, "{} invariants broken", self.broken.len())
+        writeln!(f, "{} rules broken", self.violations.len())
     }
 }

@@ -5,10 +5,12 @@ use jiff::Timestamp;
 
 use super::api::Api;
 use super::state::Row;
+use crate::djinn::ImageId;
 use crate::testing::content::Content;
 use crate::testing::sync::lock;
 
-/// A builder for an image of a [`DjinnServer`](super::DjinnServer), as if it had been uploaded.
+/// A builder that adds an image to a [`DjinnServer`](super::DjinnServer), as if it had been
+/// uploaded.
 ///
 /// | setting | default |
 /// |---|---|
@@ -20,7 +22,8 @@ use crate::testing::sync::lock;
 /// | [`length`](Self::length) | that of the content |
 ///
 /// ```
-/// use machine_images::testing::{DjinnServer, Visibility, empty_qcow2};
+/// use machine_images::djinn::Visibility;
+/// use machine_images::testing::{DjinnServer, empty_qcow2};
 ///
 /// let server = DjinnServer::builder().user("eli", "t0k3n").start()?;
 /// server.add_namespace("lab", Visibility::Private)?;
@@ -37,7 +40,7 @@ use crate::testing::sync::lock;
 /// ```
 #[derive(Debug)]
 #[must_use = "the image is not added before `add`"]
-pub struct NewImage<'a> {
+pub struct ImageBuilder<'a> {
     api: &'a Api,
     name: String,
     author: Option<String>,
@@ -48,7 +51,7 @@ pub struct NewImage<'a> {
     length: u64,
 }
 
-impl<'a> NewImage<'a> {
+impl<'a> ImageBuilder<'a> {
     pub(super) fn new(api: &'a Api, name: &str) -> Self {
         Self {
             api,
@@ -86,8 +89,8 @@ impl<'a> NewImage<'a> {
     }
 
     /// Sets the id. Defaults to the next unused id. Later images get higher ids.
-    pub fn id(mut self, id: i64) -> Self {
-        self.id = Some(id);
+    pub fn id(mut self, id: impl Into<ImageId>) -> Self {
+        self.id = Some(id.into().get());
         self
     }
 

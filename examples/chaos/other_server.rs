@@ -1,4 +1,4 @@
-//! A second listener, that faults name and no client should talk to.
+//! Another server, which faults redirect to and no client should send credentials to.
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Accepts whatever comes, for as long as the process lives.
-pub(crate) struct Stranger {
+/// A server that accepts every connection until the process ends.
+pub(crate) struct OtherServer {
     address: SocketAddr,
     leaks: Arc<AtomicU64>,
 }
 
-impl Stranger {
+impl OtherServer {
     pub(crate) fn start() -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;

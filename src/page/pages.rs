@@ -1,4 +1,4 @@
-//! Walks over the pages of a list.
+//! Streams of the pages of a list.
 
 use async_stream::try_stream;
 use futures::stream::{Stream, TryStreamExt};
@@ -39,16 +39,16 @@ where
     }
 }
 
-/// Returns the pages of repeated walks over a list, each id once, until two walks in a row see the
-/// same ids. Pages of later walks without new items are left out.
+/// Returns the pages of repeated passes over a list, each id once, until two passes in a row see
+/// the same ids. Pages of later passes without new items are left out.
 ///
-/// A walk misses a row when one that it has read is deleted, which moves later rows forward. The
-/// next walk does not see the deleted row, so the first of two walks that see the same ids has
+/// A pass misses a row when one that it has read is deleted, which moves later rows forward. The
+/// next pass does not see the deleted row, so the first of two passes that see the same ids has
 /// missed none.
-pub(crate) fn steady<T, P>(
-    walks: u32,
+pub(crate) fn consistent<T, P>(
+    max_passes: u32,
     id: fn(&T) -> i64,
-    walk: impl Fn() -> P + Send,
+    pass: impl Fn() -> P + Send,
 ) -> impl Stream<Item = Result<Page<T>>> + Send
 where
     T: Send,
@@ -57,9 +57,9 @@ where
     try_stream! {
         let mut yielded = IdSet::default();
         let mut previous = None;
-        for _ in 0..walks {
+        for _ in 0..max_passes {
             let (mut ids, mut count) = (IdSet::default(), 0);
-            let mut pages = walk();
+            let mut pages = pass();
             while let Some(mut page) = pages.try_next().await? {
                 count += 1;
                 page.items.retain(|item| {
@@ -75,7 +75,7 @@ where
             }
             previous = Some(ids);
         }
-        let message = format!("the list changed during each of {walks} walks");
+        let message = format!("the list changed during each of {max_passes} passes");
         Err(Error::plain(ErrorKind::Limit, message))?;
     }
 }

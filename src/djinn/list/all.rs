@@ -14,23 +14,23 @@ use crate::page::{self, Cursor, Items, Page};
 /// Every option applies to the [`stream`](Self::stream), to [`pages`](Self::pages) and to
 /// [`all`](Self::all).
 #[derive(Clone, Debug)]
-#[must_use = "a walk does nothing unless awaited or streamed"]
-pub struct Walk {
+#[must_use = "`list` does nothing unless awaited or streamed"]
+pub struct ListAll {
     filter: Filter,
     from_page: u64,
     limit: Option<u64>,
     prefetch: usize,
-    walks: u32,
+    max_passes: u32,
 }
 
-impl Walk {
+impl ListAll {
     pub(super) fn new(filter: Filter) -> Self {
         Self {
             filter,
             from_page: 1,
             limit: None,
             prefetch: 0,
-            walks: 1,
+            max_passes: 1,
         }
     }
 
@@ -51,10 +51,10 @@ impl Walk {
     /// Sets the number of pages to request ahead, each by its own request. Defaults to 0.
     ///
     /// The result is the same; at the end of the list, or where a stream is dropped, up to that
-    /// many requests were made in vain. Works on servers that number their pages, as Djinn CI does.
+    /// many requests may be wasted. Works on servers that number their pages, as Djinn CI does.
     ///
-    /// If images are created or deleted meanwhile, pages may be inconsistent: with more than one
-    /// page ahead the server answers in any order, and a row that moves may be missed.
+    /// If images are created or deleted in the meantime, pages may be inconsistent: requests for
+    /// several pages are processed in any order, and a row that moves may be missed.
     #[doc(alias = "parallel")]
     #[doc(alias = "concurrency")]
     pub fn prefetch(mut self, pages: usize) -> Self {
@@ -62,25 +62,24 @@ impl Walk {
         self
     }
 
-    /// Reads the list up to `walks` times, until no image was missed. Defaults to 1.
+    /// Reads the list up to `max_passes` times, until no image was missed. Defaults to 1.
     ///
     /// When a row is deleted from a page already read, the following rows move up, and one of them
-    /// to that page. Two readings in a row of the same images prove that none was missed. A list of
-    /// a single page is read once. Images are returned once, as soon as they are read; one that is
-    /// deleted meanwhile may be among them.
+    /// to that page. Two passes in a row that see the same images prove that none was missed. A
+    /// list of a single page is read once. Each image is returned once, as soon as it is read; one
+    /// that is deleted in the meantime may be among them.
     ///
-    /// Fails with [`Limit`](crate::ErrorKind::Limit) if each of `walks` readings was different. The
-    /// ids of all images are held in memory.
+    /// Fails with [`Limit`](crate::ErrorKind::Limit) if no two passes in a row saw the same images.
+    /// The ids of all images are held in memory.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
-    /// let all = images.list().steady(5).await?;
+    /// let all = images.list().consistent(5).await?;
     /// # Ok(())
     /// # }
     /// ```
-    #[doc(alias = "consistent")]
-    pub fn steady(mut self, walks: u32) -> Self {
-        self.walks = walks.max(1);
+    pub fn consistent(mut self, max_passes: u32) -> Self {
+        self.max_passes = max_passes.max(1);
         self
     }
 
@@ -98,8 +97,8 @@ impl Walk {
     /// Returns a stream of all images.
     ///
     /// Each image is returned once, even if rows move between pages while they are read. A row that
-    /// moves to a page already read is missed, unless [`steady`](Self::steady) is set. A page is
-    /// requested when the images of the one before were consumed, or earlier with
+    /// moves to a page already read is missed, unless [`consistent`](Self::consistent) is set. A
+    /// page is requested when the images of the one before were consumed, or earlier with
     /// [`prefetch`](Self::prefetch).
     ///
     /// # Errors
@@ -113,8 +112,8 @@ impl Walk {
     /// Returns a stream of all pages, as the server sends them.
     ///
     /// A row that moves while pages are read may be on two of them. A [`limit`](Self::limit) cuts
-    /// the last page. With [`steady`](Self::steady), the pages of later readings have only images
-    /// that were not returned before, and are left out if there are none.
+    /// the last page. With [`consistent`](Self::consistent), the pages of later passes have only
+    /// images that were not returned before, and are left out if there are none.
     ///
     /// # Errors
     ///
@@ -138,10 +137,10 @@ impl Walk {
 
     /// Returns the pages without the limit.
     fn uncut_pages(self) -> impl Stream<Item = Result<Page<Image>>> + Send + Unpin + 'static {
-        if self.walks == 1 {
+        if self.max_passes == 1 {
             return Either::Left(self.read());
         }
-        let pages = page::steady(self.walks, id, move || self.clone().read());
+        let pages = page::consistent(self.max_passes, id, move || self.clone().read());
         Either::Right(Box::pin(pages.map_err(|error| error.during(&OPERATION))))
     }
 
@@ -162,7 +161,7 @@ impl Walk {
     }
 }
 
-awaitable!(Walk, all -> Vec<Image>);
+awaitable!(ListAll, all -> Vec<Image>);
 
 fn id(image: &Image) -> i64 {
     image.id.get()

@@ -1,11 +1,11 @@
-//! Walks over a list whose rows move, and lists of a namespace.
+//! Lists whose rows move, and lists of a namespace.
 
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt};
 use machine_images::ErrorKind;
-use machine_images::djinn::{Client, ImageId, Images};
-use machine_images::testing::{DjinnServer, Visibility};
+use machine_images::djinn::{Client, ImageId, Images, Visibility};
+use machine_images::testing::DjinnServer;
 
 const DISK: &[u8] = include_bytes!("../data/disk.qcow2");
 
@@ -22,8 +22,8 @@ fn site() -> (DjinnServer, Images) {
     (server, images)
 }
 
-/// The ids that a walk meets while another deletes, each time a page has been read, an image of it.
-async fn walk(images: &Images, steady: u32, deletions: usize) -> (Vec<i64>, BTreeSet<i64>) {
+/// The ids that a list meets while another deletes, each time a page has been read, an image of it.
+async fn read(images: &Images, max_passes: u32, deletions: usize) -> (Vec<i64>, BTreeSet<i64>) {
     let list = images.list().stream();
     let all: BTreeSet<i64> = list
         .map_ok(|image| image.id.get())
@@ -32,7 +32,7 @@ async fn walk(images: &Images, steady: u32, deletions: usize) -> (Vec<i64>, BTre
         .unwrap();
     let mut left = all.clone();
     let mut met = Vec::new();
-    let mut stream = images.list().steady(steady).stream();
+    let mut stream = images.list().consistent(max_passes).stream();
     while let Some(image) = stream.next().await {
         met.push(image.unwrap().id.get());
         if met.len() % 25 == 0 && all.len() - left.len() < deletions {
@@ -45,25 +45,25 @@ async fn walk(images: &Images, steady: u32, deletions: usize) -> (Vec<i64>, BTre
 }
 
 #[tokio::test]
-async fn one_walk_can_miss_a_row_that_moves_and_a_steady_one_does_not() {
+async fn one_pass_can_miss_a_row_that_moves_and_a_consistent_list_does_not() {
     let (_server, images) = site();
-    let (met, left) = walk(&images, 1, 1).await;
+    let (met, left) = read(&images, 1, 1).await;
     let met: BTreeSet<_> = met.into_iter().collect();
     assert_eq!(left.difference(&met).count(), 1);
 
     let (_server, images) = site();
-    let (met, left) = walk(&images, 5, 2).await;
+    let (met, left) = read(&images, 5, 2).await;
     let unique: BTreeSet<_> = met.iter().copied().collect();
     assert!(left.is_subset(&unique));
     assert_eq!(met.len(), unique.len());
 }
 
 #[tokio::test]
-async fn a_list_that_stands_still_is_walked_twice_and_a_single_page_once() {
+async fn a_list_that_stands_still_is_read_twice_and_a_single_page_once() {
     let (server, images) = site();
     let all: Vec<_> = images
         .list()
-        .steady(5)
+        .consistent(5)
         .stream()
         .try_collect()
         .await
@@ -73,7 +73,7 @@ async fn a_list_that_stands_still_is_walked_twice_and_a_single_page_once() {
     let server = DjinnServer::start().unwrap();
     server.add_images(10).unwrap();
     let images = self::images(&server, server.token());
-    let few = images.list().steady(5).limit(3).stream();
+    let few = images.list().consistent(5).limit(3).stream();
     assert_eq!(few.try_collect::<Vec<_>>().await.unwrap().len(), 3);
     assert_eq!(server.requests().len(), 1);
 }
@@ -81,21 +81,21 @@ async fn a_list_that_stands_still_is_walked_twice_and_a_single_page_once() {
 #[tokio::test]
 async fn a_list_that_never_stands_still_ends_in_an_error() {
     let (server, images) = site();
-    let mut stream = images.list().steady(3).stream();
+    let mut stream = images.list().consistent(3).stream();
     let mut met = 0;
     let error = loop {
         match stream.next().await.unwrap() {
             Ok(_) => met += 1,
             Err(error) => break error,
         }
-        // Each walk meets one more, at the end of the list.
+        // Each pass meets one more, at the end of the list.
         if met >= 60 && server.image_count() < 65 {
             let name = format!("zz-{met}");
             server.add_image(&name, DISK).unwrap();
         }
     };
     assert_eq!(error.kind(), ErrorKind::Limit);
-    let text = "list images: the list changed during each of 3 walks";
+    let text = "list images: the list changed during each of 3 passes";
     assert_eq!(error.to_string(), text);
     assert!(stream.next().await.is_none());
 }
