@@ -248,12 +248,10 @@ fn is_explained(error: &Error, call: &Call, may_be_away: bool) -> bool {
         ErrorKind::Connect => may_be_away,
         ErrorKind::DigestMismatch => call.has_digest(),
         ErrorKind::Deleted => matches!(call, Call::Download { .. }),
+        // The server downloads from itself, also while it restarts.
+        ErrorKind::DownloadFailed => may_be_away && matches!(call, Call::Download { .. }),
         // Nothing was wrong on this side.
-        ErrorKind::InvalidInput
-        | ErrorKind::Source
-        | ErrorKind::Io
-        | ErrorKind::Busy
-        | ErrorKind::DownloadFailed => false,
+        ErrorKind::InvalidInput | ErrorKind::Source | ErrorKind::Io | ErrorKind::Busy => false,
         _ => true,
     }
 }
