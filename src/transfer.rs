@@ -241,7 +241,6 @@ impl Transfer {
         let mut connections = FuturesUnordered::new();
         let own = self.connection(0, Some(first), 0);
         connections.push(until(stop.clone(), own).boxed_local());
-        let tick = self.work().line.tick();
         let mut result = Ok(());
         while result.is_ok() && !self.is_complete() {
             let more = self.work().more();
@@ -249,6 +248,7 @@ impl Transfer {
                 let thread = self.clone().on_own_thread(who, shares, stop.clone());
                 connections.push(thread.boxed_local());
             }
+            let tick = self.work().line.tick();
             match select(connections.next(), pin!(tokio::time::sleep(tick))).await {
                 Either::Left((Some(end), _)) => result = end,
                 Either::Left((None, _)) => break,

@@ -13,7 +13,6 @@ const SHARE: u64 = 2 << 20;
 /// be seen. All of them would be slower on a line without loss: they take each other's bursts for
 /// the end of the line.
 const FAR: Duration = Duration::from_millis(5);
-const FIRST: usize = 3;
 /// How often the rate is looked at, at least and at most.
 pub(super) const TICK: (Duration, Duration) =
     (Duration::from_millis(50), Duration::from_millis(500));
@@ -62,6 +61,9 @@ impl Line {
     }
 
     pub(super) fn tick(&self) -> Duration {
+        if self.latency > FAR && self.begun < self.most && self.set.is_none() {
+            return self.latency / self.most as u32;
+        }
         (self.latency / 2).clamp(TICK.0, TICK.1)
     }
 
@@ -106,8 +108,8 @@ impl Line {
         if let Some(set) = self.set {
             return set;
         }
-        if self.begun == 1 && self.latency > FAR {
-            return FIRST;
+        if self.latency > FAR && self.begun < self.most {
+            return alive + 1;
         }
         let (then, before, last) = self.seen;
         let elapsed = then.elapsed();
