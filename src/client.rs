@@ -260,7 +260,7 @@ impl<C> ClientBuilder<C> {
         let progress = self.timeouts.min_rate.map_or(0, MinRate::least);
         #[cfg(feature = "rustls")]
         if base.scheme() == "https" {
-            warm_up();
+            crate::transport::warm_up();
         }
         let settings = self.http;
         let http = settings.client()?;

@@ -73,6 +73,8 @@ mod retry;
 #[cfg(feature = "fs")]
 mod save;
 mod source;
+#[cfg(feature = "fs")]
+mod spans;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "fs")]

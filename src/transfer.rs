@@ -14,11 +14,11 @@
 mod connection;
 mod line;
 mod pieces;
-mod spans;
 mod state;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -34,10 +34,11 @@ use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::Sink;
 use crate::progress::Meter;
+use crate::spans::Spans;
 use crate::thread::{lost, runtime, seen_by_caller};
 use line::{Line, TICK};
 use pieces::Pieces;
-pub(crate) use spans::Spans;
+
 pub(crate) use state::{State, Subject};
 
 /// How much a connection writes between two records of the state: what a kill can cost.
@@ -53,17 +54,21 @@ pub(crate) struct Setup {
     pub(crate) location: Location,
     pub(crate) version: Version,
     pub(crate) sink: Arc<dyn Sink>,
-    /// The ranges that are needed, in the order in which they are wanted.
-    pub(crate) plan: VecDeque<(u64, u64)>,
-    pub(crate) done: Spans,
-    pub(crate) state: Option<State>,
     /// As many as pay if it is not set.
     pub(crate) connections: Option<usize>,
-    /// How long the first answer took.
-    pub(crate) latency: Duration,
     pub(crate) is_durable: bool,
     pub(crate) hashes: bool,
     pub(crate) meter: Meter,
+}
+
+/// What there is to do of it.
+pub(crate) struct Plan {
+    /// The ranges that are needed, in the order in which they are wanted.
+    pub(crate) ranges: VecDeque<(u64, u64)>,
+    pub(crate) done: Spans,
+    pub(crate) state: Option<State>,
+    /// How long the first answer took.
+    pub(crate) latency: Duration,
 }
 
 /// What came of a transfer.
@@ -78,17 +83,12 @@ pub(crate) struct Seen {
 
 /// One transfer, shared by its connections.
 pub(crate) struct Transfer {
-    location: Location,
-    version: Version,
-    sink: Arc<dyn Sink>,
+    setup: Setup,
     work: Mutex<Work>,
     /// Tells the thread that follows of what was written.
     moved: Condvar,
     is_stopped: AtomicBool,
     state: Mutex<Option<State>>,
-    is_durable: bool,
-    hashes: bool,
-    meter: Meter,
 }
 
 /// What the connections share. Nothing that takes long is done while it is locked.
@@ -105,15 +105,12 @@ struct Work {
 }
 
 impl Transfer {
-    pub(crate) fn new(setup: Setup) -> Arc<Self> {
+    pub(crate) fn new(setup: Setup, plan: Plan) -> Arc<Self> {
         let is_single = !setup.version.is_fixed();
         Arc::new(Self {
-            location: setup.location,
-            version: setup.version,
-            sink: setup.sink,
             work: Mutex::new(Work {
-                pieces: Pieces::new(setup.plan, setup.done),
-                line: Line::new(setup.connections, is_single, setup.latency),
+                pieces: Pieces::new(plan.ranges, plan.done, plan.latency),
+                line: Line::new(setup.connections, is_single),
                 alive: 1,
                 carriers: BTreeSet::new(),
                 fetched: 0,
@@ -122,10 +119,8 @@ impl Transfer {
             }),
             moved: Condvar::new(),
             is_stopped: false.into(),
-            state: Mutex::new(setup.state),
-            is_durable: setup.is_durable,
-            hashes: setup.hashes,
-            meter: setup.meter,
+            state: Mutex::new(plan.state),
+            setup,
         })
     }
 
@@ -145,8 +140,7 @@ impl Transfer {
     fn run_of(&self, who: usize, end: Option<u64>) -> Option<(u64, u64)> {
         let mut work = self.work();
         if let (None, Some(end)) = (work.pieces.run(who), end) {
-            let latency = work.line.latency;
-            work.pieces.overtake(who, end, latency);
+            work.pieces.overtake(who, end);
         }
         work.pieces.run(who)
     }
@@ -175,9 +169,9 @@ impl Transfer {
         // Less is not worth a file.
         if resumed == 0 && left > RECORD {
             let recorded = self.record(&mut self.state());
-            recorded.map_err(|error| self.sink.failed("write", error))?;
+            recorded.map_err(|error| self.setup.sink.failed("write", error))?;
         }
-        self.meter.start(self.version.total, resumed);
+        self.setup.meter.start(self.setup.version.total, resumed);
         match first {
             Some((start, _)) => {
                 let arrived = usize::try_from(start)
@@ -191,8 +185,8 @@ impl Transfer {
 
     /// Has the sink take what came, and counts it.
     fn write(&self, who: usize, position: u64, bytes: &[u8]) -> Result<()> {
-        let written = self.sink.write(position, bytes);
-        written.map_err(|error| self.sink.failed("write", error))?;
+        let written = self.setup.sink.write(position, bytes);
+        written.map_err(|error| self.setup.sink.failed("write", error))?;
         let count = bytes.len() as u64;
         let mut work = self.work();
         work.pieces.wrote(who, position, count);
@@ -209,12 +203,12 @@ impl Transfer {
             // Whoever has the state is recording, and the next chunk is soon.
             if let Ok(mut state) = self.state.try_lock() {
                 let recorded = self.record(&mut state);
-                recorded.map_err(|error| self.sink.failed("record the state of", error))?;
+                recorded.map_err(|error| self.setup.sink.failed("record the state of", error))?;
             }
         }
         match is_complete {
-            true => self.meter.reached(done),
-            false => self.meter.at(done),
+            true => self.setup.meter.reached(done),
+            false => self.setup.meter.at(done),
         }
         Ok(())
     }
@@ -239,16 +233,16 @@ impl Transfer {
             tokio::task::spawn_blocking(seen_by_caller(move || transfer.follow()))
         });
         let mut connections = FuturesUnordered::new();
-        let own = self.connection(0, Some(first), 0);
+        let own = self.connection(0, Some(first));
         connections.push(until(stop.clone(), own).boxed_local());
         let mut result = Ok(());
         while result.is_ok() && !self.is_complete() {
             let more = self.work().more();
-            for (who, shares) in more {
-                let thread = self.clone().on_own_thread(who, shares, stop.clone());
+            for who in more {
+                let thread = self.clone().on_own_thread(who, stop.clone());
                 connections.push(thread.boxed_local());
             }
-            let tick = self.work().line.tick();
+            let tick = self.work().tick();
             match select(connections.next(), pin!(tokio::time::sleep(tick))).await {
                 Either::Left((Some(end), _)) => result = end,
                 Either::Left((None, _)) => break,
@@ -270,25 +264,21 @@ impl Transfer {
             let message = "the transfer ended before it was complete";
             return Err(Error::plain(ErrorKind::Length, message));
         }
-        digest.map_err(|error| self.sink.failed("read", error))
+        digest.map_err(|error| self.setup.sink.failed("read", error))
     }
 
     /// Runs a connection on a thread with a runtime of its own.
-    async fn on_own_thread(
-        self: Arc<Self>,
-        who: usize,
-        shares: u64,
-        stop: watch::Receiver<()>,
-    ) -> Result<()> {
-        let work = move || runtime()?.block_on(until(stop, self.connection(who, None, shares)));
+    async fn on_own_thread(self: Arc<Self>, who: usize, stop: watch::Receiver<()>) -> Result<()> {
+        let work = move || runtime()?.block_on(until(stop, self.connection(who, None)));
         tokio::task::spawn_blocking(seen_by_caller(work))
             .await
             .map_err(lost)?
     }
 
     fn needs_follower(&self) -> bool {
-        let has_state = self.is_durable && self.state().is_some();
-        self.hashes || (has_state && self.version.total.is_some_and(|total| total > SYNC))
+        let has_state = self.setup.is_durable && self.state().is_some();
+        self.setup.hashes
+            || (has_state && self.setup.version.total.is_some_and(|total| total > SYNC))
     }
 
     /// Follows the connections: syncs what they wrote, and hashes it from the start on.
@@ -300,29 +290,29 @@ impl Transfer {
         while !self.is_stopped.load(Ordering::Relaxed) {
             let prefix = work.pieces.done.prefix();
             let is_complete = work.pieces.left() == 0;
-            if self.is_durable && work.unsynced >= SYNC && !is_complete {
+            if self.setup.is_durable && work.unsynced >= SYNC && !is_complete {
                 work.unsynced = 0;
                 let done = work.pieces.done.clone();
                 drop(work);
-                self.sink.sync()?;
+                self.setup.sink.sync()?;
                 if let Some(state) = self.state().as_mut() {
                     state.synced(done)?;
                 }
                 work = self.work();
-            } else if self.hashes && hashed < prefix {
+            } else if self.setup.hashes && hashed < prefix {
                 drop(work);
                 let count = usize::try_from(prefix - hashed).unwrap_or(usize::MAX);
                 let bytes = &mut buffer[..count.min(BUFFER)];
-                self.sink.read(hashed, bytes)?;
+                self.setup.sink.read(hashed, bytes)?;
                 hasher.update(&bytes);
                 hashed += bytes.len() as u64;
                 let mut since = || *complete_since.get_or_insert_with(Instant::now);
                 if is_complete && since().elapsed() > 2 * TICK.0 {
-                    self.meter.hashed(hashed);
+                    self.setup.meter.hashed(hashed);
                 }
                 work = self.work();
             } else if is_complete {
-                return Ok(self.hashes.then(|| hasher.finish()));
+                return Ok(self.setup.hashes.then(|| hasher.finish()));
             } else {
                 // It also looks by itself, as the end is not told of by each way that leads to it.
                 let waited = self.moved.wait_timeout(work, TICK.0);
@@ -336,20 +326,21 @@ impl Transfer {
 impl Work {
     /// Claims a run for a connection, and says if its request is to be repeated as often as the
     /// policy has it: one of several connections gives way to a server that is too busy.
-    fn claim(&mut self, who: usize, shares: u64) -> Option<((u64, u64), bool)> {
-        let run = self.pieces.claim(who, shares, self.line.latency)?;
+    fn claim(&mut self, who: usize) -> Option<((u64, u64), bool)> {
+        let run = self.pieces.claim(who)?;
         Some((run, self.alive == 1))
     }
 
-    /// Decides on more connections: their numbers, and into how many shares each of them divides
-    /// what is left.
-    fn more(&mut self) -> Vec<(usize, u64)> {
-        let (alive, most) = (self.alive as u64, self.line.most() as u64);
-        let more = self.line.more(self.alive, self.fetched, self.pieces.left());
+    /// Decides on more connections; returns their numbers.
+    fn more(&mut self) -> Range<usize> {
+        let (left, latency) = (self.pieces.left(), self.pieces.latency());
+        let more = self.line.more(self.alive, self.fetched, left, latency);
         self.alive += more.len();
-        // Until there are as many as there may be, each is to have the same.
-        let shares = (2..=most.saturating_sub(alive) + 1).rev();
-        more.zip(shares).collect()
+        more
+    }
+
+    fn tick(&self) -> Duration {
+        self.line.tick(self.pieces.latency())
     }
 }
 

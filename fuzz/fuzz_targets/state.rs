@@ -3,7 +3,7 @@
 #![no_main]
 #![allow(dead_code)]
 
-#[path = "../../src/transfer/spans.rs"]
+#[path = "../../src/spans.rs"]
 mod spans;
 #[path = "../../src/transfer/state.rs"]
 mod state;

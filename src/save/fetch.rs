@@ -17,8 +17,9 @@ use crate::file::{PartFile, Sink, failed};
 use crate::inspect::accept;
 use crate::progress::Meter;
 use crate::qcow2::{FIRST_READ, inspect_open_file};
+use crate::spans::Spans;
 use crate::thread::Caller;
-use crate::transfer::{Setup, Spans, State, Subject, Transfer};
+use crate::transfer::{Plan, Setup, State, Subject, Transfer};
 use crate::transport::public_url;
 
 /// What is to be saved, and where.
@@ -107,7 +108,7 @@ impl<'a> Fetch<'a> {
             (Some(state), done)
         });
         let began = Instant::now();
-        let (mut body, plan) = self.open(state.as_ref(), &done).await?;
+        let (mut body, ranges) = self.open(state.as_ref(), &done).await?;
         let latency = began.elapsed();
         let mut held = BytesMut::new();
         if let Some(policy) = &options.policy {
@@ -122,22 +123,25 @@ impl<'a> Fetch<'a> {
             None => self.begin().map_err(|error| self.failed("write", error))?,
         };
         let resumed_from = done.total();
-        let transfer = Transfer::new(Setup {
+        let setup = Setup {
             location: self.order.apart.clone(),
             version: self.seen.clone(),
             sink: self.part.clone(),
-            plan,
-            done,
-            state,
             connections: match self.is_single {
                 true => Some(1),
                 false => options.connections,
             },
-            latency,
             is_durable: options.durable,
             hashes: options.hashes(),
             meter: options.meter.clone(),
-        });
+        };
+        let plan = Plan {
+            ranges,
+            done,
+            state,
+            latency,
+        };
+        let transfer = Transfer::new(setup, plan);
         let began = transfer.begin(&held);
         let result = match began {
             Ok(()) => transfer.run(body).await,
@@ -197,6 +201,9 @@ impl<'a> Fetch<'a> {
         state: Option<&State>,
         done: &Spans,
     ) -> Result<(Body, VecDeque<(u64, u64)>)> {
+        if self.order.options.connections != Some(1) {
+            self.order.apart.transport.prepare();
+        }
         let location = self.order.location.clone();
         let mut retries = location.transport.retry().start();
         let subject = state.map(|state| state.subject().clone());

@@ -18,26 +18,19 @@ enum Opened {
 }
 
 impl Transfer {
-    /// Fetches runs until nothing is left, beginning with `first`, or with one of so many shares of
-    /// what nobody has claimed.
-    pub(super) async fn connection(
-        &self,
-        who: usize,
-        mut first: Option<Body>,
-        mut shares: u64,
-    ) -> Result<()> {
+    /// Fetches runs until nothing is left, beginning with `first` if there is one.
+    pub(super) async fn connection(&self, who: usize, mut first: Option<Body>) -> Result<()> {
         while !self.is_complete() {
             let (result, is_patient) = match first.take() {
                 Some(body) => (self.drain(who, body).await, true),
                 None => {
-                    let Some((range, is_patient)) = self.work().claim(who, shares) else {
+                    let Some((range, is_patient)) = self.work().claim(who) else {
                         tokio::time::sleep(IDLE).await;
                         continue;
                     };
                     (self.fetch(who, range, is_patient).await, is_patient)
                 }
             };
-            shares = 0;
             match result {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
@@ -64,14 +57,14 @@ impl Transfer {
     }
 
     async fn open(&self, (start, end): (u64, u64), is_patient: bool) -> Result<Opened> {
-        let mut location = self.location.clone();
+        let mut location = self.setup.location.clone();
         if !is_patient {
             location.transport = location.transport.impatient();
         }
         // The end of the image is the server's to say once more: it may have lied about it.
-        let length = self.version.total;
+        let length = self.setup.version.total;
         let asked = ByteRange::new(start, Some(end).filter(|_| Some(end) != length));
-        let validator = self.version.validator.as_deref();
+        let validator = self.setup.version.validator.as_deref();
         let mut retries = location.transport.retry().start();
         let began = Instant::now();
         let answer = location.get_range_or_all(asked, validator, &mut retries);
@@ -88,7 +81,7 @@ impl Transfer {
             };
         }
         let mut work = self.work();
-        work.line.answered(began.elapsed());
+        work.pieces.answered(began.elapsed());
         drop(work);
         let body = Body::new(location, answer, Some(end), retries, Meter::default());
         Ok(Opened::Body(body))
@@ -101,7 +94,7 @@ impl Transfer {
             let position = body.position();
             let Some(chunk) = body.next().await? else {
                 // The plan did not know how long the image is.
-                if self.version.total.is_none() {
+                if self.setup.version.total.is_none() {
                     self.work().pieces.end();
                 }
                 break;

@@ -9,9 +9,8 @@ const LIMIT: usize = 256;
 /// With less left there is one connection, and each is to have so much to do.
 const SMALL: u64 = 8 << 20;
 const SHARE: u64 = 2 << 20;
-/// With this latency or more there are a few from the beginning, as a rate takes some latencies to
-/// be seen. All of them would be slower on a line without loss: they take each other's bursts for
-/// the end of the line.
+/// With this latency or more all of them begin at once, as a rate takes some latencies to be seen.
+/// Spread over one latency: bursts that come together are taken for the end of the line.
 const FAR: Duration = Duration::from_millis(5);
 /// How often the rate is looked at, at least and at most.
 pub(super) const TICK: (Duration, Duration) =
@@ -34,8 +33,6 @@ pub(super) struct Line {
     /// How many connections have begun.
     begun: usize,
     not_before: Instant,
-    /// The least time from a request to its answer.
-    pub(super) latency: Duration,
     /// When the rate was looked at, how much had come by then, and what it was.
     seen: (Instant, u64, f64),
     highest: f64,
@@ -44,8 +41,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// A line with one connection, whose first answer took `latency`.
-    pub(super) fn new(set: Option<usize>, is_single: bool, latency: Duration) -> Self {
+    /// A line with one connection.
+    pub(super) fn new(set: Option<usize>, is_single: bool) -> Self {
         let most = set.unwrap_or(MOST).min(LIMIT);
         let now = Instant::now();
         Self {
@@ -53,22 +50,22 @@ impl Line {
             most: if is_single { 1 } else { most },
             begun: 1,
             not_before: now,
-            latency,
             seen: (now, 0, 0.0),
             highest: 0.0,
             added: None,
         }
     }
 
-    pub(super) fn tick(&self) -> Duration {
-        if self.latency > FAR && self.begun < self.most && self.set.is_none() {
-            return self.latency / self.most as u32;
+    /// Returns when the rate is to be looked at next.
+    pub(super) fn tick(&self, latency: Duration) -> Duration {
+        match self.begins(latency) {
+            true => latency / self.most as u32,
+            false => (latency / 2).clamp(TICK.0, TICK.1),
         }
-        (self.latency / 2).clamp(TICK.0, TICK.1)
     }
 
-    pub(super) fn most(&self) -> usize {
-        self.most
+    fn begins(&self, latency: Duration) -> bool {
+        latency > FAR && self.begun < self.most && self.set.is_none()
     }
 
     pub(super) fn is_single(&self) -> bool {
@@ -80,10 +77,6 @@ impl Line {
         self.most = 1;
     }
 
-    pub(super) fn answered(&mut self, latency: Duration) {
-        self.latency = self.latency.min(latency);
-    }
-
     /// A connection was refused, with the time after which there may be another one.
     pub(super) fn refused(&mut self, pause: Option<Duration>) {
         let pause = pause.unwrap_or_default().clamp(PAUSE.0, PAUSE.1);
@@ -91,12 +84,18 @@ impl Line {
     }
 
     /// Decides on connections to add to those that are `alive`, when so many bytes were fetched and
-    /// so many are left; returns their numbers.
-    pub(super) fn more(&mut self, alive: usize, fetched: u64, left: u64) -> Range<usize> {
+    /// so many are left, and an answer takes `latency`; returns their numbers.
+    pub(super) fn more(
+        &mut self,
+        alive: usize,
+        fetched: u64,
+        left: u64,
+        latency: Duration,
+    ) -> Range<usize> {
         let most = self.most.min((left / SHARE) as usize);
         let may_add = most > alive && left >= SMALL && Instant::now() >= self.not_before;
         let wanted = match may_add {
-            true => self.wanted(alive, fetched).min(most),
+            true => self.wanted(alive, fetched, latency).min(most),
             false => alive,
         };
         let begun = self.begun;
@@ -104,16 +103,16 @@ impl Line {
         begun..self.begun
     }
 
-    fn wanted(&mut self, alive: usize, fetched: u64) -> usize {
+    fn wanted(&mut self, alive: usize, fetched: u64, latency: Duration) -> usize {
         if let Some(set) = self.set {
             return set;
         }
-        if self.latency > FAR && self.begun < self.most {
+        if self.begins(latency) {
             return alive + 1;
         }
         let (then, before, last) = self.seen;
         let elapsed = then.elapsed();
-        if elapsed < self.tick() {
+        if elapsed < self.tick(latency) {
             return alive;
         }
         let rate = (fetched - before) as f64 / elapsed.as_secs_f64();
@@ -144,15 +143,16 @@ mod tests {
     use super::*;
 
     const GIB: u64 = 1 << 30;
+    const NEAR: Duration = Duration::ZERO;
 
     /// How many there are after looks at so many bytes each.
     fn after(looks: &[u64]) -> usize {
-        let mut line = Line::new(None, false, Duration::ZERO);
+        let mut line = Line::new(None, false);
         let (mut alive, mut fetched) = (1, 0);
         for look in looks {
             fetched += look;
             line.seen.0 -= TICK.0;
-            alive += line.more(alive, fetched, GIB).count();
+            alive += line.more(alive, fetched, GIB, NEAR).count();
         }
         alive
     }
@@ -171,10 +171,15 @@ mod tests {
     }
 
     #[test]
-    fn a_far_server_gets_a_few_from_the_beginning() {
-        let mut line = Line::new(None, false, Duration::from_millis(50));
-        assert_eq!(line.more(1, 0, GIB), 1..3);
-        assert_eq!(line.more(3, 1000, GIB).count(), 0);
+    fn a_far_server_gets_all_of_them_within_one_latency() {
+        let mut line = Line::new(None, false);
+        let latency = Duration::from_millis(80);
+        for alive in 1..MOST {
+            assert_eq!(line.tick(latency), Duration::from_millis(10));
+            assert_eq!(line.more(alive, 0, GIB, latency), alive..alive + 1);
+        }
+        assert_eq!(line.more(MOST, 1000, GIB, latency).count(), 0);
+        assert_eq!(line.tick(latency), TICK.0);
     }
 
     #[test]
@@ -185,17 +190,12 @@ mod tests {
     #[test]
     fn a_number_that_is_set_counts_within_what_there_is_to_do() {
         for (left, connections) in [(GIB, 99), (20 * SHARE, 19), (SMALL, 3), (SMALL - 1, 0)] {
-            let mut line = Line::new(Some(100), false, Duration::ZERO);
-            assert_eq!(line.more(1, 0, left).count(), connections, "{left}");
-            assert_eq!(
-                Line::new(Some(100), true, Duration::ZERO)
-                    .more(1, 0, left)
-                    .count(),
-                0
-            );
+            let mut line = Line::new(Some(100), false);
+            assert_eq!(line.more(1, 0, left, NEAR).count(), connections, "{left}");
+            assert_eq!(Line::new(Some(100), true).more(1, 0, left, NEAR).count(), 0);
         }
-        let mut line = Line::new(Some(4), false, Duration::ZERO);
+        let mut line = Line::new(Some(4), false);
         line.refused(None);
-        assert_eq!(line.more(1, 0, GIB).count(), 0);
+        assert_eq!(line.more(1, 0, GIB, NEAR).count(), 0);
     }
 }

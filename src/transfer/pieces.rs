@@ -3,15 +3,23 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::spans::Spans;
+use crate::spans::Spans;
 
-/// The least that is taken of another connection's run.
+/// The least that is taken of another connection's run, and the most by a connection whose pace is
+/// not known yet.
 const LEAST: u64 = 64 << 10;
+const TRIAL: u64 = 1 << 20;
+/// For how many latencies, and for how long at least, a connection is to have work with what it
+/// takes: a request costs it one.
+const WORK: u32 = 16;
+const LONG: Duration = Duration::from_millis(100);
 /// How many latencies another's run must still take for a share of it to be taken over: what is on
 /// the line by then is received for nothing, and the connection is lost.
 const WORTH: u32 = 6;
 /// How many it must take for the last bytes to be asked for twice.
 const PATIENCE: u32 = 3;
+/// Over so many, and at least so long, the pace of a run is taken.
+const SAMPLE: (u32, Duration) = (2, Duration::from_millis(20));
 
 /// The pieces of one transfer. A connection claims a run, reports what it wrote of it, and claims
 /// the next.
@@ -25,6 +33,8 @@ pub(super) struct Pieces {
     pub(super) done: Spans,
     /// How many bytes of the plan are left.
     left: u64,
+    /// The least time from a request to its answer.
+    latency: Duration,
 }
 
 /// What one connection is fetching.
@@ -32,7 +42,9 @@ struct Run {
     start: u64,
     position: u64,
     end: u64,
-    began: Instant,
+    /// From when and where on the pace is taken, and what it was before.
+    sampled: (Instant, u64),
+    pace: f64,
     moved: Instant,
     /// Another connection fetches the same.
     is_doubled: bool,
@@ -43,60 +55,67 @@ impl Run {
         self.end.saturating_sub(self.position)
     }
 
-    fn pace(&self) -> f64 {
-        (self.position - self.start) as f64 / self.began.elapsed().as_secs_f64()
+    /// Returns `true` if so much is left that another connection may take some of it.
+    fn can_be_shared(&self) -> bool {
+        self.left() >= 2 * LEAST && !self.is_doubled
     }
 
-    /// How many seconds the rest will take at the pace so far. Nothing is known of a run that has
-    /// yet to begin.
+    /// The pace of late. A run that stands still becomes slower.
+    fn pace(&self, latency: Duration) -> f64 {
+        let (since, from) = self.sampled;
+        let elapsed = since.elapsed();
+        let is_recent = elapsed < (SAMPLE.0 * latency).max(SAMPLE.1);
+        match self.pace > 0.0 && is_recent {
+            true => self.pace,
+            false => (self.position - from) as f64 / elapsed.as_secs_f64(),
+        }
+    }
+
+    /// How many seconds the rest will take at this pace. Nothing is known of a run that has yet to
+    /// begin.
     fn time_left(&self, latency: Duration) -> f64 {
-        match self.position == self.start && self.began.elapsed() < PATIENCE * latency {
+        match self.position == self.start && self.sampled.0.elapsed() < PATIENCE * latency {
             true => 0.0,
-            false => self.left() as f64 / self.pace().max(1.0),
+            false => self.left() as f64 / self.pace(latency).max(1.0),
         }
     }
 }
 
 impl Pieces {
     /// The pieces of a plan: ranges, in the order in which they are wanted.
-    pub(super) fn new(plan: VecDeque<(u64, u64)>, done: Spans) -> Self {
+    pub(super) fn new(plan: VecDeque<(u64, u64)>, done: Spans, latency: Duration) -> Self {
         Self {
             left: plan.iter().map(|(start, end)| end - start).sum(),
             todo: plan,
             runs: Vec::new(),
             paces: Vec::new(),
             done,
+            latency,
         }
     }
 
-    /// Claims the first range of the plan, whole.
+    /// Claims the next range of the plan, whole.
     pub(super) fn claim_first(&mut self, who: usize) -> Option<(u64, u64)> {
         let (start, end) = self.todo.pop_front()?;
-        Some(self.begin(who, (start, end, false)))
+        Some(self.begin(who, start, end))
     }
 
-    /// Claims the next run for a connection, whose first byte takes `latency`: one that nobody has,
-    /// or else the last of so many `shares` of the largest of another, or with none as much of the
-    /// slowest as both will take the same time for, or else the end of another's once more.
-    pub(super) fn claim(
-        &mut self,
-        who: usize,
-        shares: u64,
-        latency: Duration,
-    ) -> Option<(u64, u64)> {
-        let next = self
-            .todo
-            .pop_front()
-            .map(|(start, end)| (start, end, false));
-        let next = next.or_else(|| match shares {
-            0 => self.split(who, latency),
-            _ => self.share(shares),
-        });
-        let next = next.or_else(|| self.double(latency))?;
-        Some(self.begin(who, next))
+    /// Claims the next run for a connection: one that nobody has, or else the end of another's,
+    /// which that one reaches last, or else another's end once more.
+    pub(super) fn claim(&mut self, who: usize) -> Option<(u64, u64)> {
+        if let Some(run) = self.claim_first(who) {
+            return Some(run);
+        }
+        if let Some((start, end)) = self.share(who) {
+            return Some(self.begin(who, start, end));
+        }
+        let (start, end) = self.double()?;
+        let run = self.begin(who, start, end);
+        self.runs[who].as_mut()?.is_doubled = true;
+        Some(run)
     }
 
-    fn begin(&mut self, who: usize, (start, end, is_doubled): (u64, u64, bool)) -> (u64, u64) {
+    fn begin(&mut self, who: usize, start: u64, end: u64) -> (u64, u64) {
         if self.runs.len() <= who {
             self.runs.resize_with(who + 1, || None);
             self.paces.resize(who + 1, 0.0);
@@ -106,41 +125,41 @@ impl Pieces {
             start,
             position: start,
             end,
-            began: now,
+            sampled: (now, start),
+            pace: 0.0,
             moved: now,
-            is_doubled,
+            is_doubled: false,
         });
         (start, end)
     }
 
-    fn share(&mut self, shares: u64) -> Option<(u64, u64, bool)> {
-        let runs = self.runs.iter_mut().flatten();
-        let largest = runs
-            .filter(|run| run.left() >= 2 * LEAST && !run.is_doubled)
-            .max_by_key(|run| run.left())?;
-        let end = largest.end;
-        largest.end -= (largest.left() / shares).max(LEAST);
-        Some((largest.end, end, false))
-    }
-
-    fn split(&mut self, who: usize, latency: Duration) -> Option<(u64, u64, bool)> {
+    /// Takes the end of the run that will be done last: as much as the connection can do in some
+    /// time, and no more than makes both of them end together.
+    fn share(&mut self, who: usize) -> Option<(u64, u64)> {
+        let latency = self.latency;
         let own = self.paces.get(who).copied().unwrap_or_default();
-        let worth = (WORTH * latency).as_secs_f64();
         let runs = self.runs.iter_mut().flatten();
-        let slowest = runs
-            .filter(|run| run.left() >= 2 * LEAST && !run.is_doubled)
-            .filter(|run| run.time_left(latency) > worth)
-            .max_by(|a, b| a.time_left(latency).total_cmp(&b.time_left(latency)))?;
-        let part = match own > 0.0 {
-            true => own / (own + slowest.pace()),
-            false => 0.5,
+        let runs = runs.filter(|run| run.can_be_shared());
+        let (run, size) = if own > 0.0 {
+            let worth = (WORTH * latency).as_secs_f64();
+            let run = runs
+                .filter(|run| run.time_left(latency) > worth)
+                .max_by(|a, b| a.time_left(latency).total_cmp(&b.time_left(latency)))?;
+            let time = (WORK * latency).max(LONG).as_secs_f64();
+            let together = run.left() as f64 / (own + run.pace(latency));
+            (run, (own * time.min(together)) as u64)
+        } else {
+            let run = runs.max_by_key(|run| run.left())?;
+            let size = TRIAL.min(run.left() / 2);
+            (run, size)
         };
-        let (end, left) = (slowest.end, slowest.left());
-        slowest.end -= ((left as f64 * part) as u64).clamp(LEAST, left - LEAST);
-        Some((slowest.end, end, false))
+        let end = run.end;
+        run.end -= size.clamp(LEAST, run.left() - LEAST);
+        Some((run.end, end))
     }
 
-    fn double(&mut self, latency: Duration) -> Option<(u64, u64, bool)> {
+    fn double(&mut self) -> Option<(u64, u64)> {
+        let latency = self.latency;
         let patience = PATIENCE * latency;
         let mut runs = self.runs.iter_mut().flatten();
         let run = runs.find(|run| {
@@ -149,7 +168,7 @@ impl Pieces {
             is_end && !run.is_doubled && run.time_left(latency) > patience.as_secs_f64()
         })?;
         run.is_doubled = true;
-        Some((run.position, run.end, true))
+        Some((run.position, run.end))
     }
 
     /// Returns what is left of a connection's run, if anything: its end may have been given away.
@@ -161,15 +180,16 @@ impl Pieces {
 
     /// Takes over the run after this one, if that has hardly begun: of an answer that goes on to
     /// `end` more is on the line than it is ahead.
-    pub(super) fn overtake(&mut self, who: usize, end: u64, latency: Duration) {
+    pub(super) fn overtake(&mut self, who: usize, end: u64) {
+        let latency = self.latency;
         let Some(run) = self.runs.get(who).and_then(Option::as_ref) else {
             return;
         };
-        let (at, pace) = (run.end, run.pace());
+        let (at, pace) = (run.end, run.pace(latency));
         let on_the_line = pace * (PATIENCE * latency).as_secs_f64();
         let next = self.runs.iter_mut().flatten().find(|next| {
             let ahead = (next.position - next.start) as f64;
-            let is_slower = ahead < on_the_line && next.pace() < pace / 2.0;
+            let is_slower = ahead < on_the_line && next.pace(latency) < pace / 2.0;
             next.start == at && next.left() > 0 && next.end <= end && is_slower
         });
         if let Some(next) = next {
@@ -187,7 +207,16 @@ impl Pieces {
         if let Some(run) = self.runs.get_mut(who).and_then(Option::as_mut) {
             run.position = end;
             run.moved = Instant::now();
+            if run.moved - run.sampled.0 >= (SAMPLE.0 * self.latency).max(SAMPLE.1) {
+                run.pace = run.pace(self.latency);
+                run.sampled = (run.moved, end);
+            }
         }
+    }
+
+    /// A request was answered after this time.
+    pub(super) fn answered(&mut self, latency: Duration) {
+        self.latency = self.latency.min(latency);
     }
 
     /// Takes back what a connection leaves undone. It belongs to the run before it again, if there
@@ -196,7 +225,7 @@ impl Pieces {
         let Some(run) = self.runs.get_mut(who).and_then(Option::take) else {
             return;
         };
-        self.paces[who] = run.pace();
+        self.paces[who] = run.pace(self.latency);
         let mut others = self.runs.iter().flatten();
         let has_other = others.any(|r| r.position <= run.position && run.end <= r.end);
         if run.left() == 0 || has_other {
@@ -219,6 +248,10 @@ impl Pieces {
     pub(super) fn left(&self) -> u64 {
         self.left
     }
+
+    pub(super) fn latency(&self) -> Duration {
+        self.latency
+    }
 }
 
 #[cfg(test)]
@@ -226,46 +259,51 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
-    const NONE: Duration = Duration::ZERO;
 
     fn pieces(done: &[(u64, u64)], length: u64) -> Pieces {
         let mut spans = Spans::default();
         for &(start, end) in done {
             spans.add(start, end);
         }
-        Pieces::new(spans.gaps(length).into(), spans)
+        Pieces::new(spans.gaps(length).into(), spans, Duration::ZERO)
     }
 
     #[test]
-    fn what_nobody_has_is_claimed_and_then_shares_of_what_others_have() {
+    fn what_nobody_has_is_claimed_and_then_the_ends_of_what_others_have() {
         let mut pieces = pieces(&[(MIB, 2 * MIB)], 10 * MIB);
         assert_eq!(pieces.claim_first(0), Some((0, MIB)));
-        assert_eq!(pieces.claim(1, 4, NONE), Some((2 * MIB, 10 * MIB)));
-        assert_eq!(pieces.claim(2, 4, NONE), Some((8 * MIB, 10 * MIB)));
-        assert_eq!(pieces.claim(3, 3, NONE), Some((6 * MIB, 8 * MIB)));
+        assert_eq!(pieces.claim(1), Some((2 * MIB, 10 * MIB)));
+        assert_eq!(pieces.claim(2), Some((9 * MIB, 10 * MIB)));
+        assert_eq!(pieces.claim(3), Some((8 * MIB, 9 * MIB)));
         assert_eq!(
             (pieces.run(1), pieces.left()),
-            (Some((2 * MIB, 6 * MIB)), 9 * MIB)
+            (Some((2 * MIB, 8 * MIB)), 9 * MIB)
         );
         // What one leaves is that of the one before it again.
-        pieces.give_back(2);
         pieces.give_back(3);
+        pieces.give_back(2);
         assert_eq!(pieces.run(1), Some((2 * MIB, 10 * MIB)));
         pieces.give_back(1);
-        assert_eq!(pieces.claim(3, 0, NONE), Some((2 * MIB, 10 * MIB)));
+        assert_eq!(pieces.claim(4), Some((2 * MIB, 10 * MIB)));
     }
 
     #[test]
     fn a_fast_connection_takes_the_larger_part_of_what_a_slow_one_has_left() {
         let mut pieces = pieces(&[(MIB, 2 * MIB)], 10 * MIB);
         pieces.claim_first(0);
-        pieces.claim(1, 0, NONE);
-        std::thread::sleep(Duration::from_millis(20));
+        pieces.claim(1);
+        std::thread::sleep(2 * SAMPLE.1);
         pieces.wrote(0, 0, MIB);
         pieces.wrote(1, 2 * MIB, LEAST);
         pieces.give_back(0);
-        let (start, end) = pieces.claim(0, 0, NONE).unwrap();
+        // In 100 ms some 2.5 MiB.
+        let (start, end) = pieces.claim(0).unwrap();
         assert_eq!(end, 10 * MIB);
+        assert!((7 * MIB..9 * MIB).contains(&start), "{start}");
+        pieces.wrote(0, start, end - start);
+        pieces.give_back(0);
+        // By now it seems to be so fast that both end together.
+        let (start, _) = pieces.claim(0).unwrap();
         assert!((2 * MIB + LEAST..4 * MIB).contains(&start), "{start}");
     }
 
@@ -275,15 +313,15 @@ mod tests {
         pieces.claim_first(0);
         pieces.wrote(0, 0, 10);
         std::thread::sleep(Duration::from_millis(1));
-        assert_eq!(pieces.claim(1, 0, NONE), Some((10, LEAST)));
-        assert_eq!(pieces.claim(2, 0, NONE), None);
+        assert_eq!(pieces.claim(1), Some((10, LEAST)));
+        assert_eq!(pieces.claim(2), None);
         // Whoever gives up, the other continues; if both do, it is left.
         pieces.give_back(1);
-        assert_eq!(pieces.claim(1, 0, NONE), None);
+        assert_eq!(pieces.claim(1), None);
         pieces.give_back(0);
-        assert_eq!(pieces.claim(0, 0, NONE), Some((10, LEAST)));
+        assert_eq!(pieces.claim(0), Some((10, LEAST)));
         std::thread::sleep(Duration::from_millis(1));
-        assert_eq!(pieces.claim(1, 0, NONE), Some((10, LEAST)));
+        assert_eq!(pieces.claim(1), Some((10, LEAST)));
         pieces.wrote(0, 10, 100);
         pieces.wrote(1, 10, 200);
         assert_eq!(pieces.left(), LEAST - 210);
@@ -296,17 +334,17 @@ mod tests {
 
     #[test]
     fn an_answer_that_goes_on_takes_over_a_run_that_has_hardly_begun() {
-        let long = Duration::from_secs(1);
         let mut pieces = pieces(&[], 10 * MIB);
+        pieces.latency = Duration::from_secs(1);
         pieces.claim_first(0);
-        pieces.claim(1, 2, NONE);
-        pieces.wrote(1, 5 * MIB, 10);
+        pieces.claim(1);
+        pieces.wrote(1, 9 * MIB, 10);
         // More than is left of its run.
-        pieces.wrote(0, 0, 6 * MIB);
-        pieces.overtake(0, 9 * MIB, long);
-        assert_eq!((pieces.run(0), pieces.left()), (None, 4 * MIB));
-        pieces.overtake(0, 10 * MIB, long);
-        assert_eq!(pieces.run(0), Some((6 * MIB, 10 * MIB)));
+        pieces.wrote(0, 0, 9 * MIB + LEAST);
+        pieces.overtake(0, 9 * MIB + 1);
+        assert_eq!((pieces.run(0), pieces.left()), (None, MIB - LEAST));
+        pieces.overtake(0, 10 * MIB);
+        assert_eq!(pieces.run(0), Some((9 * MIB + LEAST, 10 * MIB)));
         assert_eq!(pieces.run(1), None);
     }
 
@@ -314,8 +352,12 @@ mod tests {
     fn nothing_is_taken_of_a_run_that_will_be_done_earlier() {
         let mut pieces = pieces(&[], 100 * MIB);
         pieces.claim_first(0);
+        pieces.latency = Duration::from_secs(10);
+        pieces.claim(1);
+        pieces.give_back(1);
+        pieces.paces[1] = 1.0;
         pieces.wrote(0, 0, 99 * MIB);
-        assert_eq!(pieces.claim(1, 0, Duration::from_secs(10)), None);
+        assert_eq!(pieces.claim(1), None);
     }
 
     #[test]
@@ -323,7 +365,7 @@ mod tests {
         for length in [1, LEAST, i64::MAX as u64, u64::MAX] {
             let mut pieces = pieces(&[], length);
             for who in 0..100 {
-                pieces.claim(who, 2, NONE);
+                pieces.claim(who);
             }
             while pieces.left() > 0 {
                 for who in 0..100 {

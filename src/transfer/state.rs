@@ -14,7 +14,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::spans::Spans;
+use crate::spans::Spans;
 
 /// The length of a slot. A span takes 41 bytes at most.
 const SLOT: usize = 64 * 1024;

@@ -5,6 +5,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 #[cfg(feature = "fs")]
 use std::sync::{Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "fs")]
+use std::thread;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
@@ -124,6 +126,16 @@ impl Transport {
         }
         let http = (self.inner.http)()?;
         Ok(self.http.get_or_init(|| http))
+    }
+
+    /// Makes the HTTP client meanwhile, on a thread of its own.
+    #[cfg(feature = "fs")]
+    pub(crate) fn prepare(&self) {
+        if self.http.get().is_none() {
+            let transport = self.clone();
+            // An error is that of the first request.
+            let _ = thread::Builder::new().spawn(move || transport.http().map(drop));
+        }
     }
 
     /// Keeps the HTTP client of [`apart`](Self::apart) for the next transfer, since loading the
