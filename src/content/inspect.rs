@@ -33,7 +33,13 @@ pub(crate) async fn inspect_arriving(
         inspector = inspector.total(total);
     }
     loop {
-        let range = match inspector.step() {
+        // As a rule the header is shorter than the first read.
+        let is_first = (held.len() as u64) < FIRST_READ;
+        let step = match is_first {
+            true => inspector.step_early(),
+            false => inspector.step(),
+        };
+        let range = match step {
             Inspection::Done(report) => return Ok(report),
             Inspection::NeedMore(range) => range,
         };
@@ -41,7 +47,12 @@ pub(crate) async fn inspect_arriving(
         let mut has_ended = false;
         while is_next && range.start <= body.position() && body.position() < range.end {
             match body.next().await? {
-                Some(chunk) => held.extend_from_slice(&chunk),
+                Some(chunk) => {
+                    held.extend_from_slice(&chunk);
+                    if is_first {
+                        break;
+                    }
+                }
                 None => {
                     has_ended = true;
                     break;

@@ -207,6 +207,12 @@ impl Inspector {
         self.request(needed.start..needed.start.saturating_add(length))
     }
 
+    /// Does the same, but examines a part of what was requested as well: it may be enough.
+    pub(crate) fn step_early(&mut self) -> Inspection {
+        self.requested = 0..0;
+        self.step()
+    }
+
     /// Returns the rest of a range whose beginning may have been read.
     fn without_read(&self, range: Range<u64>) -> Range<u64> {
         let before = self.extents.iter().filter(|(at, _)| *at <= range.start);

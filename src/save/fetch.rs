@@ -107,9 +107,10 @@ impl<'a> Fetch<'a> {
         let (state, done) = found.map_or((None, Spans::default()), |(state, done)| {
             (Some(state), done)
         });
+        let round_trips = self.order.location.transport.round_trips();
         let began = Instant::now();
         let (mut body, ranges) = self.open(state.as_ref(), &done).await?;
-        let latency = began.elapsed();
+        let latency = began.elapsed() / round_trips;
         let mut held = BytesMut::new();
         if let Some(policy) = &options.policy {
             held.resize(done.prefix().min(FIRST_READ) as usize, 0);

@@ -138,6 +138,8 @@ impl Pieces {
     fn share(&mut self, who: usize) -> Option<(u64, u64)> {
         let latency = self.latency;
         let own = self.paces.get(who).copied().unwrap_or_default();
+        let paces = self.runs.iter().flatten().map(|run| run.pace(latency));
+        let together = self.left as f64 / (own + paces.sum::<f64>());
         let runs = self.runs.iter_mut().flatten();
         let runs = runs.filter(|run| run.can_be_shared());
         let (run, size) = if own > 0.0 {
@@ -146,7 +148,7 @@ impl Pieces {
                 .filter(|run| run.time_left(latency) > worth)
                 .max_by(|a, b| a.time_left(latency).total_cmp(&b.time_left(latency)))?;
             let time = (WORK * latency).max(LONG).as_secs_f64();
-            let together = run.left() as f64 / (own + run.pace(latency));
+            let together = (together - latency.as_secs_f64()).max(0.0);
             (run, (own * time.min(together)) as u64)
         } else {
             let run = runs.max_by_key(|run| run.left())?;
@@ -178,18 +180,17 @@ impl Pieces {
         (run.left() > 0 && !is_done).then_some((run.position, run.end))
     }
 
-    /// Takes over the run after this one, if that has hardly begun: of an answer that goes on to
-    /// `end` more is on the line than it is ahead.
+    /// Takes over the run after this one, if an answer that goes on to `end` will have brought all of
+    /// it earlier.
     pub(super) fn overtake(&mut self, who: usize, end: u64) {
         let latency = self.latency;
         let Some(run) = self.runs.get(who).and_then(Option::as_ref) else {
             return;
         };
         let (at, pace) = (run.end, run.pace(latency));
-        let on_the_line = pace * (PATIENCE * latency).as_secs_f64();
         let next = self.runs.iter_mut().flatten().find(|next| {
-            let ahead = (next.position - next.start) as f64;
-            let is_slower = ahead < on_the_line && next.pace(latency) < pace / 2.0;
+            let time = (next.end - next.start) as f64 / pace;
+            let is_slower = next.left() as f64 / next.pace(latency).max(1.0) > time;
             next.start == at && next.left() > 0 && next.end <= end && is_slower
         });
         if let Some(next) = next {

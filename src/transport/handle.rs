@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
+#[cfg(feature = "fs")]
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 #[cfg(feature = "fs")]
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -126,6 +128,15 @@ impl Transport {
         }
         let http = (self.inner.http)()?;
         Ok(self.http.get_or_init(|| http))
+    }
+
+    /// Returns how many round trips the next response will take: the first one comes on a
+    /// connection that has yet to be made.
+    #[cfg(feature = "fs")]
+    pub(crate) fn round_trips(&self) -> u32 {
+        let is_first = !self.inner.knows_http.load(Ordering::Relaxed);
+        let is_tls = self.base().scheme() == "https";
+        1 + u32::from(is_first) + u32::from(is_first && is_tls)
     }
 
     /// Makes the HTTP client meanwhile, on a thread of its own.
