@@ -148,11 +148,15 @@ impl Pieces {
                 .filter(|run| run.time_left(latency) > worth)
                 .max_by(|a, b| a.time_left(latency).total_cmp(&b.time_left(latency)))?;
             let time = (WORK * latency).max(LONG).as_secs_f64();
-            let together = (together - latency.as_secs_f64()).max(0.0);
-            (run, (own * time.min(together)) as u64)
+            // The paces grow, and a part of the time is that of the request.
+            let time = time.min(together / 2.0 - latency.as_secs_f64());
+            if time < 2.0 * latency.as_secs_f64() {
+                return None;
+            }
+            (run, (own * time) as u64)
         } else {
             let run = runs.max_by_key(|run| run.left())?;
-            let size = TRIAL.min(run.left() / 2);
+            let size = TRIAL.min(run.left() / 32);
             (run, size)
         };
         let end = run.end;
