@@ -32,8 +32,17 @@ fn lists(criterion: &mut Criterion) {
     let page = pages::rows(1);
     let mut group = criterion.benchmark_group("lists");
     group.throughput(Throughput::Bytes(page.len() as u64));
-    group.bench_function("decode a page of 25 images", |bencher| {
-        bencher.iter(|| serde_json::from_str::<Vec<Image>>(black_box(&page)).unwrap());
+    group.bench_function(
+        "decode a page of 25 images, checked as a whole",
+        |bencher| {
+            bencher.iter(|| {
+                let text = std::str::from_utf8(black_box(page.as_bytes())).unwrap();
+                serde_json::from_str::<Vec<Image>>(text).unwrap()
+            });
+        },
+    );
+    group.bench_function("the same, checked string by string", |bencher| {
+        bencher.iter(|| serde_json::from_slice::<Vec<Image>>(black_box(page.as_bytes())).unwrap());
     });
     group.finish();
 }

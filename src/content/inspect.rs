@@ -33,8 +33,9 @@ pub(crate) async fn inspect_arriving(
         inspector = inspector.total(total);
     }
     loop {
-        // As a rule the header is shorter than the first read.
-        let is_first = (held.len() as u64) < FIRST_READ;
+        // As a rule the header is shorter than the first read, which ends a range that is no longer.
+        let goes_on = body.end.is_none_or(|end| end > FIRST_READ);
+        let is_first = goes_on && (held.len() as u64) < FIRST_READ;
         let step = match is_first {
             true => inspector.step_early(),
             false => inspector.step(),

@@ -205,14 +205,14 @@ async fn fetches_after_each_other_share_what_makes_connections() {
         let save = images.save(id, setup.target()).unchecked();
         save.connections(2).durable(false)
     };
-    for _ in 0..5 {
+    for _ in 0..10 {
         save(1.into()).await.unwrap();
-    }
-    assert_eq!(made.load(Ordering::Relaxed), 1);
-    for _ in 0..5 {
         save(long.into()).await.unwrap();
     }
-    assert_eq!(made.load(Ordering::Relaxed), 2);
+    // The client's own, and one for the saves. It is made on the side: a save that is done earlier
+    // does not keep it.
+    let made = made.load(Ordering::Relaxed);
+    assert!((2..6).contains(&made), "{made}");
 }
 
 #[tokio::test]
