@@ -12,7 +12,7 @@ use std::path::Path;
 use crate::error::Error;
 pub(crate) use part::{PartFile, failed};
 
-/// Where the bytes of an image go.
+/// The destination of the bytes of an image.
 pub(crate) trait Sink: Send + Sync {
     /// Takes bytes of the image that begin at `offset`.
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;

@@ -15,7 +15,7 @@ use fetch::{Fetch, Order};
 pub(crate) use options::Options;
 pub use options::{Saved, WhenBusy};
 
-/// How long a fetch that was dropped may need to release its file.
+/// The time that a fetch that was dropped may need to release its file.
 const RELEASE: Duration = Duration::from_secs(1);
 
 /// Saves on a thread of its own. When it stops, what can be resumed stays.

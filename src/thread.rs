@@ -20,7 +20,7 @@ use crate::transport::Transport;
 #[derive(Clone)]
 pub(crate) struct Caller {
     has_left: Arc<Mutex<bool>>,
-    /// What the caller's runtime is to run.
+    /// Jobs for the caller's runtime.
     jobs: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
 }
 

@@ -41,14 +41,14 @@ use pieces::Pieces;
 
 pub(crate) use state::{State, Subject};
 
-/// How much a connection writes between two records of the state: what a kill can cost.
+/// The bytes that a connection writes between two records of the state: a kill can cost so many.
 const RECORD: u64 = 512 << 10;
-/// How much is written between two syncs of the sink.
+/// The bytes that are written between two syncs of the sink.
 const SYNC: u64 = 64 << 20;
-/// How much is hashed at a time.
+/// The bytes that are hashed at a time.
 const BUFFER: usize = 256 << 10;
 
-/// What a transfer is to do.
+/// The order for a transfer.
 pub(crate) struct Setup {
     /// The image, for requests on connections of the transfer's own.
     pub(crate) location: Location,
@@ -61,17 +61,17 @@ pub(crate) struct Setup {
     pub(crate) meter: Meter,
 }
 
-/// What there is to do of it.
+/// The work of a transfer: ranges that are needed, and those that are done.
 pub(crate) struct Plan {
     /// The ranges that are needed, in the order in which they are wanted.
     pub(crate) ranges: VecDeque<(u64, u64)>,
     pub(crate) done: Spans,
     pub(crate) state: Option<State>,
-    /// How long the first answer took.
+    /// The time of one round trip.
     pub(crate) latency: Duration,
 }
 
-/// What came of a transfer.
+/// The result of a transfer, however it ended.
 pub(crate) struct Seen {
     pub(crate) fetched: u64,
     /// The end of what is done from the start on.
@@ -91,11 +91,11 @@ pub(crate) struct Transfer {
     state: Mutex<Option<State>>,
 }
 
-/// What the connections share. Nothing that takes long is done while it is locked.
+/// The part that the connections share. Nothing that takes long is done while it is locked.
 struct Work {
     pieces: Pieces,
     line: Line,
-    /// How many connections there are.
+    /// The number of connections.
     alive: usize,
     /// Those that brought something.
     carriers: BTreeSet<usize>,
@@ -345,7 +345,7 @@ impl Work {
 }
 
 impl Drop for Transfer {
-    /// What was written can be continued, however the transfer ended, unless it has no state.
+    /// Records the state, so that the transfer can be continued, however it ended.
     fn drop(&mut self) {
         let mut state = self.state().take();
         if self.work().pieces.done.total() > 0 {

@@ -67,7 +67,6 @@ impl Body {
     }
 
     /// Returns the place of the next byte.
-    #[cfg(feature = "fs")]
     pub(crate) fn position(&self) -> u64 {
         self.position
     }

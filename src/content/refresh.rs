@@ -16,7 +16,7 @@ use crate::inspect::accept;
 use crate::qcow2::{Policy, inspect_open_file};
 use crate::thread::Caller;
 
-/// What a file must be besides unchanged.
+/// The conditions for a file besides being unchanged.
 pub(crate) struct Expected<'a> {
     pub(crate) hashes: bool,
     pub(crate) sha256: Option<Digest>,

@@ -198,7 +198,7 @@ impl PartFile {
 
 /// The same bytes at the same place.
 impl Sink for PartFile {
-    /// Where nothing was ever written, zeros become holes.
+    /// Zeros become holes if nothing was ever written there.
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let end = offset + bytes.len() as u64;
         if end > self.length.load(Ordering::Relaxed) {

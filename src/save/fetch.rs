@@ -22,7 +22,7 @@ use crate::thread::Caller;
 use crate::transfer::{Plan, Setup, State, Subject, Transfer};
 use crate::transport::public_url;
 
-/// What is to be saved, and where.
+/// An image to save, and its target.
 pub(super) struct Order {
     /// The image, for requests that the caller's runtime runs.
     pub(super) location: Location,
@@ -32,7 +32,7 @@ pub(super) struct Order {
     pub(super) options: Options,
 }
 
-/// What was fetched of one version.
+/// The result of fetching one version.
 pub(super) struct Fetched {
     pub(super) length: u64,
     pub(super) resumed_from: u64,
@@ -45,12 +45,12 @@ pub(super) struct Fetch<'a> {
     order: &'a Order,
     caller: &'a Caller,
     part: Arc<PartFile>,
-    /// What earlier answers said of the version that is fetched.
+    /// The version that is fetched, by earlier responses.
     seen: Version,
-    /// How many requests were answered.
+    /// The number of responses.
     answers: usize,
     fetched: u64,
-    /// What is in the file is not to be used.
+    /// The content of the file is not to be used.
     anew: bool,
     /// The server sends no ranges.
     is_single: bool,

@@ -7,15 +7,8 @@ use crate::content::{Body, ByteRange, Version};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
 
-/// How often a connection without work looks for some.
+/// The interval at which a connection without work looks for some.
 const IDLE: Duration = Duration::from_millis(10);
-
-/// Why a connection ends without an error of the transfer.
-enum Opened {
-    Body(Body),
-    /// The server sends no ranges.
-    Whole,
-}
 
 impl Transfer {
     /// Fetches runs until nothing is left, beginning with `first` if there is one.
@@ -46,8 +39,8 @@ impl Transfer {
     /// Fetches a run; returns `false` if there is to be no further one.
     async fn fetch(&self, who: usize, range: (u64, u64), is_patient: bool) -> Result<bool> {
         match self.open(range, is_patient).await? {
-            Opened::Body(body) => self.drain(who, body).await,
-            Opened::Whole => {
+            Some(body) => self.drain(who, body).await,
+            None => {
                 let mut work = self.work();
                 work.pieces.give_back(who);
                 work.alive -= 1;
@@ -56,7 +49,8 @@ impl Transfer {
         }
     }
 
-    async fn open(&self, (start, end): (u64, u64), is_patient: bool) -> Result<Opened> {
+    /// Asks for a run; returns `None` if the server sends no ranges, and others go on.
+    async fn open(&self, (start, end): (u64, u64), is_patient: bool) -> Result<Option<Body>> {
         let mut location = self.setup.location.clone();
         if !is_patient {
             location.transport = location.transport.impatient();
@@ -77,14 +71,14 @@ impl Transfer {
             work.line.set_single();
             return match work.alive {
                 1 => Err(answer.changed("the server sends no ranges any more")),
-                _ => Ok(Opened::Whole),
+                _ => Ok(None),
             };
         }
         let mut work = self.work();
         work.pieces.answered(began.elapsed());
         drop(work);
         let body = Body::new(location, answer, Some(end), retries, Meter::default());
-        Ok(Opened::Body(body))
+        Ok(Some(body))
     }
 
     /// Writes what comes until the run is done, or its end was given away.

@@ -12,7 +12,7 @@ const SHARE: u64 = 2 << 20;
 /// With this latency or more all of them begin at once, as a rate takes some latencies to be seen.
 /// Spread over one latency: bursts that come together are taken for the end of the line.
 const FAR: Duration = Duration::from_millis(5);
-/// How often the rate is looked at, at least and at most.
+/// The least and the most time between two looks at the rate.
 pub(super) const TICK: (Duration, Duration) =
     (Duration::from_millis(50), Duration::from_millis(500));
 /// From this growth on between two looks a connection is still becoming faster by itself.
@@ -21,19 +21,19 @@ const GROWTH: f64 = 1.3;
 const LOSS: f64 = 0.75;
 /// The growth of the rate that makes connections that were added worth more of them.
 const GAIN: f64 = 1.1;
-/// How many looks it takes until they can have brought something.
+/// The looks that it takes until they can have brought something.
 const SETTLE: u32 = 3;
-/// How long none is added after one was refused, at least and at most.
+/// The least and the most time for which none is added after one was refused.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
-/// What is known of the line.
+/// The line, as far as it is known.
 pub(super) struct Line {
     set: Option<usize>,
     most: usize,
-    /// How many connections have begun.
+    /// The number of connections that have begun.
     begun: usize,
     not_before: Instant,
-    /// When the rate was looked at, how much had come by then, and what it was.
+    /// The last look at the rate: its time, the bytes that had come by then, and the rate.
     seen: (Instant, u64, f64),
     highest: f64,
     /// The rate when connections were last added, and how many looks ago that was.
@@ -145,7 +145,7 @@ mod tests {
     const GIB: u64 = 1 << 30;
     const NEAR: Duration = Duration::ZERO;
 
-    /// How many there are after looks at so many bytes each.
+    /// Returns the connections after looks at so many bytes each.
     fn after(looks: &[u64]) -> usize {
         let mut line = Line::new(None, false);
         let (mut alive, mut fetched) = (1, 0);

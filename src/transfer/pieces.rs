@@ -1,4 +1,4 @@
-//! What of a plan is done, claimed and left.
+//! The parts of a plan that are done, claimed and left.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ const TRIAL: u64 = 1 << 20;
 /// takes: a request costs it one.
 const WORK: u32 = 16;
 const LONG: Duration = Duration::from_millis(100);
-/// How many latencies another's run must still take for a share of it to be taken over: what is on
-/// the line by then is received for nothing, and the connection is lost.
+/// The latencies that another's run must still take for its end to be taken over: the bytes on the
+/// line by then are received for nothing, and the connection is lost.
 const WORTH: u32 = 6;
-/// How many it must take for the last bytes to be asked for twice.
+/// The latencies that it must take for the last bytes to be asked for twice.
 const PATIENCE: u32 = 3;
 /// Over so many, and at least so long, the pace of a run is taken.
 const SAMPLE: (u32, Duration) = (2, Duration::from_millis(20));
@@ -24,20 +24,20 @@ const SAMPLE: (u32, Duration) = (2, Duration::from_millis(20));
 /// The pieces of one transfer. A connection claims a run, reports what it wrote of it, and claims
 /// the next.
 pub(super) struct Pieces {
-    /// What nobody has claimed, in the order of the plan.
+    /// Ranges that nobody has claimed, in the order of the plan.
     todo: VecDeque<(u64, u64)>,
     /// The runs of the connections, by their numbers.
     runs: Vec<Option<Run>>,
-    /// How fast each was in its last run, in bytes a second.
+    /// The pace of each in its last run, in bytes a second.
     paces: Vec<f64>,
     pub(super) done: Spans,
-    /// How many bytes of the plan are left.
+    /// The bytes of the plan that are left.
     left: u64,
     /// The least time from a request to its answer.
     latency: Duration,
 }
 
-/// What one connection is fetching.
+/// A range that one connection is fetching.
 struct Run {
     start: u64,
     position: u64,
@@ -45,6 +45,8 @@ struct Run {
     /// From when and where on the pace is taken, and what it was before.
     sampled: (Instant, u64),
     pace: f64,
+    /// The growth of the pace from one sample to the next, from 1 to 2. The first counts as 2.
+    growth: f64,
     moved: Instant,
     /// Another connection fetches the same.
     is_doubled: bool,
@@ -67,11 +69,11 @@ impl Run {
         let is_recent = elapsed < (SAMPLE.0 * latency).max(SAMPLE.1);
         match self.pace > 0.0 && is_recent {
             true => self.pace,
-            false => (self.position - from) as f64 / elapsed.as_secs_f64(),
+            false => self.position.saturating_sub(from) as f64 / elapsed.as_secs_f64(),
         }
     }
 
-    /// How many seconds the rest will take at this pace. Nothing is known of a run that has yet to
+    /// Returns the seconds that the rest will take at this pace, and 0 for a run that has yet to
     /// begin.
     fn time_left(&self, latency: Duration) -> f64 {
         match self.position == self.start && self.sampled.0.elapsed() < PATIENCE * latency {
@@ -127,6 +129,7 @@ impl Pieces {
             end,
             sampled: (now, start),
             pace: 0.0,
+            growth: 1.0,
             moved: now,
             is_doubled: false,
         });
@@ -148,9 +151,9 @@ impl Pieces {
                 .filter(|run| run.time_left(latency) > worth)
                 .max_by(|a, b| a.time_left(latency).total_cmp(&b.time_left(latency)))?;
             let time = (WORK * latency).max(LONG).as_secs_f64();
-            // The paces grow, and a part of the time is that of the request.
-            let time = time.min(together / 2.0 - latency.as_secs_f64());
-            if time < 2.0 * latency.as_secs_f64() {
+            // A part of the time is that of the request.
+            let time = time.min(together / run.growth - latency.as_secs_f64());
+            if time < latency.as_secs_f64() {
                 return None;
             }
             (run, (own * time) as u64)
@@ -213,7 +216,9 @@ impl Pieces {
             run.position = end;
             run.moved = Instant::now();
             if run.moved - run.sampled.0 >= (SAMPLE.0 * self.latency).max(SAMPLE.1) {
-                run.pace = run.pace(self.latency);
+                let pace = run.pace(self.latency);
+                run.growth = (pace / run.pace).clamp(1.0, 2.0);
+                run.pace = pace;
                 run.sampled = (run.moved, end);
             }
         }
@@ -275,41 +280,42 @@ mod tests {
 
     #[test]
     fn what_nobody_has_is_claimed_and_then_the_ends_of_what_others_have() {
-        let mut pieces = pieces(&[(MIB, 2 * MIB)], 10 * MIB);
+        let mut pieces = pieces(&[(MIB, 2 * MIB)], 66 * MIB);
         assert_eq!(pieces.claim_first(0), Some((0, MIB)));
-        assert_eq!(pieces.claim(1), Some((2 * MIB, 10 * MIB)));
-        assert_eq!(pieces.claim(2), Some((9 * MIB, 10 * MIB)));
-        assert_eq!(pieces.claim(3), Some((8 * MIB, 9 * MIB)));
+        assert_eq!(pieces.claim(1), Some((2 * MIB, 66 * MIB)));
+        assert_eq!(pieces.claim(2), Some((65 * MIB, 66 * MIB)));
+        assert_eq!(pieces.claim(3), Some((64 * MIB, 65 * MIB)));
         assert_eq!(
             (pieces.run(1), pieces.left()),
-            (Some((2 * MIB, 8 * MIB)), 9 * MIB)
+            (Some((2 * MIB, 64 * MIB)), 65 * MIB)
         );
         // What one leaves is that of the one before it again.
         pieces.give_back(3);
         pieces.give_back(2);
-        assert_eq!(pieces.run(1), Some((2 * MIB, 10 * MIB)));
+        assert_eq!(pieces.run(1), Some((2 * MIB, 66 * MIB)));
         pieces.give_back(1);
-        assert_eq!(pieces.claim(4), Some((2 * MIB, 10 * MIB)));
+        assert_eq!(pieces.claim(4), Some((2 * MIB, 66 * MIB)));
     }
 
     #[test]
     fn a_fast_connection_takes_the_larger_part_of_what_a_slow_one_has_left() {
-        let mut pieces = pieces(&[(MIB, 2 * MIB)], 10 * MIB);
+        let mut pieces = pieces(&[(MIB, 2 * MIB)], 66 * MIB);
         pieces.claim_first(0);
         pieces.claim(1);
         std::thread::sleep(2 * SAMPLE.1);
         pieces.wrote(0, 0, MIB);
         pieces.wrote(1, 2 * MIB, LEAST);
         pieces.give_back(0);
-        // In 100 ms some 2.5 MiB.
+        // In 100 ms, at 25 MiB a second or less.
         let (start, end) = pieces.claim(0).unwrap();
-        assert_eq!(end, 10 * MIB);
-        assert!((7 * MIB..9 * MIB).contains(&start), "{start}");
+        assert_eq!(end, 66 * MIB);
+        assert!((63 * MIB..65 * MIB).contains(&start), "{start}");
         pieces.wrote(0, start, end - start);
         pieces.give_back(0);
-        // By now it seems to be so fast that both end together.
+        // In no time: by now it seems to be so fast. The other one may still become faster.
+        pieces.paces[0] = 1e12;
         let (start, _) = pieces.claim(0).unwrap();
-        assert!((2 * MIB + LEAST..4 * MIB).contains(&start), "{start}");
+        assert!((32 * MIB..35 * MIB).contains(&start), "{start}");
     }
 
     #[test]
@@ -339,17 +345,17 @@ mod tests {
 
     #[test]
     fn an_answer_that_goes_on_takes_over_a_run_that_has_hardly_begun() {
-        let mut pieces = pieces(&[], 10 * MIB);
+        let mut pieces = pieces(&[], 32 * MIB);
         pieces.latency = Duration::from_secs(1);
         pieces.claim_first(0);
-        pieces.claim(1);
-        pieces.wrote(1, 9 * MIB, 10);
+        assert_eq!(pieces.claim(1), Some((31 * MIB, 32 * MIB)));
+        pieces.wrote(1, 31 * MIB, 10);
         // More than is left of its run.
-        pieces.wrote(0, 0, 9 * MIB + LEAST);
-        pieces.overtake(0, 9 * MIB + 1);
+        pieces.wrote(0, 0, 31 * MIB + LEAST);
+        pieces.overtake(0, 31 * MIB + 1);
         assert_eq!((pieces.run(0), pieces.left()), (None, MIB - LEAST));
-        pieces.overtake(0, 10 * MIB);
-        assert_eq!(pieces.run(0), Some((9 * MIB + LEAST, 10 * MIB)));
+        pieces.overtake(0, 32 * MIB);
+        assert_eq!(pieces.run(0), Some((31 * MIB + LEAST, 32 * MIB)));
         assert_eq!(pieces.run(1), None);
     }
 

@@ -1,4 +1,4 @@
-//! What is done of a file that is being fetched, so that another process can continue.
+//! The state of a file that is being fetched, so that another process can continue.
 //!
 //! A small file with two slots. A record is one line of JSON with a check of itself, and is written
 //! to the slots in turn, so that a record that is cut leaves the one before. (Renaming a new file
@@ -22,7 +22,7 @@ const MAX_SPANS: usize = 512;
 
 const VERSION: u32 = 1;
 
-/// What is being fetched. Only the same may be continued.
+/// The content that is being fetched. Only the same may be continued.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Subject {
     pub(crate) url: String,
