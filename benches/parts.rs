@@ -12,7 +12,7 @@ mod link;
 #[path = "transfer/pages.rs"]
 mod pages;
 #[allow(unused_imports)]
-#[path = "../src/content/save/zeros.rs"]
+#[path = "../src/file/zeros.rs"]
 mod zeros;
 
 use std::hint::black_box;
@@ -32,8 +32,17 @@ fn lists(criterion: &mut Criterion) {
     let page = pages::rows(1);
     let mut group = criterion.benchmark_group("lists");
     group.throughput(Throughput::Bytes(page.len() as u64));
-    group.bench_function("decode a page of 25 images", |bencher| {
-        bencher.iter(|| serde_json::from_str::<Vec<Image>>(black_box(&page)).unwrap());
+    group.bench_function(
+        "decode a page of 25 images, checked as a whole",
+        |bencher| {
+            bencher.iter(|| {
+                let text = std::str::from_utf8(black_box(page.as_bytes())).unwrap();
+                serde_json::from_str::<Vec<Image>>(text).unwrap()
+            });
+        },
+    );
+    group.bench_function("the same, checked string by string", |bencher| {
+        bencher.iter(|| serde_json::from_slice::<Vec<Image>>(black_box(page.as_bytes())).unwrap());
     });
     group.finish();
 }

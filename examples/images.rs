@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
     let result = tokio::select! {
         result = work => result,
         _ = tokio::signal::ctrl_c() => {
-            // At once: threads that are still writing leave a journal that can be resumed.
+            // At once: threads that are still writing leave a state that can be resumed.
             std::process::exit(130);
         }
     };

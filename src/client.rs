@@ -258,6 +258,10 @@ impl<C> ClientBuilder<C> {
     fn checked(self, service: &'static Service) -> Result<Transport> {
         let base = (self.locate)(base_url(&self.base)?)?;
         let progress = self.timeouts.min_rate.map_or(0, MinRate::least);
+        #[cfg(feature = "rustls")]
+        if base.scheme() == "https" {
+            crate::transport::warm_up();
+        }
         let settings = self.http;
         let http = settings.client()?;
         let request = || http.get(base.clone());

@@ -5,21 +5,23 @@ mod inspect;
 mod location;
 mod range;
 mod read;
+#[cfg(feature = "fs")]
+mod refresh;
 mod remote_reader;
 mod response;
-#[cfg(feature = "fs")]
-mod save;
 mod stat;
 mod stream;
 mod version;
 
+#[cfg(feature = "fs")]
+pub(crate) use body::Body;
+#[cfg(feature = "fs")]
+pub(crate) use inspect::inspect_arriving;
 pub(crate) use location::Location;
 pub(crate) use range::ByteRange;
+#[cfg(feature = "fs")]
+pub(crate) use refresh::{Expected, unchanged};
 pub use remote_reader::RemoteReader;
-#[cfg(feature = "fs")]
-pub(crate) use save::{Options, save};
-#[cfg(feature = "fs")]
-pub use save::{Saved, WhenBusy};
 pub use stat::ContentInfo;
 pub use stream::Content;
 pub(crate) use version::Version;

@@ -227,6 +227,12 @@ impl Error {
         self.0.cause.is_retryable()
     }
 
+    /// Returns `true` if the server has too many requests to take this one.
+    #[cfg(feature = "fs")]
+    pub(crate) fn is_too_many(&self) -> bool {
+        matches!(self.status(), Some(429 | 503))
+    }
+
     /// Returns `true` if the server refused in the API's own form, unlike a proxy in front of it.
     pub(crate) fn is_from_api(&self) -> bool {
         self.refusal().is_some_and(|refusal| !refusal.from_gateway)

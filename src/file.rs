@@ -1,8 +1,28 @@
-//! Local files as sources of bytes.
+//! Local files: as sources of bytes, and written beside their target before they get its name.
+
+mod guarded;
+mod part;
+mod paths;
+mod zeros;
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
+
+use crate::error::Error;
+pub(crate) use part::{PartFile, failed};
+
+/// The destination of the bytes of an image.
+pub(crate) trait Sink: Send + Sync {
+    /// Takes bytes of the image that begin at `offset`.
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Gives back bytes of the image that it took.
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+    /// Waits until what it took is on the disk.
+    fn sync(&self) -> io::Result<()>;
+    /// Makes an error of a failed step, with the name of the sink.
+    fn failed(&self, what: &str, error: io::Error) -> Error;
+}
 
 /// Opens a regular file for reading, without blocking on a FIFO that has no writer.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {

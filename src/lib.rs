@@ -70,11 +70,17 @@ mod page;
 mod progress;
 pub mod qcow2;
 mod retry;
+#[cfg(feature = "fs")]
+mod save;
 mod source;
+#[cfg(feature = "fs")]
+mod spans;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "fs")]
 mod thread;
+#[cfg(feature = "fs")]
+mod transfer;
 mod transport;
 
 pub use {bytes, http, jiff, reqwest, serde_json, url};
@@ -82,11 +88,11 @@ pub use {bytes, http, jiff, reqwest, serde_json, url};
 pub use attempt::Attempt;
 pub use client::ClientBuilder;
 pub use content::{Content, ContentInfo, RemoteReader};
-#[cfg(feature = "fs")]
-pub use content::{Saved, WhenBusy};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use page::Page;
 pub use progress::{Phase, Progress, ProgressListener};
 pub use retry::RetryPolicy;
+#[cfg(feature = "fs")]
+pub use save::{Saved, WhenBusy};
 pub use source::Source;

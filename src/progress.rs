@@ -15,6 +15,9 @@ pub enum Phase {
     Upload,
     /// Receiving bytes from the server.
     Content,
+    /// Hashing what was received out of order, if that takes longer than receiving it: `done`
+    /// counts the bytes that were hashed.
+    Verify,
     /// Waiting for the server to download an image. The byte counts stay at zero.
     Wait,
 }
@@ -39,7 +42,8 @@ pub enum Phase {
 pub struct Progress {
     /// The kind of work in progress.
     pub phase: Phase,
-    /// Bytes done so far, including those of an earlier, interrupted transfer. Never decreases.
+    /// Bytes done so far, including those of an earlier, interrupted transfer. Never decreases
+    /// within a phase.
     pub done: u64,
     /// Total number of bytes, if known.
     pub total: Option<u64>,
@@ -84,12 +88,29 @@ pub(crate) struct Meter(Option<Arc<Shared>>);
 
 struct Shared {
     listener: Box<dyn ProgressListener>,
+    /// Held during a call of the listener, so that updates come in order.
+    calling: Mutex<()>,
     state: Mutex<State>,
 }
 
 struct State {
     current: Progress,
     reported: Option<(Instant, Progress)>,
+}
+
+impl State {
+    /// Returns what is to be reported, if it is time.
+    fn due(&mut self, now: bool) -> Option<Progress> {
+        let current = self.current;
+        let is_due = match self.reported {
+            Some((at, last)) => last != current && (now || at.elapsed() >= INTERVAL),
+            None => true,
+        };
+        is_due.then(|| {
+            self.reported = Some((Instant::now(), current));
+            current
+        })
+    }
 }
 
 /// A listener is the caller's, and may not be `Debug`.
@@ -106,6 +127,7 @@ impl Meter {
     pub(crate) fn new(phase: Phase, listener: impl ProgressListener) -> Self {
         Self(Some(Arc::new(Shared {
             listener: Box::new(listener),
+            calling: Mutex::default(),
             state: Mutex::new(State {
                 current: Progress {
                     phase,
@@ -132,6 +154,21 @@ impl Meter {
         self.update(false, |progress| progress.done = progress.done.max(done));
     }
 
+    /// The same for the last bytes, which are reported at once.
+    #[cfg(feature = "fs")]
+    pub(crate) fn reached(&self, done: u64) {
+        self.update(true, |progress| progress.done = progress.done.max(done));
+    }
+
+    /// Sets the number of bytes that were hashed of a transfer that is done.
+    #[cfg(feature = "fs")]
+    pub(crate) fn hashed(&self, done: u64) {
+        self.update(false, |progress| {
+            progress.phase = Phase::Verify;
+            progress.done = done;
+        });
+    }
+
     /// Reports the end of a successful operation.
     pub(crate) fn finish(&self) {
         self.update(true, |progress| progress.total = Some(progress.done));
@@ -139,16 +176,23 @@ impl Meter {
 
     fn update(&self, now: bool, change: impl FnOnce(&mut Progress)) {
         let Some(shared) = &self.0 else { return };
-        let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut state.current);
-        let current = state.current;
-        let is_due = match state.reported {
-            Some((at, last)) => last != current && (now || at.elapsed() >= INTERVAL),
-            None => true,
+        let state = || shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state().current);
+        // A listener that is slow holds up the connection that calls it, and no other.
+        let calling = match now {
+            true => Some(
+                shared
+                    .calling
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner),
+            ),
+            false => shared.calling.try_lock().ok(),
         };
-        if is_due {
-            state.reported = Some((Instant::now(), current));
-            // Called with the lock held, so that two connections cannot report out of order.
+        if calling.is_none() {
+            return;
+        }
+        let due = state().due(now);
+        if let Some(current) = due {
             shared.listener.progress(current);
         }
     }

@@ -73,6 +73,7 @@ pub use header::{
 pub use inspect_file::inspect_file;
 #[cfg(feature = "fs")]
 pub(crate) use inspect_file::inspect_open_file;
+pub(crate) use inspector::FIRST_READ;
 pub use inspector::{Inspection, Inspector, inspect};
 pub use policy::Policy;
 pub use report::{Code, Finding, Report, Severity, Verdict};

@@ -160,6 +160,18 @@ impl RetryPolicy {
         self
     }
 
+    /// The same, but what `gives_up` says is not retried.
+    #[cfg(feature = "fs")]
+    pub(crate) fn unless(self, gives_up: fn(&Error) -> bool) -> Self {
+        let decide = self.decide.clone();
+        self.retry_if(move |error| {
+            let retries = decide
+                .as_ref()
+                .map_or_else(|| is_worth(error), |d| d(error));
+            retries && !gives_up(error)
+        })
+    }
+
     /// Reports each retry to `listener`, before the delay: the error of the last attempt, and the
     /// delay.
     ///
@@ -204,6 +216,11 @@ impl RetryPolicy {
     }
 }
 
+/// Returns `true` if another attempt may help. A transfer that ended early is continued.
+fn is_worth(error: &Error) -> bool {
+    error.is_retryable() || error.kind() == ErrorKind::Length
+}
+
 /// The retries of one request, or of one transfer.
 pub(crate) struct Retries {
     delays: ExponentialBackoff,
@@ -221,8 +238,7 @@ impl Retries {
         let should_retry = match &self.policy.decide {
             _ if !may_repeat => false,
             Some(decide) => decide(&error),
-            // A transfer that ended early is continued.
-            None => error.is_retryable() || error.kind() == ErrorKind::Length,
+            None => is_worth(&error),
         };
         self.pause(error, should_retry).await
     }

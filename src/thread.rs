@@ -1,14 +1,15 @@
-//! Threads of their own for fetches to files: writing each chunk where the socket is read costs half
-//! of handing it to another thread.
+//! Threads for transfers to files: writing each chunk where it is received costs half of handing it
+//! to another thread, and a disk that is slow holds up nobody else.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use futures::future::{Either, select};
+use futures::future::{BoxFuture, Either, select};
+use futures::{FutureExt, StreamExt, stream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinError;
 use tracing::{Span, dispatcher};
 
@@ -16,8 +17,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::transport::Transport;
 
 /// The caller of a transfer, who may have left.
-#[derive(Clone, Default)]
-pub(crate) struct Caller(Arc<Mutex<bool>>);
+#[derive(Clone)]
+pub(crate) struct Caller {
+    has_left: Arc<Mutex<bool>>,
+    /// Jobs for the caller's runtime.
+    jobs: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
+}
 
 impl Caller {
     /// Fails when nobody waits any more.
@@ -25,26 +30,42 @@ impl Caller {
         self.if_waiting(|| Ok(()))
     }
 
-    /// Does what must not be done when nobody waits any more. Who leaves meanwhile waits for it.
+    /// Runs a step that must not be done when nobody waits any more. A caller who leaves meanwhile
+    /// waits for it.
     pub(crate) fn if_waiting<T>(&self, step: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let has_left = self.lock();
+        let has_left = lock(&self.has_left);
         match *has_left {
             true => Err(io::Error::other("the transfer was stopped")),
             false => step(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Runs a request on the caller's runtime, where it can use a connection that the client has
+    /// open: a connection ends with the runtime that made it.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        request: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (tell, told) = oneshot::channel();
+        let job = async {
+            // The transfer may have ended meanwhile.
+            let _ = tell.send(request.await);
+        };
+        self.jobs.send(job.boxed()).map_err(|_| gone())?;
+        told.await.map_err(|_| gone())?
     }
 }
 
-/// Says so when it is dropped.
-struct Leaves(Caller);
+fn lock(has_left: &Mutex<bool>) -> MutexGuard<'_, bool> {
+    has_left.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells the transfer, when it is dropped, that the caller has left.
+struct Leaves(Arc<Mutex<bool>>);
 
 impl Drop for Leaves {
     fn drop(&mut self) {
-        *self.0.lock() = true;
+        *lock(&self.0) = true;
     }
 }
 
@@ -60,12 +81,14 @@ where
 {
     // Dropped with this future, which ends the transfer.
     let (_alive, dropped) = oneshot::channel::<()>();
-    let caller = Caller::default();
-    let _leaves = Leaves(caller.clone());
+    let (jobs, mut wanted) = mpsc::unbounded_channel();
+    let has_left = Arc::default();
+    let _leaves = Leaves(Arc::clone(&has_left));
+    let caller = Caller { has_left, jobs };
     let work = seen_by_caller(move || {
         // A machine with much to do may begin late.
         caller.check().map_err(|_| gone())?;
-        let apart = transport.apart()?;
+        let apart = transport.apart();
         let result = {
             let runtime = runtime()?;
             let transfer = std::pin::pin!(transfer(apart.clone(), caller));
@@ -85,16 +108,22 @@ where
         let _ = tell.send(catch_unwind(AssertUnwindSafe(work)));
     });
     thread.map_err(|error| Error::io("no thread for the transfer", error))?;
-    match told.await {
+    let jobs = stream::poll_fn(|cx| wanted.poll_recv(cx));
+    let jobs = std::pin::pin!(jobs.for_each_concurrent(None, |job| job));
+    let told = match select(told, jobs).await {
+        Either::Left((told, _)) => told,
+        Either::Right(((), told)) => told.await,
+    };
+    match told {
         Ok(Ok(result)) => result,
-        // Only the caller's own code panics, which is told of progress.
+        // Only the caller's own code panics: the listener of the progress.
         Ok(Err(panic)) => resume_unwind(panic),
         Err(_) => Err(gone()),
     }
 }
 
-/// A thread that ended otherwise than it should. Only the caller's own code panics, which is told
-/// of progress.
+/// The end of a thread that has no result. Only the caller's own code panics: the listener of the
+/// progress.
 pub(crate) fn lost(error: JoinError) -> Error {
     match error.try_into_panic() {
         Ok(panic) => resume_unwind(panic),
@@ -102,19 +131,19 @@ pub(crate) fn lost(error: JoinError) -> Error {
     }
 }
 
-/// The runtime of a transfer's thread.
+/// Makes the runtime of a transfer's thread.
 pub(crate) fn runtime() -> Result<Runtime> {
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Error::io("no runtime for the transfer", error))
 }
 
-/// The same work, in the caller's span and seen by the caller's subscriber.
+/// Returns the same work, in the caller's span and seen by the caller's subscriber.
 pub(crate) fn seen_by_caller<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
     let (span, dispatch) = (Span::current(), dispatcher::get_default(Clone::clone));
     move || dispatcher::with_default(&dispatch, || span.in_scope(work))
 }
 
-/// Nobody is there to see it, unless the runtime is shutting down.
+/// The error of a transfer that was stopped. Nobody sees it, unless the runtime is shutting down.
 pub(crate) fn gone() -> Error {
     Error::plain(ErrorKind::Io, "the transfer was stopped")
 }

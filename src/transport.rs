@@ -22,6 +22,8 @@ pub(crate) use content_range::ContentRange;
 pub(crate) use credentials::{Credentials, proxy_login};
 pub(crate) use handle::{Inner, Timeouts, Transport};
 pub(crate) use http_client::Settings;
+#[cfg(feature = "rustls")]
+pub(crate) use http_client::warm_up;
 pub(crate) use link::Links;
 pub(crate) use origin::{public_url, same_origin};
 pub(crate) use rate::MinRate;

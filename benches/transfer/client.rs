@@ -28,7 +28,8 @@ enum Work {
     Save {
         id: i64,
         file: PathBuf,
-        connections: usize,
+        /// As many as pay, without a number.
+        connections: Option<usize>,
     },
     /// Contents to nothing.
     Count { id: i64 },
@@ -78,8 +79,11 @@ async fn work(args: Args) -> Result<(), Error> {
             file,
             connections,
         } => {
-            let content = images.save(id, file).connections(connections);
-            content.durable(false).await?;
+            let mut content = images.save(id, file).durable(false);
+            if let Some(connections) = connections {
+                content = content.connections(connections);
+            }
+            content.await?;
         }
         Work::Count { id } => {
             let mut content = images.content(id).await?;

@@ -11,13 +11,15 @@ use crate::progress::Meter;
 use crate::retry::Retries;
 
 /// The body of one answer after another, as far as the range that was asked for.
-pub(super) struct Body {
+pub(crate) struct Body {
     location: Location,
     pub(super) answer: ContentResponse,
     /// The first byte, the next and the one after the last, counted from the start of the image.
     pub(super) start: u64,
     position: u64,
     pub(super) end: Option<u64>,
+    /// The byte from which on nothing is wanted any more.
+    stop: u64,
     retries: Retries,
     has_failed: bool,
     meter: Meter,
@@ -28,7 +30,7 @@ pub(super) struct Body {
 
 impl Body {
     /// The bytes of the image up to `end`, or up to its own end, of which `answer` has the first.
-    pub(super) fn new(
+    pub(crate) fn new(
         location: Location,
         answer: ContentResponse,
         end: Option<u64>,
@@ -43,6 +45,7 @@ impl Body {
             start: answer.start,
             position: answer.start,
             end: total.or(answer.end),
+            stop: u64::MAX,
             retries,
             has_failed: false,
             meter,
@@ -63,8 +66,26 @@ impl Body {
         self.end.map(|end| end - self.start)
     }
 
+    /// Returns the place of the next byte.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Returns the end of the answer, if it is known.
+    #[cfg(feature = "fs")]
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.end
+    }
+
+    /// Ends the body at byte `stop`, if that is before its end. What comes in one chunk with the
+    /// last bytes is still given out.
+    #[cfg(feature = "fs")]
+    pub(crate) fn stop_at(&mut self, stop: u64) {
+        self.stop = stop;
+    }
+
     /// Receives the next bytes. After an error there are none.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
         if self.has_failed {
             return Ok(None);
         }
@@ -75,7 +96,7 @@ impl Body {
     }
 
     async fn receive(&mut self) -> Result<Option<Bytes>> {
-        while self.end != Some(self.position) {
+        while self.end != Some(self.position) && self.position < self.stop {
             let broken = match self.answer.response.chunk().await {
                 Ok(Some(chunk)) => return self.count(chunk).map(Some),
                 Ok(None) if self.end.is_none() => {
@@ -90,13 +111,18 @@ impl Body {
             // Boxed, as it is rarely needed and would make the future several times as large.
             Box::pin(self.resume(broken)).instrument(span).await?;
         }
+        // An answer that does not say where it ends may have more than an earlier one said.
+        let ends = self.end == Some(self.position) && self.answer.end.is_none();
+        if ends && self.answer.response.chunk().await?.is_some() {
+            return Err(self.longer());
+        }
         Ok(None)
     }
 
     fn count(&mut self, chunk: Bytes) -> Result<Bytes> {
         self.position += chunk.len() as u64;
         if self.end.is_some_and(|end| self.position > end) {
-            return Err(self.length_error("more bytes came than were announced".into()));
+            return Err(self.longer());
         }
         self.retries.moved(chunk.len());
         self.meter.at(self.position - self.start);
@@ -125,6 +151,10 @@ impl Body {
         self.length_error(format!("{came} of {announced} bytes came"))
     }
 
+    fn longer(&self) -> Error {
+        self.length_error("more bytes came than were announced".into())
+    }
+
     fn length_error(&self, message: String) -> Error {
         let cause = Cause::Plain(ErrorKind::Length, message);
         self.answer.response.error(cause)
@@ -144,6 +174,7 @@ impl Body {
         let Some(validator) = validator else {
             return Err(self.ended_early());
         };
+        self.end = self.end.map(|end| end.min(self.stop));
         let range = ByteRange::new(self.position, self.end);
         let (total, retries) = (self.answer.version.total, &mut self.retries);
         let rest = self.location.get_rest(range, &validator, total, retries);

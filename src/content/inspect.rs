@@ -1,75 +1,87 @@
-//! The inspection of an image where it is.
+//! The inspection of an image that is on a server: the one place that feeds it from there.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
-use super::read::Read;
-use super::response::ContentResponse;
-use super::{Content, Location, Version};
-use crate::error::Result;
-use crate::inspect::inspect_passing;
+use super::Location;
+use super::body::Body;
+use crate::error::{ErrorKind, Result};
 use crate::progress::Meter;
-use crate::qcow2::{Inspection, Inspector, Policy, Report};
-use crate::retry::Retries;
-
-/// The first bytes of an image that an inspection has read: none of a server without ranges.
-#[cfg_attr(
-    not(feature = "fs"),
-    expect(dead_code, reason = "for transfers of files")
-)]
-#[derive(Default)]
-pub(crate) struct Prefix {
-    pub(crate) version: Option<Version>,
-    pub(crate) bytes: Bytes,
-}
+use crate::qcow2::{self, FIRST_READ, Inspection, Inspector, Policy, Report};
 
 impl Location {
-    /// Reads the header of an image and the tables that it refers to, as a rule in one range. If a
-    /// version is given, it must be that.
-    pub(crate) async fn inspect(
-        self,
-        mut version: Option<Version>,
-        policy: &Policy,
-    ) -> Result<(Report, Prefix)> {
-        let mut inspector = Inspector::new(policy.clone());
-        loop {
-            let range = match inspector.step() {
-                Inspection::Done(report) => {
-                    let bytes = inspector.into_prefix().into();
-                    return Ok((report, Prefix { version, bytes }));
-                }
-                Inspection::NeedMore(range) => range,
-            };
-            let read = self.clone().read(version, range.clone());
-            let (seen, bytes) = match read.await? {
-                Read::Bytes(seen, bytes) => (seen, bytes),
-                Read::Whole(whole, _) => {
-                    let (answer, retries) = *whole;
-                    return self.inspect_whole(answer, retries, policy).await;
-                }
-            };
-            if let Some(total) = seen.total {
-                inspector = inspector.total(total);
-            }
-            inspector.feed(range.start, &bytes);
-            version = Some(seen);
-        }
+    /// Reads the header of an image and the tables that it refers to, as a rule in one range.
+    pub(crate) async fn inspect(self, policy: &Policy) -> Result<Report> {
+        let mut retries = self.transport.retry().start();
+        let answer = self.get_first(FIRST_READ, &mut retries).await?;
+        let end = (!answer.is_whole()).then_some(FIRST_READ);
+        let mut body = Body::new(self.clone(), answer, end, retries, Meter::default());
+        inspect_arriving(&self, &mut body, &mut BytesMut::new(), policy).await
     }
+}
 
-    /// Inspects what a server without ranges sends, and reads no more of it than it needs.
-    async fn inspect_whole(
-        self,
-        answer: ContentResponse,
-        retries: Retries,
-        policy: &Policy,
-    ) -> Result<(Report, Prefix)> {
-        let version = answer.version.clone();
-        let total = version.total;
-        let mut content = Content::new(self, answer, None, retries, Meter::default());
-        let report = inspect_passing(&mut content, &mut BytesMut::new(), total, policy).await?;
-        let prefix = Prefix {
-            version: Some(version),
-            bytes: Bytes::new(),
+/// Inspects an image by the bytes before `body`, which are in `held`, and by the first bytes of
+/// `body`, which are added to them. Tables that lie elsewhere take requests of their own.
+pub(crate) async fn inspect_arriving(
+    location: &Location,
+    body: &mut Body,
+    held: &mut BytesMut,
+    policy: &Policy,
+) -> Result<Report> {
+    let version = body.answer.version.clone();
+    let mut inspector = Inspector::new(policy.clone());
+    if let Some(total) = version.total {
+        inspector = inspector.total(total);
+    }
+    loop {
+        // As a rule the header is shorter than the first read, which ends a range that is no longer.
+        let goes_on = body.end.is_none_or(|end| end > FIRST_READ);
+        let is_first = goes_on && (held.len() as u64) < FIRST_READ;
+        let step = match is_first {
+            true => inspector.step_early(),
+            false => inspector.step(),
         };
-        Ok((report, prefix))
+        let range = match step {
+            Inspection::Done(report) => return Ok(report),
+            Inspection::NeedMore(range) => range,
+        };
+        let is_next = body.position() == held.len() as u64;
+        let mut has_ended = false;
+        while is_next && range.start <= body.position() && body.position() < range.end {
+            match body.next().await? {
+                Some(chunk) => {
+                    held.extend_from_slice(&chunk);
+                    if is_first {
+                        break;
+                    }
+                }
+                None => {
+                    has_ended = true;
+                    break;
+                }
+            }
+        }
+        let start = usize::try_from(range.start).unwrap_or(usize::MAX);
+        let end = usize::try_from(range.end).unwrap_or(usize::MAX);
+        match held.get(start..end.min(held.len())) {
+            Some([]) | None if has_ended && version.total.is_none() => {
+                inspector.feed(range.start, &[]);
+            }
+            Some([]) | None => match location
+                .clone()
+                .read(Some(version.clone()), range.clone())
+                .await
+            {
+                Ok((_, bytes)) => inspector.feed(range.start, &bytes),
+                // A server without ranges: the rest is judged when all of it is there.
+                Err(error) if error.kind() == ErrorKind::Range => {
+                    return match qcow2::inspect(held, version.total, policy) {
+                        Inspection::Done(report) => Ok(report),
+                        Inspection::NeedMore(_) => Err(error),
+                    };
+                }
+                Err(error) => return Err(error),
+            },
+            Some(bytes) => inspector.feed(range.start, bytes),
+        }
     }
 }

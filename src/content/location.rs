@@ -50,13 +50,14 @@ impl Location {
     ) -> Result<ContentResponse> {
         let answer = self.get_range_or_all(range, validator, retries).await?;
         match answer.is_whole() {
+            true if validator.is_some() => Err(answer.changed(CHANGED)),
             true => Err(answer.range_ignored()),
             false => Ok(answer),
         }
     }
 
-    /// Asks for a range, and without a validator also takes the whole image, which a server
-    /// without ranges sends.
+    /// Asks for a range, and also takes the whole image, which a server without ranges sends. With
+    /// a validator it must be of that version.
     pub(crate) async fn get_range_or_all(
         &self,
         range: ByteRange,
@@ -77,15 +78,15 @@ impl Location {
                 None if whole.response.header(&CONTENT_RANGE).is_some() => {
                     Err(whole.range_error("a part came as the whole"))
                 }
-                None => Ok(whole),
-                Some(_) => Err(whole.changed("the image is another than when the fetch began")),
+                Some(asked) if !whole.version.is(asked) => Err(whole.changed(CHANGED)),
+                _ => Ok(whole),
             };
         }
         let answer = self.check_range(response, range)?;
-        if validator.is_some_and(|asked| answer.version.validator.as_deref() != Some(asked)) {
-            return Err(answer.changed("the image is another than when the fetch began"));
+        match validator {
+            Some(asked) if !answer.version.is(asked) => Err(answer.changed(CHANGED)),
+            _ => Ok(answer),
         }
-        Ok(answer)
     }
 
     /// Asks for more of the version that an earlier answer was of.
@@ -101,6 +102,20 @@ impl Location {
             total,
             ..Version::default()
         })
+    }
+
+    /// Asks for the first bytes, and takes the whole image of a server without ranges.
+    pub(crate) async fn get_first(
+        &self,
+        length: u64,
+        retries: &mut Retries,
+    ) -> Result<ContentResponse> {
+        let first = ByteRange::new(0, Some(length));
+        match self.get_range_or_all(first, None, retries).await {
+            // An empty image has no first byte.
+            Err(error) if error.kind() == ErrorKind::Range => self.get(retries).await,
+            answer => answer,
+        }
     }
 
     /// Checks an answer that is of a range, or of the whole image.
@@ -209,6 +224,8 @@ impl Location {
         Err(response.error(Cause::Plain(ErrorKind::UnexpectedContent, message)))
     }
 }
+
+const CHANGED: &str = "the image is another than when the fetch began";
 
 fn value(text: &str) -> Result<HeaderValue> {
     HeaderValue::from_str(text)

@@ -5,30 +5,25 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use super::body::Body;
-use super::response::ContentResponse;
 use super::{ByteRange, Location, Version};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::progress::Meter;
-use crate::retry::Retries;
-
-/// The result of asking for a range.
-pub(crate) enum Read {
-    Bytes(Version, Bytes),
-    /// A server without ranges answers with the whole image, or not at all.
-    Whole(Box<(ContentResponse, Retries)>, Error),
-}
 
 impl Location {
     /// Reads a range into memory, cut at the end of the image, and returns the version that it is
     /// of. If a version is given, it must be that.
-    pub(crate) async fn read(self, version: Option<Version>, range: Range<u64>) -> Result<Read> {
+    pub(crate) async fn read(
+        self,
+        version: Option<Version>,
+        range: Range<u64>,
+    ) -> Result<(Version, Bytes)> {
         let is_first = version.is_none();
         let version = version.unwrap_or_default();
         let end = version
             .total
             .map_or(range.end, |total| range.end.min(total));
         if range.start >= end {
-            return Ok(Read::Bytes(version, Bytes::new()));
+            return Ok((version, Bytes::new()));
         }
         let asked = ByteRange::new(range.start, Some(end));
         let mut retries = self.transport.retry().start();
@@ -48,11 +43,10 @@ impl Location {
         };
         if let Some(error) = error {
             return match answer.version.total {
-                _ if !is_first => Err(error),
-                Some(total) if total <= range.start => {
-                    Ok(Read::Bytes(answer.version, Bytes::new()))
+                Some(total) if is_first && total <= range.start => {
+                    Ok((answer.version, Bytes::new()))
                 }
-                _ => Ok(Read::Whole(Box::new((answer, retries)), error)),
+                _ => Err(error),
             };
         }
         let answer = answer.of_version(&version)?;
@@ -62,6 +56,6 @@ impl Location {
         while let Some(chunk) = body.next().await? {
             bytes.extend_from_slice(&chunk);
         }
-        Ok(Read::Bytes(version, bytes.freeze()))
+        Ok((version, bytes.freeze()))
     }
 }

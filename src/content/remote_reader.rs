@@ -12,7 +12,6 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncSeek, ReadBuf};
 
-use super::read::Read;
 use super::stream::{io_error, read_from_buffer};
 use super::{Location, Version};
 use crate::error::{Error, ErrorKind, Result};
@@ -134,13 +133,7 @@ impl RemoteReader {
         let (location, version) = (self.location.clone(), self.version.clone());
         async move {
             let operation = location.operation.clone();
-            let read = async {
-                match location.read(version, range).await? {
-                    Read::Bytes(version, bytes) => Ok((version, bytes)),
-                    Read::Whole(_, error) => Err(error),
-                }
-            };
-            operation.run(read).await
+            operation.run(location.read(version, range)).await
         }
     }
 

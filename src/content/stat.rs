@@ -1,10 +1,9 @@
 //! The length and version of an image's content.
 
 use jiff::Timestamp;
-use reqwest::StatusCode;
 
+use super::Location;
 use super::response::ContentResponse;
-use super::{ByteRange, Location};
 use crate::error::Result;
 
 /// The length and the version of an image's content.
@@ -43,14 +42,7 @@ impl Location {
     /// Asks for one byte, since servers were seen to refuse `HEAD`.
     pub(crate) async fn stat(&self) -> Result<ContentInfo> {
         let mut retries = self.transport.retry().start();
-        let first = ByteRange::new(0, Some(1));
-        let answer = match self.get_range_or_all(first, None, &mut retries).await {
-            // An empty image has no first byte.
-            Err(error) if error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE.as_u16()) => {
-                self.get(&mut retries).await?
-            }
-            answer => answer?,
-        };
+        let answer = self.get_first(1, &mut retries).await?;
         Ok(ContentInfo::of(&answer))
     }
 }

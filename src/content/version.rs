@@ -20,6 +20,10 @@ impl Version {
         self.validator.is_some() && self.total.is_some()
     }
 
+    pub(super) fn is(&self, validator: &str) -> bool {
+        self.validator.as_deref() == Some(validator)
+    }
+
     /// Compares a later version with this one and adds the length if the later one lacks it. The
     /// error says what differs.
     pub(crate) fn agree(&self, later: Self) -> Result<Self, &'static str> {

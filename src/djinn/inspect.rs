@@ -62,10 +62,7 @@ impl Inspect {
     pub async fn send(self) -> Result<Report> {
         let operation = Operation::new("inspect image").on(self.id);
         let location = self.images.location(operation.clone(), self.id);
-        let inspection = async {
-            let (report, _) = location.inspect(None, &self.policy).await?;
-            Ok(report)
-        };
+        let inspection = location.inspect(&self.policy);
         operation.run(inspection).await
     }
 }

@@ -4,28 +4,28 @@ use std::path::PathBuf;
 
 use super::{ImageId, Images};
 use crate::call::awaitable;
-use crate::content::{Options, Saved, WhenBusy, save};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::operation::Operation;
 use crate::progress::{Meter, Phase, ProgressListener};
 use crate::qcow2::Policy;
+use crate::save::{Options, Saved, WhenBusy, save};
 
 impl Images {
     /// Saves an image's content to a file, and continues where an earlier call stopped.
     ///
     /// `Endpoint: GET /images/:id` with `Accept: application/x-qemu-disk`
     ///
-    /// The image is inspected first, as by [`inspect`](Self::inspect). If the
-    /// [policy](Save::policy) rejects it, no more than its header is fetched, and nothing is left.
-    /// The file is inspected once more before it gets its name.
+    /// The image is inspected as it arrives, as by [`inspect`](Self::inspect). If the
+    /// [policy](Save::policy) rejects it, less than 1 MiB is received, and nothing is left. The
+    /// file is inspected once more before it gets its name.
     ///
     /// The content is written to `PATH.part`, which is renamed to `path` when it is complete; a
     /// file that is already at `path` stays until then. If the call fails, is dropped or killed,
     /// the next one to the same path continues with what is in `PATH.part` and
-    /// `PATH.part.journal`, provided that the server still has the same version. Runs of zeros
+    /// `PATH.part.state`, provided that the server still has the same version. Runs of zeros
     /// become holes. The file's time is set to the image's `Last-Modified`. A symbolic link at
-    /// `path` is replaced, not followed. If `.part.journal` makes the name longer than 255 bytes,
+    /// `path` is replaced, not followed. If `.part.state` makes the name longer than 255 bytes,
     /// the names of these two files are shortened.
     ///
     /// On Unix, `PATH.part` is readable only by the user of the process. The file gets the mode of
@@ -33,7 +33,9 @@ impl Images {
     /// writable by others, or has another hard link is never resumed: in a world-writable directory
     /// it may have been planted. Such a file, a FIFO or a link is an error that names it.
     ///
-    /// The transfer runs on a thread of its own, which writes as it reads.
+    /// A good image takes one request, on a connection that the client has open if one is free. For
+    /// a large one [more connections](Save::connections) are made as long as they bring more. The
+    /// transfer runs on threads of its own, which write as they read.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
@@ -74,14 +76,26 @@ pub struct Save {
 }
 
 impl Save {
-    /// Sets the maximum number of connections, each of which fetches a range at a time. Defaults
-    /// to 1.
+    /// Sets the maximum number of connections, at most 256. By default there are as many as pay, up
+    /// to 8.
     ///
-    /// Small images, and images of servers without ranges or dates, are fetched with one.
+    /// The first one asks for the whole image. Others are added for what is left of it: by default
+    /// as long as the rate grows by a tenth with them, with a number set here at once. Images of
+    /// less than 8 MiB, and images of servers without ranges or dates, are fetched with one, and
+    /// each connection has 2 MiB or more to fetch. If the server refuses a connection with 429 or
+    /// 503, the others do its work.
+    ///
+    /// ```
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// let saved = images.save(42, "debian-12.qcow2").connections(1).await?;
+    /// assert_eq!(saved.connections, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[doc(alias = "parallel")]
     #[doc(alias = "concurrency")]
     pub fn connections(mut self, connections: usize) -> Self {
-        self.options.connections = connections.max(1);
+        self.options.connections = Some(connections.max(1));
         self
     }
 

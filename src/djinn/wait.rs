@@ -176,7 +176,7 @@ impl WaitDownloaded {
             return Ok(());
         };
         let location = location(&self.transport, operation.clone(), self.id);
-        let (report, _) = location.inspect(None, policy).await?;
+        let report = location.inspect(policy).await?;
         accept(report)
     }
 

@@ -9,7 +9,7 @@ use super::policy::Policy;
 use super::report::{Code, Report, Verdict};
 
 /// Length of the first read. A bad header is rejected within it.
-const FIRST_READ: u64 = 64 << 10;
+pub(crate) const FIRST_READ: u64 = 64 << 10;
 
 /// Minimum length of a read from a table. Snapshots are short, and there are usually several.
 const TABLE_READ_MIN: u64 = 16 << 10;
@@ -160,12 +160,6 @@ impl Inspector {
         }
     }
 
-    /// Returns the bytes read from the start of the image.
-    pub(crate) fn into_prefix(self) -> Vec<u8> {
-        let first = self.extents.into_iter().next();
-        first.map(|(_, bytes)| bytes).unwrap_or_default()
-    }
-
     /// Returns the range to read next, or the report.
     ///
     /// If only a part of the requested range has been fed, requests the rest of it.
@@ -211,6 +205,12 @@ impl Inspector {
         let length = read_ahead.max(length).max(TABLE_READ_MIN);
         let length = length.min(TABLES_MAX - table_bytes);
         self.request(needed.start..needed.start.saturating_add(length))
+    }
+
+    /// Does the same, but examines a part of what was requested as well: it may be enough.
+    pub(crate) fn step_early(&mut self) -> Inspection {
+        self.requested = 0..0;
+        self.step()
     }
 
     /// Returns the rest of a range whose beginning may have been read.

@@ -1,10 +1,14 @@
 //! The handle to one service: its settings, its HTTP client and its secrets.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 #[cfg(feature = "fs")]
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+#[cfg(feature = "fs")]
 use std::sync::{Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "fs")]
+use std::thread;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
@@ -16,6 +20,8 @@ use super::rate::MinRate;
 use super::redact;
 use super::service::Service;
 use crate::attempt::Listener;
+#[cfg(feature = "fs")]
+use crate::error::Error;
 use crate::error::Result;
 use crate::retry::RetryPolicy;
 
@@ -35,16 +41,13 @@ pub(crate) struct Timeouts {
 #[derive(Clone)]
 pub(crate) struct Transport {
     pub(super) inner: Arc<Inner>,
-    pub(super) http: reqwest::Client,
+    /// Empty until the first request of a transfer that has connections of its own.
+    http: Arc<OnceLock<reqwest::Client>>,
     retry: Arc<RetryPolicy>,
 }
 
 pub(crate) struct Inner {
     /// Makes an HTTP client with a connection pool of its own.
-    #[cfg_attr(
-        not(feature = "fs"),
-        expect(dead_code, reason = "for transfers of files")
-    )]
     pub(crate) http: Box<dyn Fn() -> Result<reqwest::Client> + Send + Sync>,
     /// HTTP clients of earlier transfers, without open connections.
     #[cfg(feature = "fs")]
@@ -77,7 +80,7 @@ impl Transport {
     pub(crate) fn new(inner: Inner, http: reqwest::Client, retry: RetryPolicy) -> Self {
         Self {
             inner: Arc::new(inner),
-            http,
+            http: Arc::new(OnceLock::from(http)),
             retry: Arc::new(retry),
         }
     }
@@ -93,15 +96,57 @@ impl Transport {
     /// Returns a handle with a connection pool of its own, for a runtime that ends before the client
     /// does: a connection ends with the runtime that opened it, even if another one uses it.
     #[cfg(feature = "fs")]
-    pub(crate) fn apart(&self) -> Result<Self> {
-        let http = match self.spare().pop() {
-            Some(http) => http,
-            None => (self.inner.http)()?,
-        };
-        Ok(Self {
-            http,
+    pub(crate) fn apart(&self) -> Self {
+        let spare = self.spare().pop();
+        let http = spare.map_or_else(OnceLock::new, OnceLock::from);
+        Self {
+            http: Arc::new(http),
             ..self.clone()
-        })
+        }
+    }
+
+    /// The same, but a server that is too busy is not asked again.
+    #[cfg(feature = "fs")]
+    pub(crate) fn impatient(&self) -> Self {
+        let retry = RetryPolicy::clone(&self.retry).unless(Error::is_too_many);
+        Self {
+            retry: Arc::new(retry),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the HTTP client, and makes it if this is the first request.
+    pub(super) fn http(&self) -> Result<&reqwest::Client> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        // One at a time, as several connections of a transfer may begin at once.
+        #[cfg(feature = "fs")]
+        let _making = self.spare();
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        let http = (self.inner.http)()?;
+        Ok(self.http.get_or_init(|| http))
+    }
+
+    /// Returns how many round trips the next response will take: the first one comes on a
+    /// connection that has yet to be made.
+    #[cfg(feature = "fs")]
+    pub(crate) fn round_trips(&self) -> u32 {
+        let is_first = !self.inner.knows_http.load(Ordering::Relaxed);
+        let is_tls = self.base().scheme() == "https";
+        1 + u32::from(is_first) + u32::from(is_first && is_tls)
+    }
+
+    /// Makes the HTTP client meanwhile, on a thread of its own.
+    #[cfg(feature = "fs")]
+    pub(crate) fn prepare(&self) {
+        if self.http.get().is_none() {
+            let transport = self.clone();
+            // An error is that of the first request.
+            let _ = thread::Builder::new().spawn(move || transport.http().map(drop));
+        }
     }
 
     /// Keeps the HTTP client of [`apart`](Self::apart) for the next transfer, since loading the
@@ -110,8 +155,8 @@ impl Transport {
     #[cfg(feature = "fs")]
     pub(crate) fn keep_for_next(self) {
         let mut spare = self.spare();
-        if spare.len() < MAX_SPARE {
-            spare.push(self.http.clone());
+        if let Some(http) = self.http.get().filter(|_| spare.len() < MAX_SPARE) {
+            spare.push(http.clone());
         }
     }
 

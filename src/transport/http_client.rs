@@ -72,6 +72,26 @@ impl Settings {
     }
 }
 
+/// Has the crypto provider gather its first random bytes, which takes it up to 40 ms, once a process:
+/// meanwhile the connection is made.
+#[cfg(feature = "rustls")]
+pub(crate) fn warm_up() {
+    use std::sync::Once;
+    use std::thread;
+
+    use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+    static ONCE: Once = Once::new();
+    // Without a thread, or without bytes, it is the handshake that waits, or fails.
+    ONCE.call_once(|| {
+        let _ = thread::Builder::new().spawn(|| {
+            let provider = CryptoProvider::get_default().cloned();
+            let provider = provider.unwrap_or_else(|| aws_lc_rs::default_provider().into());
+            let _ = provider.secure_random.fill(&mut [0]);
+        });
+    });
+}
+
 #[cfg(any(
     feature = "rustls",
     feature = "rustls-no-provider",

@@ -157,7 +157,12 @@ impl Response {
             Body::Read(bytes) => bytes,
             Body::Open(_) => &[],
         };
-        serde_json::from_slice(body).map_err(|error| {
+        // From a text, since `from_slice` checks each string of it by itself.
+        let json = match std::str::from_utf8(body) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(body),
+        };
+        json.map_err(|error| {
             let media_type = self.media_type();
             if media_type == JSON || media_type.is_empty() {
                 return self.error(Cause::Decode(Box::new(error)));

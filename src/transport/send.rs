@@ -43,7 +43,7 @@ impl Transport {
             stall, min_rate, ..
         } = self.inner.timeouts;
         let sending = attach(request, &mut outgoing, min_rate, stall).await?;
-        let answer = self.watch(self.http.execute(outgoing), &sending).await;
+        let answer = self.watch(self.http()?.execute(outgoing), &sending).await;
         observed.attempt.sent = sending.sent();
         let span = Span::current();
         let cause = match (answer, sending.take_failure()) {

@@ -91,7 +91,8 @@ async fn an_answer_that_is_slow_but_fast_enough_is_not_cut() {
     for what in ["bytes", "file", "ranges"] {
         let began = Instant::now();
         read(what, &images(builder(&server)), id).await.unwrap();
-        assert!(what == "ranges" || began.elapsed() > Duration::from_millis(900));
+        // Several connections are faster.
+        assert!(what != "bytes" || began.elapsed() > Duration::from_millis(900));
     }
 }
 

@@ -237,6 +237,12 @@ async fn a_transfer_is_seen_by_the_callers_subscriber_in_the_callers_span() {
     let id = server.add_image("disk", &image).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.qcow2");
+    // So that several connections have something to do.
+    let slow = Fault::Trickle {
+        bytes: 256 * 1024,
+        every: Duration::from_millis(5),
+    };
+    server.inject(slow.on("GET", format!("/images/{id}")).always());
     for connections in [1, 4] {
         let content = images
             .save(id, path.with_extension(connections.to_string()))
@@ -248,7 +254,7 @@ async fn a_transfer_is_seen_by_the_callers_subscriber_in_the_callers_span() {
         let lines = log.spans();
         let (outer, requests) = lines.split_at(2);
         assert_eq!(outer, ["outer", "  operation name=\"save image\""]);
-        assert!(requests.len() > connections, "{requests:#?}");
+        assert!(requests.len() >= connections, "{requests:#?}");
         assert!(
             requests.iter().all(|line| line.starts_with("    request ")),
             "{requests:#?}"

@@ -182,7 +182,7 @@ impl Calls {
         }
         let saved = request.await;
         let found = std::fs::read(&target);
-        for name in ["disk", "disk.part", "disk.part.journal"] {
+        for name in ["disk", "disk.part", "disk.part.state"] {
             let _ = std::fs::remove_file(self.folder.join(name));
         }
         saved.map_err(kind)?;

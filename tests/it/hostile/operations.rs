@@ -52,7 +52,7 @@ pub(crate) fn save(answers: &[u8], folder: &Path) {
                 Err(_) => assert!(!target.exists(), "half a file"),
             }
         });
-        for left in ["disk.part", "disk.part.journal"] {
+        for left in ["disk.part", "disk.part.state"] {
             let _ = std::fs::remove_file(folder.join(left));
         }
     }

@@ -97,7 +97,7 @@ impl World {
         self.here().join(match place {
             Place::Target => "disk",
             Place::Part => "disk.part",
-            Place::Journal => "disk.part.journal",
+            Place::Journal => "disk.part.state",
             Place::Spare => "disk.part.new",
         })
     }

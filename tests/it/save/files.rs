@@ -163,7 +163,7 @@ async fn runs_of_zeros_are_holes_even_over_what_was_there() {
         image[..4].copy_from_slice(b"QFI\xfb");
         image[10 * MIB..11 * MIB].fill(1);
         let setup = Setup::of(image);
-        // Beside them is what no journal tells of.
+        // Beside them is what no state tells of.
         std::fs::write(setup.part(), vec![9; LENGTH]).unwrap();
         setup.save(connections, setup.target()).await.unwrap();
         setup.assert_saved();
@@ -172,7 +172,7 @@ async fn runs_of_zeros_are_holes_even_over_what_was_there() {
     }
 }
 
-/// What lies in a gap may be left over from a write that no journal tells of.
+/// What lies in a gap may be left over from a write that no state tells of.
 #[cfg(unix)]
 #[tokio::test]
 async fn zeros_are_written_where_something_else_may_be() {
@@ -183,15 +183,13 @@ async fn zeros_are_written_where_something_else_may_be() {
         image[LENGTH / 4..].fill(0);
         let setup = Setup::of(image);
         setup.leave_half(connections).await;
-        let journal = std::fs::read_to_string(setup.journal()).unwrap();
-        let spans = journal.lines().filter_map(|line| {
-            let mut words = line.strip_prefix("w ")?.split(' ');
-            Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
-        });
         let mut done = vec![false; LENGTH];
-        for (start, end) in spans {
-            let (start, end): (usize, usize) = (start, end);
-            done[start..end].fill(true);
+        for record in setup.records() {
+            let spans: Vec<(usize, usize)> =
+                serde_json::from_value(record["written"].clone()).unwrap();
+            for (start, end) in spans {
+                done[start..end].fill(true);
+            }
         }
         let part = std::fs::File::options()
             .write(true)
@@ -215,12 +213,12 @@ async fn where_nothing_can_be_saved_nothing_is_asked_for() {
     let here = setup.directory.path().to_owned();
     std::fs::create_dir(here.join("directory")).unwrap();
     std::fs::create_dir(here.join("taken.part")).unwrap();
-    std::fs::create_dir(here.join("journal.part.journal")).unwrap();
+    std::fs::create_dir(here.join("state.part.state")).unwrap();
     let mut targets = vec![
         here.join("directory"),
         here.join("missing").join("disk"),
         here.join("taken"),
-        here.join("journal"),
+        here.join("state"),
         "".into(),
         here.join("directory").join(".."),
     ];
@@ -235,7 +233,7 @@ async fn where_nothing_can_be_saved_nothing_is_asked_for() {
         assert_eq!(error.kind(), ErrorKind::Io, "{}", target.display());
     }
     assert!(setup.server.requests().is_empty());
-    assert!(here.join("journal.part.journal").is_dir());
+    assert!(here.join("state.part.state").is_dir());
     assert!(!here.join("socket").is_file() && !here.join("socket.part").exists());
 }
 

@@ -5,6 +5,7 @@ mod child;
 mod files;
 mod interrupted;
 mod kill;
+mod line;
 mod long;
 mod names;
 mod owned;
@@ -102,8 +103,18 @@ impl Setup {
         self.directory.path().join("disk.qcow2.part")
     }
 
-    pub(crate) fn journal(&self) -> PathBuf {
-        self.directory.path().join("disk.qcow2.part.journal")
+    pub(crate) fn state(&self) -> PathBuf {
+        self.directory.path().join("disk.qcow2.part.state")
+    }
+
+    /// The records in the state file.
+    fn records(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read(self.state()).unwrap();
+        let slots = text.chunks(64 * 1024);
+        let lines = slots.filter_map(|slot| std::str::from_utf8(slot).unwrap().split_once('\n'));
+        lines
+            .map(|(line, _)| serde_json::from_str(line.rsplit_once(' ').unwrap().0).unwrap())
+            .collect()
     }
 
     /// Names of all files there.
@@ -157,12 +168,12 @@ impl Setup {
         fetch.abort();
         assert!(fetch.await.unwrap_err().is_cancelled());
         self.server.clear_faults();
-        self.server.clear_requests();
         // The lock tells when the last thread has let go.
         while !self.is_let_go() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(self.files(), ["disk.qcow2.part", "disk.qcow2.part.journal"]);
+        self.server.clear_requests();
+        assert_eq!(self.files(), ["disk.qcow2.part", "disk.qcow2.part.state"]);
     }
 }
 

@@ -61,7 +61,7 @@ async fn a_file_that_took_the_place_of_what_was_written_never_gets_the_name() {
                 std::os::unix::fs::symlink(&aside, setup.part()).unwrap();
             } else {
                 fs::remove_file(setup.part()).unwrap();
-                fs::remove_file(setup.journal()).unwrap();
+                fs::remove_file(setup.state()).unwrap();
                 fs::write(setup.part(), "another's").unwrap();
             }
             gate.open();
@@ -86,7 +86,7 @@ async fn of_two_fetches_that_do_not_see_each_other_each_renames_its_own_file() {
             early.reached().await;
             fs::remove_file(first.part()).unwrap();
             if !aside {
-                fs::remove_file(first.journal()).unwrap();
+                fs::remove_file(first.state()).unwrap();
             }
             let request = second
                 .save(connections, first.target())
@@ -97,7 +97,7 @@ async fn of_two_fetches_that_do_not_see_each_other_each_renames_its_own_file() {
             let error = ends(async { fetch.await.unwrap() }).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Busy, "{error:?}");
             // The other's files are still its own, so that it could be continued.
-            assert!(first.part().exists() && first.journal().exists());
+            assert!(first.part().exists() && first.state().exists());
             late.open();
             ends(async { other.await.unwrap() }).await.unwrap();
             assert_eq!(first.files(), ["disk.qcow2"]);
@@ -125,14 +125,14 @@ async fn a_fetch_that_begins_again_leaves_the_files_of_others_alone() {
         let fetch = tokio::spawn(request.send());
         gate.reached().await;
         fs::remove_file(setup.part()).unwrap();
-        fs::remove_file(setup.journal()).unwrap();
-        for path in [setup.part(), setup.journal()] {
+        fs::remove_file(setup.state()).unwrap();
+        for path in [setup.part(), setup.state()] {
             fs::write(path, "another's").unwrap();
         }
         gate.open();
         let error = ends(async { fetch.await.unwrap() }).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy, "{error:?}");
-        for path in [setup.part(), setup.journal()] {
+        for path in [setup.part(), setup.state()] {
             assert_eq!(fs::read(path).unwrap(), b"another's");
         }
     }
@@ -163,7 +163,7 @@ async fn a_relative_path_is_one_of_the_directory_where_the_fetch_began() {
 async fn a_fifo_is_refused_and_never_waited_for() {
     for resume in [true, false] {
         let setup = Setup::of(image(MIB));
-        for path in [setup.target(), setup.part(), setup.journal()] {
+        for path in [setup.target(), setup.part(), setup.state()] {
             fifo(&path);
             let fetch = setup.save(1, setup.target()).resume(resume);
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -181,7 +181,7 @@ async fn what_another_user_left_is_not_continued() {
         return;
     }
     for connections in CONNECTIONS {
-        for (part, journal) in [(true, true), (true, false), (false, true)] {
+        for (part, state) in [(true, true), (true, false), (false, true)] {
             let setup = Setup::new();
             setup.leave_half(connections).await;
             let evil = vec![0xee; MIB];
@@ -192,7 +192,7 @@ async fn what_another_user_left_is_not_continued() {
             )
             .unwrap();
             let before = fs::read(setup.part()).unwrap();
-            for (path, given) in [(setup.part(), part), (setup.journal(), journal)] {
+            for (path, given) in [(setup.part(), part), (setup.state(), state)] {
                 if given {
                     chown(path, Some(OTHER), Some(OTHER)).unwrap();
                 }
@@ -201,7 +201,7 @@ async fn what_another_user_left_is_not_continued() {
             let name = if part {
                 "disk.qcow2.part"
             } else {
-                "disk.qcow2.part.journal"
+                "disk.qcow2.part.state"
             };
             assert_names(ends(fetch).await, name);
             assert!(!setup.target().exists());
@@ -217,7 +217,7 @@ async fn a_file_with_another_name_is_not_written_to() {
     let bystander = setup.directory.path().join("bystander");
     fs::write(&bystander, "precious").unwrap();
     for resume in [true, false] {
-        for path in [setup.part(), setup.journal()] {
+        for path in [setup.part(), setup.state()] {
             fs::hard_link(&bystander, &path).unwrap();
             let fetch = setup.save(1, setup.target()).resume(resume);
             let name = path.file_name().unwrap().to_str().unwrap();
@@ -239,12 +239,12 @@ async fn a_file_with_another_name_is_not_written_to() {
 #[tokio::test]
 async fn what_others_can_write_to_is_begun_again() {
     for connections in CONNECTIONS {
-        for (part, journal) in [(0o666, 0o600), (0o620, 0o600), (0o600, 0o602)] {
+        for (part, state) in [(0o666, 0o600), (0o620, 0o600), (0o600, 0o602)] {
             let setup = Setup::new();
             setup.leave_half(connections).await;
             let others = File::options().write(true).open(setup.part()).unwrap();
             set_mode(&setup.part(), part);
-            set_mode(&setup.journal(), journal);
+            set_mode(&setup.state(), state);
             let gate = Gate::default();
             let request = setup.save(connections, setup.target()).progress(gate.at(0));
             let fetch = tokio::spawn(request.send());
@@ -283,7 +283,7 @@ async fn nobody_else_reads_what_is_being_written_and_the_target_has_its_mode() {
             let request = setup.save(connections, setup.target()).progress(gate.at(0));
             let fetch = tokio::spawn(request.send());
             gate.reached().await;
-            for path in [setup.part(), setup.journal()] {
+            for path in [setup.part(), setup.state()] {
                 assert_eq!(mode(&path), 0o600, "{}", path.display());
             }
             gate.open();

@@ -10,7 +10,8 @@ use crate::qcow2::Policy;
 /// The options of saving an image.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    pub(crate) connections: usize,
+    /// As many as pay if it is not set.
+    pub(crate) connections: Option<usize>,
     pub(crate) resume: bool,
     pub(crate) durable: bool,
     pub(crate) sha256: Option<Digest>,
@@ -25,7 +26,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            connections: 1,
+            connections: None,
             resume: true,
             durable: true,
             sha256: None,
@@ -39,6 +40,7 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Returns `true` if the digest of the content is wanted.
     pub(super) fn hashes(&self) -> bool {
         self.digest || self.sha256.is_some()
     }
@@ -63,8 +65,8 @@ pub struct Saved {
     pub path: PathBuf,
     /// Its length in bytes.
     pub bytes: u64,
-    /// The number of bytes of it that came over the network. Tables read by the inspection are not
-    /// counted.
+    /// The number of bytes of it that came over the network. Tables that the inspection read from
+    /// elsewhere in the image are not counted.
     pub fetched: u64,
     /// The number of bytes left by an earlier fetch that was resumed.
     pub resumed_from: u64,

@@ -1,17 +1,16 @@
-//! The file beside the target, which becomes the target when it is whole.
+//! The file beside the target, which becomes the target when it is complete.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-use super::journal::{Journal, Subject};
+use super::Sink;
+use super::guarded::{self as sys, New, Replaced};
 use super::paths::Paths;
-use super::spans::Spans;
-use super::sys::{self, Access, New, Replaced};
 use super::zeros;
 use crate::error::{Error, ErrorKind};
 use crate::thread::Caller;
@@ -19,8 +18,8 @@ use crate::thread::Caller;
 /// The number of times that a file may be another one by the time it is locked.
 const TRIES: usize = 100;
 
-/// An exclusive hold on the file beside a target, and on the journal beside that.
-pub(super) struct PartFile {
+/// An exclusive hold on the file beside a target, and on the state file beside that.
+pub(crate) struct PartFile {
     file: File,
     paths: Paths,
     new: New,
@@ -28,25 +27,22 @@ pub(super) struct PartFile {
     is_old: bool,
     /// There is nothing in it that could be continued.
     is_useless: AtomicBool,
-}
-
-/// The part of the file that an earlier process left.
-pub(super) struct Found {
-    pub(super) subject: Subject,
-    pub(super) done: Spans,
-    pub(super) journal: Journal,
+    /// The byte from which on nothing was ever written, so that zeros can be left out.
+    untouched: AtomicU64,
+    /// The length of the file, which grows if it was not set.
+    length: AtomicU64,
 }
 
 impl PartFile {
     /// Takes hold of the file beside `target`, or gives `None` if someone else has it.
-    pub(super) fn open(target: &Path) -> io::Result<Option<Self>> {
+    pub(crate) fn open(target: &Path) -> io::Result<Option<Self>> {
         let paths = Paths::new(target)?;
         check_target(&paths.target)?;
         // Where files have no lasting identity they are other ones for ever.
         for _ in 0..TRIES {
-            let old = sys::open_any(&paths.part, Access::Anywhere).transpose();
+            let old = sys::open_any(&paths.part).transpose();
             let is_old = old.is_some();
-            let make = || sys::create(&paths.part, Access::Anywhere, sys::PRIVATE);
+            let make = || sys::create(&paths.part, sys::PRIVATE);
             let file = match old.unwrap_or_else(make) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) if sys::is_in_use(&error) => return Ok(None),
@@ -68,6 +64,8 @@ impl PartFile {
                         new,
                         is_old,
                         is_useless: AtomicBool::new(!is_old),
+                        untouched: AtomicU64::new(0),
+                        length: AtomicU64::new(0),
                     }));
                 }
                 Err(error) => {
@@ -87,86 +85,56 @@ impl PartFile {
     fn own(file: &File, paths: &Paths, is_old: bool) -> io::Result<Option<New>> {
         let new = sys::try_new(&paths.spare)?;
         sys::check(&paths.part, &file.metadata()?, Some(new.owner))?;
-        sys::look(&paths.journal, Some(new.owner))?;
+        sys::look(&paths.state, Some(new.owner))?;
         Ok((!is_old || !sys::is_shared(file)?).then_some(new))
     }
 
-    /// Returns what can be resumed, if anything; everything else is discarded.
-    pub(super) fn find(&self) -> io::Result<Option<Found>> {
-        if let Some((journal, subject, mut done)) = self.find_journal()? {
-            let length = self.file.metadata()?.len();
-            // Only the answer to a request says that it is still the same version, so that there
-            // must be something to ask for.
-            done.truncate(subject.length.saturating_sub(1));
-            if (done.end()..=subject.length).contains(&length) && subject.length > 0 {
-                // What lies behind the last span may be anything.
-                self.file.set_len(done.end())?;
-                self.file.set_len(subject.length)?;
-                return Ok(Some(Found {
-                    subject,
-                    done,
-                    journal,
-                }));
-            }
-        }
-        self.reset()?;
-        Ok(None)
-    }
-
-    fn find_journal(&self) -> io::Result<Option<(Journal, Subject, Spans)>> {
-        // A journal beside a new file is another's.
+    /// Opens the state file of an earlier process, unless others could write to it.
+    pub(crate) fn open_state(&self) -> io::Result<Option<File>> {
+        // One beside a new file is another's.
         if !self.is_old {
             return Ok(None);
         }
-        match sys::open(&self.paths.journal, Access::Append, self.new.owner)? {
-            Some(file) if !sys::is_shared(&file)? => Journal::resume(file),
+        match sys::open(&self.paths.state, self.new.owner)? {
+            Some(file) if !sys::is_shared(&file)? => Ok(Some(file)),
             _ => Ok(None),
         }
     }
 
-    /// Empties the file, and forgets the journal.
-    pub(super) fn reset(&self) -> io::Result<()> {
+    /// Makes the state file. From then on what was written can be continued.
+    pub(crate) fn create_state(&self) -> io::Result<File> {
         self.check()?;
+        let file = sys::create(&self.paths.state, sys::PRIVATE)?;
+        self.is_useless.store(false, Ordering::Relaxed);
+        Ok(file)
+    }
+
+    /// Prepares a file of `length` bytes to be continued, of which an earlier process has written
+    /// nothing that counts from byte `end` on. Returns `false` if it is not such a file.
+    pub(crate) fn resume(&self, end: u64, length: u64) -> io::Result<bool> {
+        if !(end..=length).contains(&self.file.metadata()?.len()) {
+            return Ok(false);
+        }
+        // There may be anything.
+        self.file.set_len(end)?;
+        self.set_len(length)?;
+        self.untouched.store(end, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// Empties the file, and removes the state file.
+    pub(crate) fn reset(&self) -> io::Result<()> {
+        self.check()?;
+        self.untouched.store(0, Ordering::Relaxed);
+        self.length.store(0, Ordering::Relaxed);
         self.is_useless.store(true, Ordering::Relaxed);
-        sys::remove(&self.paths.journal, self.new.owner)?;
+        sys::remove(&self.paths.state, self.new.owner)?;
         // Cutting an empty file would do no harm, but that ext4 takes a file that was cut to
         // nothing for one that is replaced, and writes all of it to the disk when it is closed.
         match self.file.metadata()?.len() {
             0 => Ok(()),
             _ => self.file.set_len(0),
         }
-    }
-
-    /// Prepares for `length` bytes, with a journal if there is a subject to name.
-    pub(super) fn begin(
-        &self,
-        length: Option<u64>,
-        subject: Option<&Subject>,
-    ) -> io::Result<Option<Journal>> {
-        self.reset()?;
-        if let Some(length) = length {
-            self.set_len(length)?;
-        }
-        let Some(subject) = subject else {
-            return Ok(None);
-        };
-        let file = sys::create(&self.paths.journal, Access::Append, sys::PRIVATE)?;
-        let journal = Journal::begin(file, subject)?;
-        self.is_useless.store(false, Ordering::Relaxed);
-        Ok(Some(journal))
-    }
-
-    /// Replaces a journal that has become long by a short one.
-    pub(super) fn renew(&self, journal: &mut Journal, durable: bool) -> io::Result<()> {
-        let path = &self.paths.journal;
-        self.check()?;
-        if fs::symlink_metadata(path).is_ok() && !sys::is_at(journal.file(), path)? {
-            return Err(Replaced(path.clone()).into());
-        }
-        sys::remove(&self.paths.spare, self.new.owner)?;
-        let file = sys::create(&self.paths.spare, Access::Append, sys::PRIVATE)?;
-        journal.write_anew(file, durable)?;
-        fs::rename(&self.paths.spare, path)
     }
 
     /// Fails unless this is still the file at its path, which others find locked. Nothing
@@ -178,71 +146,27 @@ impl PartFile {
         }
     }
 
-    /// Writes bytes at a place. Where the file has never been written, zeros become holes.
-    pub(super) fn write(&self, bytes: &[u8], at: u64, untouched: bool) -> io::Result<()> {
-        if !untouched {
-            return sys::write_at(&self.file, bytes, at);
-        }
-        for (start, end) in zeros::written(bytes, at) {
-            sys::write_at(&self.file, &bytes[start..end], at + start as u64)?;
-        }
-        Ok(())
-    }
-
-    /// Has the system put the bytes on the disk.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    /// Reads a range in order, as long as `each` piece is welcome.
-    pub(super) fn read(
-        &self,
-        start: u64,
-        end: u64,
-        mut each: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(start))?;
-        let mut left = end - start;
-        let mut rest = file.take(left);
-        let mut buffer = vec![0; 256 * 1024];
-        while left > 0 {
-            match rest.read(&mut buffer) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => {
-                    each(&buffer[..count])?;
-                    left -= count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Gives the file its length, which may be one that no file can have.
-    pub(super) fn set_len(&self, length: u64) -> io::Result<()> {
+    pub(crate) fn set_len(&self, length: u64) -> io::Result<()> {
+        self.length.store(length, Ordering::Relaxed);
         self.file.set_len(length).map_err(|error| {
             let message = format!("no file of {length} bytes can be made: {error}");
             io::Error::new(error.kind(), message)
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.paths.part
-    }
-
     /// Makes the file the target, which it replaces at one stroke, if the caller still waits.
-    pub(super) fn finish(
-        self,
+    pub(crate) fn finish(
+        &self,
         durable: bool,
         modified: Option<Timestamp>,
         caller: &Caller,
     ) -> io::Result<()> {
         let target = &self.paths.target;
-        if durable {
-            self.file.sync_all()?;
-        }
         check_target(target)?;
         sys::set_mode(&self.file, sys::mode_at(target, self.new))?;
         if let Some(time) = modified {
@@ -262,13 +186,43 @@ impl PartFile {
             return Err(Replaced(target.clone()).into());
         }
         if fs::symlink_metadata(&self.paths.part).is_err() {
-            let _ = sys::remove(&self.paths.journal, self.new.owner);
+            let _ = sys::remove(&self.paths.state, self.new.owner);
         }
         if durable {
             // A directory may be one that cannot be read.
             let _ = sys::sync_directory(target);
         }
         Ok(())
+    }
+}
+
+/// The same bytes at the same place.
+impl Sink for PartFile {
+    /// Zeros become holes if nothing was ever written there.
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let end = offset + bytes.len() as u64;
+        if end > self.length.load(Ordering::Relaxed) {
+            self.set_len(end)?;
+        }
+        if offset < self.untouched.load(Ordering::Relaxed) {
+            return sys::write_at(&self.file, bytes, offset);
+        }
+        for (start, end) in zeros::written(bytes, offset) {
+            sys::write_at(&self.file, &bytes[start..end], offset + start as u64)?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        sys::read_at(&self.file, bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn failed(&self, what: &str, error: io::Error) -> Error {
+        failed(what, &self.paths.part, error)
     }
 }
 
@@ -300,7 +254,7 @@ fn not_a_file() -> io::Error {
 }
 
 /// Turns the error of a step into that of the call.
-pub(super) fn failed(what: &str, path: &Path, error: io::Error) -> Error {
+pub(crate) fn failed(what: &str, path: &Path, error: io::Error) -> Error {
     let replaced = error.get_ref().and_then(|inner| inner.downcast_ref());
     if let Some(replaced) = replaced {
         let replaced: &Replaced = replaced;

@@ -1,13 +1,16 @@
 //! Sets of byte ranges.
 
+use serde::{Deserialize, Serialize};
+
 /// Half-open ranges, sorted, apart from each other.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Spans(Vec<(u64, u64)>);
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Spans(Vec<(u64, u64)>);
 
 impl Spans {
-    pub(super) fn add(&mut self, start: u64, end: u64) {
+    /// Adds a range, and returns how many of its bytes are new.
+    pub(crate) fn add(&mut self, start: u64, end: u64) -> u64 {
         if start >= end {
-            return;
+            return 0;
         }
         let first = self.0.partition_point(|&(_, before)| before < start);
         let last = self.0.partition_point(|&(after, _)| after <= end);
@@ -20,32 +23,68 @@ impl Spans {
                 touching.last().map_or(end, |&(_, last)| last.max(end)),
             ),
         };
-        self.0.splice(first..last.max(first), [joined]);
+        let replaced = self.0.splice(first..last.max(first), [joined]);
+        let before: u64 = replaced.map(|(start, end)| end - start).sum();
+        joined.1 - joined.0 - before
+    }
+
+    /// Returns `true` if all of a range is in the set.
+    pub(crate) fn contains(&self, start: u64, end: u64) -> bool {
+        let after = self.0.partition_point(|&(_, before)| before < end);
+        self.0.get(after).is_some_and(|&(first, _)| first <= start)
+    }
+
+    /// Returns `true` if these are ranges of an image of `length` bytes, as a set has them.
+    pub(crate) fn is_within(&self, length: u64) -> bool {
+        let mut least = 0;
+        self.0.iter().all(|&(start, end)| {
+            let fits = least <= start && start < end && end <= length;
+            // The next begins apart from it.
+            least = end.saturating_add(1);
+            fits
+        })
+    }
+
+    /// Forgets the shortest ranges until there are no more than `most`.
+    pub(crate) fn keep_longest(&mut self, most: usize) {
+        if self.0.len() > most {
+            self.0
+                .sort_by_key(|(start, end)| std::cmp::Reverse(end - start));
+            self.0.truncate(most);
+            self.0.sort_unstable();
+        }
+    }
+
+    /// Returns the end of the range that begins at 0.
+    pub(crate) fn prefix(&self) -> u64 {
+        let first = self.0.first().filter(|&&(start, _)| start == 0);
+        first.map_or(0, |&(_, end)| end)
     }
 
     /// Forgets all from `end` on.
-    pub(super) fn truncate(&mut self, end: u64) {
+    pub(crate) fn truncate(&mut self, end: u64) {
         self.0.retain(|&(start, _)| start < end);
         if let Some((_, last)) = self.0.last_mut() {
             *last = end.min(*last);
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.0.iter().copied()
     }
 
-    pub(super) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.0.iter().map(|(start, end)| end - start).sum()
     }
 
     /// The end of the last range.
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.0.last().map_or(0, |&(_, end)| end)
     }
 
     /// Returns the ranges that are missing up to `length`.
-    pub(super) fn gaps(&self, length: u64) -> Vec<(u64, u64)> {
+    pub(crate) fn gaps(&self, length: u64) -> Vec<(u64, u64)> {
         let starts = std::iter::once(0).chain(self.0.iter().map(|&(_, end)| end));
         let ends = self.0.iter().map(|&(start, _)| start).chain([length]);
         starts
@@ -81,10 +120,15 @@ mod tests {
             let mut spans = Spans::default();
             let mut bytes = [false; 64];
             for (start, end) in adds {
-                spans.add(start, end);
+                let mut new = 0;
                 for byte in start..end {
+                    new += u64::from(!bytes[byte as usize]);
                     bytes[byte as usize] = true;
                 }
+                let whole = start < end && new == 0;
+                prop_assert_eq!(spans.contains(start, end) && start < end, whole);
+                prop_assert_eq!(spans.add(start, end), new);
+                prop_assert!(spans.is_within(64));
             }
             let mut found = [false; 64];
             for (start, end) in spans.iter() {

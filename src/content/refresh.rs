@@ -3,68 +3,69 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
-use super::options::{Options, Saved};
-use super::part::failed;
-use crate::content::{ByteRange, Location};
+use super::{ByteRange, Location};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Result};
+use crate::file::failed;
 use crate::inspect::accept;
-use crate::qcow2::inspect_open_file;
+use crate::qcow2::{Policy, inspect_open_file};
 use crate::thread::Caller;
 
-/// Returns the file at `target` if it is what the server has: of the same length, and of the time
-/// of the server's last change. Asks for its last byte, so that one answer has both.
-pub(super) async fn unchanged(
+/// The conditions for a file besides being unchanged.
+pub(crate) struct Expected<'a> {
+    pub(crate) hashes: bool,
+    pub(crate) sha256: Option<Digest>,
+    pub(crate) policy: Option<&'a Policy>,
+}
+
+/// Returns the length of the file at `target`, and its digest if that is computed, if the file is
+/// what the server has: of the same length, and of the time of the server's last change. Asks for
+/// its last byte, so that one answer has both.
+pub(crate) async fn unchanged(
     location: &Location,
     target: &Path,
-    options: &Options,
+    expected: Expected<'_>,
     caller: &Caller,
-) -> Result<Option<Saved>> {
-    let began = Instant::now();
+) -> Result<Option<(u64, Option<Digest>)>> {
     let Some((file, length, modified)) = candidate(target) else {
         return Ok(None);
     };
     let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&modified);
     let date = date.map_err(|error| Error::invalid(error.to_string()))?;
     let range = ByteRange::new(length - 1, None);
-    let mut retries = location.transport.retry().start();
-    let answer = match location.send_range(range, Some(&date), &mut retries).await {
+    let location = location.clone();
+    let answer = caller.run(async move {
+        let mut retries = location.transport.retry().start();
+        let response = location
+            .send_range(range, Some(&date), &mut retries)
+            .await?;
+        location.check_range_or_all(response, range)
+    });
+    let version = match answer.await {
         // The image is shorter by now.
         Err(error) if error.status() == Some(416) => return Ok(None),
-        answer => location.check_range_or_all(answer?, range)?,
+        answer => answer?.version,
     };
-    let version = &answer.version;
     if version.total != Some(length) || version.modified != Some(modified) {
         return Ok(None);
     }
     let read = |error| failed("read", target, error);
-    let sha256 = match options.hashes() {
+    let sha256 = match expected.hashes {
         true => Some(hash(&file, caller).map_err(read)?),
         false => None,
     };
-    if options.sha256.is_some() && options.sha256 != sha256 {
+    if expected.sha256.is_some() && expected.sha256 != sha256 {
         return Ok(None);
     }
-    if let Some(policy) = &options.policy {
+    if let Some(policy) = expected.policy {
         accept(inspect_open_file(&file, policy).map_err(read)?)?;
     }
-    options.meter.start(Some(length), length);
-    options.meter.finish();
-    Ok(Some(Saved {
-        path: target.to_owned(),
-        bytes: length,
-        fetched: 0,
-        resumed_from: 0,
-        unchanged: true,
-        connections: 0,
-        sha256,
-        elapsed: began.elapsed(),
-    }))
+    Ok(Some((length, sha256)))
 }
 
 /// The file at the path, its length and its time, if an earlier fetch may have left it: that set

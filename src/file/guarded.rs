@@ -20,19 +20,10 @@ impl From<Replaced> for io::Error {
     }
 }
 
-/// The way a file is written.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Access {
-    Anywhere,
-    Append,
-}
-
-impl Access {
-    fn options(self) -> OpenOptions {
-        let mut options = File::options();
-        options.read(true).write(true).append(self == Self::Append);
-        options
-    }
+fn options() -> OpenOptions {
+    let mut options = File::options();
+    options.read(true).write(true);
+    options
 }
 
 /// The owner and mode of new files in some directory.
@@ -44,12 +35,12 @@ pub(super) struct New {
 }
 
 /// Opens a file; `None` if there is nothing. It is not to be believed before its owner is known.
-pub(super) fn open_any(path: &Path, access: Access) -> io::Result<Option<File>> {
+pub(super) fn open_any(path: &Path) -> io::Result<Option<File>> {
     // Looked at before, as opening a device can do something.
     if look(path, None)?.is_none() {
         return Ok(None);
     }
-    let mut options = access.options();
+    let mut options = options();
     guard(&mut options, None);
     let file = match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -60,8 +51,8 @@ pub(super) fn open_any(path: &Path, access: Access) -> io::Result<Option<File>> 
 }
 
 /// The same of a file that this user made.
-pub(super) fn open(path: &Path, access: Access, owner: Owner) -> io::Result<Option<File>> {
-    let Some(file) = open_any(path, access)? else {
+pub(super) fn open(path: &Path, owner: Owner) -> io::Result<Option<File>> {
+    let Some(file) = open_any(path)? else {
         return Ok(None);
     };
     check(path, &file.metadata()?, Some(owner))?;
@@ -69,8 +60,8 @@ pub(super) fn open(path: &Path, access: Access, owner: Owner) -> io::Result<Opti
 }
 
 /// Makes a file where there is none.
-pub(super) fn create(path: &Path, access: Access, mode: Mode) -> io::Result<File> {
-    let mut options = access.options();
+pub(super) fn create(path: &Path, mode: Mode) -> io::Result<File> {
+    let mut options = options();
     options.create_new(true);
     guard(&mut options, Some(mode));
     options.open(path).map_err(|error| named(path, error))
@@ -120,19 +111,19 @@ fn named(path: &Path, error: io::Error) -> io::Error {
 
 #[cfg(unix)]
 mod unix {
-    use super::{Access, File, Metadata, New, OpenOptions, Path, create, fs, io, named, remove};
+    use super::{File, Metadata, New, OpenOptions, Path, create, fs, io, named, remove};
     use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 
     use rustix::fs::{FlockOperation, OFlags, flock};
     use rustix::process::geteuid;
 
-    pub(in super::super) type Owner = u32;
+    pub(in crate::file) type Owner = u32;
 
     /// The permissions of a file.
-    pub(in super::super) type Mode = u32;
+    pub(in crate::file) type Mode = u32;
 
     /// Nobody else reads what may be meant for few.
-    pub(in super::super) const PRIVATE: Mode = 0o600;
+    pub(in crate::file) const PRIVATE: Mode = 0o600;
     const WRITABLE_BY_OTHERS: Mode = 0o022;
 
     /// In a directory that others can write to, a link could have another file overwritten, and a
@@ -154,17 +145,17 @@ mod unix {
         found.nlink() > 1
     }
 
-    pub(in super::super) fn is_in_use(_: &io::Error) -> bool {
+    pub(in crate::file) fn is_in_use(_: &io::Error) -> bool {
         false
     }
 
     /// Returns `true` if others can write to the file.
-    pub(in super::super) fn is_shared(file: &File) -> io::Result<bool> {
+    pub(in crate::file) fn is_shared(file: &File) -> io::Result<bool> {
         Ok(file.metadata()?.mode() & WRITABLE_BY_OTHERS != 0)
     }
 
     /// Takes the only lock, unless someone else has it.
-    pub(in super::super) fn lock(file: &File) -> io::Result<bool> {
+    pub(in crate::file) fn lock(file: &File) -> io::Result<bool> {
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(true),
             Err(error) if error == rustix::io::Errno::WOULDBLOCK => Ok(false),
@@ -173,16 +164,20 @@ mod unix {
     }
 
     /// Returns `true` if this is the file at the path, not through a link.
-    pub(in super::super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    pub(in crate::file) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
         let (held, found) = (file.metadata()?, fs::symlink_metadata(path));
         Ok(found.is_ok_and(|found| (held.dev(), held.ino()) == (found.dev(), found.ino())))
     }
 
-    pub(in super::super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    pub(in crate::file) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
         file.write_all_at(bytes, at)
     }
 
-    pub(in super::super) fn sync_directory(path: &Path) -> io::Result<()> {
+    pub(in crate::file) fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        file.read_exact_at(bytes, at)
+    }
+
+    pub(in crate::file) fn sync_directory(path: &Path) -> io::Result<()> {
         match path.parent() {
             Some(parent) => File::open(parent)?.sync_all(),
             None => Ok(()),
@@ -191,10 +186,10 @@ mod unix {
 
     /// Makes a file to see what becomes of it: there is no way to ask for the process's mask that
     /// other threads would not notice, and a directory may have rules of its own.
-    pub(in super::super) fn try_new(spare: &Path) -> io::Result<New> {
+    pub(in crate::file) fn try_new(spare: &Path) -> io::Result<New> {
         // Left behind by a crash.
         remove(spare, geteuid().as_raw())?;
-        let found = create(spare, Access::Append, 0o666)?.metadata();
+        let found = create(spare, 0o666)?.metadata();
         fs::remove_file(spare).map_err(|error| named(spare, error))?;
         let found = found?;
         Ok(New {
@@ -205,7 +200,7 @@ mod unix {
 
     /// The mode of what is there already, or else that of a new file. Another user's file gives no
     /// right to write.
-    pub(in super::super) fn mode_at(path: &Path, new: New) -> Mode {
+    pub(in crate::file) fn mode_at(path: &Path, new: New) -> Mode {
         match fs::symlink_metadata(path) {
             Ok(found) if !found.is_file() => new.mode,
             Ok(found) if is_own(&found, new.owner) => found.mode() & 0o777,
@@ -214,7 +209,7 @@ mod unix {
         }
     }
 
-    pub(in super::super) fn set_mode(file: &File, mode: Mode) -> io::Result<()> {
+    pub(in crate::file) fn set_mode(file: &File, mode: Mode) -> io::Result<()> {
         file.set_permissions(fs::Permissions::from_mode(mode))
     }
 }
@@ -226,10 +221,10 @@ mod other {
     use super::{File, Metadata, New, OpenOptions, Path, io};
     use std::os::windows::fs::{FileExt, OpenOptionsExt};
 
-    pub(in super::super) type Owner = ();
-    pub(in super::super) type Mode = ();
+    pub(in crate::file) type Owner = ();
+    pub(in crate::file) type Mode = ();
 
-    pub(in super::super) const PRIVATE: Mode = ();
+    pub(in crate::file) const PRIVATE: Mode = ();
 
     pub(super) fn guard(options: &mut OpenOptions, _: Option<Mode>) {
         const FILE_SHARE_DELETE: u32 = 4;
@@ -244,24 +239,24 @@ mod other {
         false
     }
 
-    pub(in super::super) fn is_in_use(error: &io::Error) -> bool {
+    pub(in crate::file) fn is_in_use(error: &io::Error) -> bool {
         const ERROR_SHARING_VIOLATION: i32 = 32;
         error.raw_os_error() == Some(ERROR_SHARING_VIOLATION)
     }
 
-    pub(in super::super) fn is_shared(_: &File) -> io::Result<bool> {
+    pub(in crate::file) fn is_shared(_: &File) -> io::Result<bool> {
         Ok(false)
     }
 
-    pub(in super::super) fn lock(_: &File) -> io::Result<bool> {
+    pub(in crate::file) fn lock(_: &File) -> io::Result<bool> {
         Ok(true)
     }
 
-    pub(in super::super) fn is_at(_: &File, _: &Path) -> io::Result<bool> {
+    pub(in crate::file) fn is_at(_: &File, _: &Path) -> io::Result<bool> {
         Ok(true)
     }
 
-    pub(in super::super) fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    pub(in crate::file) fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
         while !bytes.is_empty() {
             let count = file.seek_write(bytes, at)?;
             bytes = &bytes[count..];
@@ -270,20 +265,36 @@ mod other {
         Ok(())
     }
 
-    pub(in super::super) fn sync_directory(_: &Path) -> io::Result<()> {
+    pub(in crate::file) fn read_at(
+        file: &File,
+        mut bytes: &mut [u8],
+        mut at: u64,
+    ) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let count = file.seek_read(bytes, at)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            bytes = &mut bytes[count..];
+            at += count as u64;
+        }
         Ok(())
     }
 
-    pub(in super::super) fn try_new(_: &Path) -> io::Result<New> {
+    pub(in crate::file) fn sync_directory(_: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(in crate::file) fn try_new(_: &Path) -> io::Result<New> {
         Ok(New {
             owner: (),
             mode: (),
         })
     }
 
-    pub(in super::super) fn mode_at(_: &Path, _: New) -> Mode {}
+    pub(in crate::file) fn mode_at(_: &Path, _: New) -> Mode {}
 
-    pub(in super::super) fn set_mode(_: &File, (): Mode) -> io::Result<()> {
+    pub(in crate::file) fn set_mode(_: &File, (): Mode) -> io::Result<()> {
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::digest::Digest;
 
 const PART: &str = ".part";
-const JOURNAL: &str = ".part.journal";
+const STATE: &str = ".part.state";
 const SPARE: &str = ".part.new";
 /// The length of a file's name that every usual file system takes, in bytes.
 const MAX_NAME: usize = 255;
@@ -19,7 +19,7 @@ pub(super) struct Paths {
     pub(super) target: PathBuf,
     /// The part file.
     pub(super) part: PathBuf,
-    pub(super) journal: PathBuf,
+    pub(super) state: PathBuf,
     /// A file that is made and renamed, or removed, within a step.
     pub(super) spare: PathBuf,
 }
@@ -34,7 +34,7 @@ impl Paths {
             let message = "it cannot be a regular file";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         };
-        let stem = match name.len() + JOURNAL.len() {
+        let stem = match name.len() + STATE.len() {
             ..=MAX_NAME => name.to_owned(),
             _ => shortened(name.as_encoded_bytes(), &name.to_string_lossy()),
         };
@@ -45,7 +45,7 @@ impl Paths {
         };
         Ok(Self {
             part: beside(PART),
-            journal: beside(JOURNAL),
+            state: beside(STATE),
             spare: beside(SPARE),
             target,
         })
@@ -69,12 +69,12 @@ mod tests {
 
     #[test]
     fn every_name_fits_and_only_long_ones_are_shortened() {
-        let fits = Paths::new(Path::new(&"n".repeat(242))).unwrap();
+        let fits = Paths::new(Path::new(&"n".repeat(244))).unwrap();
         assert!(fits.target.is_absolute());
-        assert_eq!(fits.journal.file_name().unwrap().len(), MAX_NAME);
-        for name in ["n".repeat(243), "é".repeat(127), "€".repeat(85)] {
+        assert_eq!(fits.state.file_name().unwrap().len(), MAX_NAME);
+        for name in ["n".repeat(245), "é".repeat(127), "€".repeat(85)] {
             let paths = Paths::new(Path::new(&name)).unwrap();
-            for path in [&paths.part, &paths.journal, &paths.spare] {
+            for path in [&paths.part, &paths.state, &paths.spare] {
                 assert!(path.file_name().unwrap().len() <= 200);
             }
         }

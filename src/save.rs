@@ -1,0 +1,136 @@
+//! Contents saved to a file: beside it first, and never half done.
+
+mod fetch;
+mod options;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::content::{Expected, Location, unchanged};
+use crate::error::{Error, ErrorKind, Result};
+use crate::file::{PartFile, failed};
+use crate::thread::{Caller, on_own_thread};
+use fetch::{Fetch, Order};
+pub(crate) use options::Options;
+pub use options::{Saved, WhenBusy};
+
+/// The time that a fetch that was dropped may need to release its file.
+const RELEASE: Duration = Duration::from_secs(1);
+
+/// Saves on a thread of its own. When it stops, what can be resumed stays.
+pub(crate) async fn save(location: Location, path: PathBuf, options: Options) -> Result<Saved> {
+    // The working directory may be another one by the time that the thread begins.
+    let target = std::path::absolute(&path).unwrap_or_default();
+    let (operation, transport) = (location.operation.clone(), location.transport.clone());
+    let saving = on_own_thread(transport, async move |transport, caller| {
+        let apart = Location {
+            transport,
+            ..location.clone()
+        };
+        let order = Order {
+            location,
+            apart,
+            target,
+            options,
+        };
+        run(&order, &caller).await
+    });
+    let mut saved = operation.run(saving).await?;
+    saved.path = path;
+    Ok(saved)
+}
+
+async fn run(order: &Order, caller: &Caller) -> Result<Saved> {
+    let began = Instant::now();
+    let (target, options) = (&order.target, &order.options);
+    if options.refresh {
+        if let Some(saved) = find(order, caller, began).await? {
+            return Ok(saved);
+        }
+    }
+    let locked = lock(order).await;
+    let Some((part, was_busy)) = locked.map_err(|error| failed("write", target, error))? else {
+        let message = format!("{} is being fetched by someone else", target.display());
+        return Err(Error::plain(ErrorKind::Busy, message));
+    };
+    if was_busy && options.when_busy == WhenBusy::Wait {
+        if let Some(saved) = find(order, caller, began).await? {
+            return Ok(saved);
+        }
+    }
+    let mut fetch = Fetch::new(order, caller, part);
+    let fetched = match fetch.version().await {
+        // Only one version after the other can be had; a third one is an error.
+        Err(error) if error.kind() == ErrorKind::Changed => {
+            fetch.forget()?;
+            fetch.version().await
+        }
+        fetched => fetched,
+    };
+    let fetched = match fetched {
+        // Wrong contents leave nothing.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DigestMismatch | ErrorKind::ImageRejected
+            ) =>
+        {
+            fetch.forget()?;
+            return Err(error);
+        }
+        fetched => fetched?,
+    };
+    options.meter.finish();
+    Ok(Saved {
+        path: target.clone(),
+        bytes: fetched.length,
+        fetched: fetch.fetched(),
+        resumed_from: fetched.resumed_from,
+        unchanged: false,
+        connections: fetched.connections,
+        sha256: fetched.sha256,
+        elapsed: began.elapsed(),
+    })
+}
+
+/// Returns the file that is there, if it is what the server has.
+async fn find(order: &Order, caller: &Caller, began: Instant) -> Result<Option<Saved>> {
+    let options = &order.options;
+    let expected = Expected {
+        hashes: options.hashes(),
+        sha256: options.sha256,
+        policy: options.policy.as_ref(),
+    };
+    let found = unchanged(&order.location, &order.target, expected, caller).await?;
+    Ok(found.map(|(length, sha256)| {
+        options.meter.start(Some(length), length);
+        options.meter.finish();
+        Saved {
+            path: order.target.clone(),
+            bytes: length,
+            fetched: 0,
+            resumed_from: 0,
+            unchanged: true,
+            connections: 0,
+            sha256,
+            elapsed: began.elapsed(),
+        }
+    }))
+}
+
+/// Locks the part file, unless another fetch has it; returns `true` with it if another one had.
+async fn lock(order: &Order) -> io::Result<Option<(PartFile, bool)>> {
+    let began = Instant::now();
+    let mut was_busy = false;
+    loop {
+        if let Some(part) = PartFile::open(&order.target)? {
+            return Ok(Some((part, was_busy)));
+        }
+        if order.options.when_busy == WhenBusy::Fail && began.elapsed() > RELEASE {
+            return Ok(None);
+        }
+        was_busy = true;
+        tokio::time::sleep(RELEASE / 20).await;
+    }
+}

@@ -1,0 +1,376 @@
+//! The transfer engine: bytes of an image from a server to where they belong.
+//!
+//! A fetch of 1 GiB begins with one request for all of it: the **plan** is a list of ranges, here of
+//! one, and [`Pieces`](pieces::Pieces) say which of them are done, claimed and left. A **connection**
+//! claims a run and reads it through [`Body`](crate::content::Body), which by itself asks for the
+//! rest when the line is cut, and gives what comes to the **sink**, which writes it to its place in a
+//! file. The [`Line`](line::Line) watches the rate, and adds connections, each with a thread of its
+//! own, when it stops growing; they take over the end of what others have left, and whoever is done
+//! takes over as much of the slowest as both need the same time for. Twice a MiB and connection the
+//! **state** file is brought up to date, and a thread that follows the connections has the system
+//! put on the disk what they wrote, and hashes it from the start on. A fetch that was killed begins
+//! with what the state lacks as its plan.
+
+mod connection;
+mod line;
+mod pieces;
+mod state;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::ops::Range;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::{Either, select};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use tokio::sync::watch;
+
+use crate::content::{Body, Location, Version};
+use crate::digest::{Digest, Hasher};
+use crate::error::{Error, ErrorKind, Result};
+use crate::file::Sink;
+use crate::progress::Meter;
+use crate::spans::Spans;
+use crate::thread::{lost, runtime, seen_by_caller};
+use line::{Line, TICK};
+use pieces::Pieces;
+
+pub(crate) use state::{State, Subject};
+
+/// The bytes that a connection writes between two records of the state: a kill can cost so many.
+const RECORD: u64 = 512 << 10;
+/// The bytes that are written between two syncs of the sink.
+const SYNC: u64 = 64 << 20;
+/// The bytes that are hashed at a time.
+const BUFFER: usize = 256 << 10;
+
+/// The order for a transfer.
+pub(crate) struct Setup {
+    /// The image, for requests on connections of the transfer's own.
+    pub(crate) location: Location,
+    pub(crate) version: Version,
+    pub(crate) sink: Arc<dyn Sink>,
+    /// As many as pay if it is not set.
+    pub(crate) connections: Option<usize>,
+    pub(crate) is_durable: bool,
+    pub(crate) hashes: bool,
+    pub(crate) meter: Meter,
+}
+
+/// The work of a transfer: ranges that are needed, and those that are done.
+pub(crate) struct Plan {
+    /// The ranges that are needed, in the order in which they are wanted.
+    pub(crate) ranges: VecDeque<(u64, u64)>,
+    pub(crate) done: Spans,
+    pub(crate) state: Option<State>,
+    /// The time of one round trip.
+    pub(crate) latency: Duration,
+}
+
+/// The result of a transfer, however it ended.
+pub(crate) struct Seen {
+    pub(crate) fetched: u64,
+    /// The end of what is done from the start on.
+    pub(crate) done: u64,
+    pub(crate) connections: usize,
+    /// The server sends no ranges.
+    pub(crate) is_single: bool,
+}
+
+/// One transfer, shared by its connections.
+pub(crate) struct Transfer {
+    setup: Setup,
+    work: Mutex<Work>,
+    /// Tells the thread that follows of what was written.
+    moved: Condvar,
+    is_stopped: AtomicBool,
+    state: Mutex<Option<State>>,
+}
+
+/// The part that the connections share. Nothing that takes long is done while it is locked.
+struct Work {
+    pieces: Pieces,
+    line: Line,
+    /// The number of connections.
+    alive: usize,
+    /// Those that brought something.
+    carriers: BTreeSet<usize>,
+    fetched: u64,
+    unrecorded: u64,
+    unsynced: u64,
+}
+
+impl Transfer {
+    pub(crate) fn new(setup: Setup, plan: Plan) -> Arc<Self> {
+        let is_single = !setup.version.is_fixed();
+        Arc::new(Self {
+            work: Mutex::new(Work {
+                pieces: Pieces::new(plan.ranges, plan.done, plan.latency),
+                line: Line::new(setup.connections, is_single),
+                alive: 1,
+                carriers: BTreeSet::new(),
+                fetched: 0,
+                unrecorded: 0,
+                unsynced: 0,
+            }),
+            moved: Condvar::new(),
+            is_stopped: false.into(),
+            state: Mutex::new(plan.state),
+            setup,
+        })
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<State>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.work().pieces.left() == 0
+    }
+
+    /// Returns what is left of a connection's run, whose answer goes on to `end`.
+    fn run_of(&self, who: usize, end: Option<u64>) -> Option<(u64, u64)> {
+        let mut work = self.work();
+        if let (None, Some(end)) = (work.pieces.run(who), end) {
+            work.pieces.overtake(who, end);
+        }
+        work.pieces.run(who)
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        let work = self.work();
+        Seen {
+            fetched: work.fetched,
+            done: work.pieces.done.prefix(),
+            connections: work.carriers.len().max(1),
+            is_single: work.line.is_single(),
+        }
+    }
+
+    /// Leaves nothing that could be continued.
+    pub(crate) fn forget_state(&self) {
+        *self.state() = None;
+    }
+
+    /// Begins the first run with what has arrived of it: the bytes before the end of `held`.
+    pub(crate) fn begin(&self, held: &[u8]) -> Result<()> {
+        let mut work = self.work();
+        let (resumed, left) = (work.pieces.done.total(), work.pieces.left());
+        let first = work.pieces.claim_first(0);
+        drop(work);
+        // Less is not worth a file.
+        if resumed == 0 && left > RECORD {
+            let recorded = self.record(&mut self.state());
+            recorded.map_err(|error| self.setup.sink.failed("write", error))?;
+        }
+        self.setup.meter.start(self.setup.version.total, resumed);
+        match first {
+            Some((start, _)) => {
+                let arrived = usize::try_from(start)
+                    .ok()
+                    .and_then(|start| held.get(start..));
+                self.write(0, start, arrived.unwrap_or_default())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Has the sink take what came, and counts it.
+    fn write(&self, who: usize, position: u64, bytes: &[u8]) -> Result<()> {
+        let written = self.setup.sink.write(position, bytes);
+        written.map_err(|error| self.setup.sink.failed("write", error))?;
+        let count = bytes.len() as u64;
+        let mut work = self.work();
+        work.pieces.wrote(who, position, count);
+        work.carriers.insert(who);
+        work.fetched += count;
+        work.unsynced += count;
+        work.unrecorded += count;
+        let done = work.pieces.done.total();
+        let is_complete = work.pieces.left() == 0;
+        let is_due = work.unrecorded >= RECORD * work.alive as u64;
+        drop(work);
+        self.moved.notify_one();
+        if is_due {
+            // Whoever has the state is recording, and the next chunk is soon.
+            if let Ok(mut state) = self.state.try_lock() {
+                let recorded = self.record(&mut state);
+                recorded.map_err(|error| self.setup.sink.failed("record the state of", error))?;
+            }
+        }
+        match is_complete {
+            true => self.setup.meter.reached(done),
+            false => self.setup.meter.at(done),
+        }
+        Ok(())
+    }
+
+    fn record(&self, state: &mut Option<State>) -> io::Result<()> {
+        let Some(state) = state else { return Ok(()) };
+        let mut work = self.work();
+        work.unrecorded = 0;
+        let done = work.pieces.done.clone();
+        drop(work);
+        state.written(done)
+    }
+
+    /// Runs the connections, beginning with the answer that is there, until all is done or one of
+    /// them fails; returns the digest if one is wanted.
+    pub(crate) async fn run(self: &Arc<Self>, first: Body) -> Result<Option<Digest>> {
+        // Dropped when this is given up or done, which ends the connections.
+        let (alive, stop) = watch::channel(());
+        let stopped = Stopped(self);
+        let follower = self.needs_follower().then(|| {
+            let transfer = self.clone();
+            tokio::task::spawn_blocking(seen_by_caller(move || transfer.follow()))
+        });
+        let mut connections = FuturesUnordered::new();
+        let own = self.connection(0, Some(first));
+        connections.push(until(stop.clone(), own).boxed_local());
+        let mut result = Ok(());
+        while result.is_ok() && !self.is_complete() {
+            let more = self.work().more();
+            for who in more {
+                let thread = self.clone().on_own_thread(who, stop.clone());
+                connections.push(thread.boxed_local());
+            }
+            let tick = self.work().tick();
+            match select(connections.next(), pin!(tokio::time::sleep(tick))).await {
+                Either::Left((Some(end), _)) => result = end,
+                Either::Left((None, _)) => break,
+                Either::Right(_) => {}
+            }
+        }
+        drop(alive);
+        if result.is_err() {
+            drop(stopped);
+        }
+        // They hold the sink until they have ended.
+        while connections.next().await.is_some() {}
+        let digest = match follower {
+            Some(follower) => follower.await.map_err(lost)?,
+            None => Ok(None),
+        };
+        result?;
+        if !self.is_complete() {
+            let message = "the transfer ended before it was complete";
+            return Err(Error::plain(ErrorKind::Length, message));
+        }
+        digest.map_err(|error| self.setup.sink.failed("read", error))
+    }
+
+    /// Runs a connection on a thread with a runtime of its own.
+    async fn on_own_thread(self: Arc<Self>, who: usize, stop: watch::Receiver<()>) -> Result<()> {
+        let work = move || runtime()?.block_on(until(stop, self.connection(who, None)));
+        tokio::task::spawn_blocking(seen_by_caller(work))
+            .await
+            .map_err(lost)?
+    }
+
+    fn needs_follower(&self) -> bool {
+        let has_state = self.setup.is_durable && self.state().is_some();
+        self.setup.hashes
+            || (has_state && self.setup.version.total.is_some_and(|total| total > SYNC))
+    }
+
+    /// Follows the connections: syncs what they wrote, and hashes it from the start on.
+    fn follow(&self) -> io::Result<Option<Digest>> {
+        let (mut hasher, mut hashed) = (Hasher::default(), 0);
+        let mut complete_since = None;
+        let mut buffer = vec![0; BUFFER];
+        let mut work = self.work();
+        while !self.is_stopped.load(Ordering::Relaxed) {
+            let prefix = work.pieces.done.prefix();
+            let is_complete = work.pieces.left() == 0;
+            if self.setup.is_durable && work.unsynced >= SYNC && !is_complete {
+                work.unsynced = 0;
+                let done = work.pieces.done.clone();
+                drop(work);
+                self.setup.sink.sync()?;
+                if let Some(state) = self.state().as_mut() {
+                    state.synced(done)?;
+                }
+                work = self.work();
+            } else if self.setup.hashes && hashed < prefix {
+                drop(work);
+                let count = usize::try_from(prefix - hashed).unwrap_or(usize::MAX);
+                let bytes = &mut buffer[..count.min(BUFFER)];
+                self.setup.sink.read(hashed, bytes)?;
+                hasher.update(&bytes);
+                hashed += bytes.len() as u64;
+                let mut since = || *complete_since.get_or_insert_with(Instant::now);
+                if is_complete && since().elapsed() > 2 * TICK.0 {
+                    self.setup.meter.hashed(hashed);
+                }
+                work = self.work();
+            } else if is_complete {
+                return Ok(self.setup.hashes.then(|| hasher.finish()));
+            } else {
+                // It also looks by itself, as the end is not told of by each way that leads to it.
+                let waited = self.moved.wait_timeout(work, TICK.0);
+                work = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Work {
+    /// Claims a run for a connection, and says if its request is to be repeated as often as the
+    /// policy has it: one of several connections gives way to a server that is too busy.
+    fn claim(&mut self, who: usize) -> Option<((u64, u64), bool)> {
+        let run = self.pieces.claim(who)?;
+        Some((run, self.alive == 1))
+    }
+
+    /// Decides on more connections; returns their numbers.
+    fn more(&mut self) -> Range<usize> {
+        let (left, latency) = (self.pieces.left(), self.pieces.latency());
+        let more = self.line.more(self.alive, self.fetched, left, latency);
+        self.alive += more.len();
+        more
+    }
+
+    fn tick(&self) -> Duration {
+        self.line.tick(self.pieces.latency())
+    }
+}
+
+impl Drop for Transfer {
+    /// Records the state, so that the transfer can be continued, however it ended.
+    fn drop(&mut self) {
+        let mut state = self.state().take();
+        if self.work().pieces.done.total() > 0 {
+            // What cannot be recorded is fetched again.
+            let _ = self.record(&mut state);
+        }
+    }
+}
+
+/// Ends the thread that follows.
+struct Stopped<'a>(&'a Transfer);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.0.is_stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs a connection until it ends or is to stop.
+async fn until(
+    mut stop: watch::Receiver<()>,
+    connection: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    match select(pin!(connection), pin!(stop.changed())).await {
+        Either::Left((end, _)) => end,
+        Either::Right(_) => Ok(()),
+    }
+}

@@ -1,0 +1,120 @@
+//! One connection of a transfer: claims runs, reads them, and writes what comes.
+
+use std::time::{Duration, Instant};
+
+use super::Transfer;
+use crate::content::{Body, ByteRange, Version};
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Meter;
+
+/// The interval at which a connection without work looks for some.
+const IDLE: Duration = Duration::from_millis(10);
+
+impl Transfer {
+    /// Fetches runs until nothing is left, beginning with `first` if there is one.
+    pub(super) async fn connection(&self, who: usize, mut first: Option<Body>) -> Result<()> {
+        while !self.is_complete() {
+            let (result, is_patient) = match first.take() {
+                Some(body) => (self.drain(who, body).await, true),
+                None => {
+                    let Some((range, is_patient)) = self.work().claim(who) else {
+                        tokio::time::sleep(IDLE).await;
+                        continue;
+                    };
+                    (self.fetch(who, range, is_patient).await, is_patient)
+                }
+            };
+            match result {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) => match self.retire(who, error, is_patient)? {
+                    true => return Ok(()),
+                    false => continue,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches a run; returns `false` if there is to be no further one.
+    async fn fetch(&self, who: usize, range: (u64, u64), is_patient: bool) -> Result<bool> {
+        match self.open(range, is_patient).await? {
+            Some(body) => self.drain(who, body).await,
+            None => {
+                let mut work = self.work();
+                work.pieces.give_back(who);
+                work.alive -= 1;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Asks for a run; returns `None` if the server sends no ranges, and others go on.
+    async fn open(&self, (start, end): (u64, u64), is_patient: bool) -> Result<Option<Body>> {
+        let mut location = self.setup.location.clone();
+        if !is_patient {
+            location.transport = location.transport.impatient();
+        }
+        // The end of the image is the server's to say once more: it may have lied about it.
+        let length = self.setup.version.total;
+        let asked = ByteRange::new(start, Some(end).filter(|_| Some(end) != length));
+        let validator = self.setup.version.validator.as_deref();
+        let mut retries = location.transport.retry().start();
+        let began = Instant::now();
+        let answer = location.get_range_or_all(asked, validator, &mut retries);
+        let answer = answer.await?.of_version(&Version {
+            total: length,
+            ..Version::default()
+        })?;
+        if answer.is_whole() {
+            let mut work = self.work();
+            work.line.set_single();
+            return match work.alive {
+                1 => Err(answer.changed("the server sends no ranges any more")),
+                _ => Ok(None),
+            };
+        }
+        let mut work = self.work();
+        work.pieces.answered(began.elapsed());
+        drop(work);
+        let body = Body::new(location, answer, Some(end), retries, Meter::default());
+        Ok(Some(body))
+    }
+
+    /// Writes what comes until the run is done, or its end was given away.
+    async fn drain(&self, who: usize, mut body: Body) -> Result<bool> {
+        while let Some((_, end)) = self.run_of(who, body.end()) {
+            body.stop_at(end);
+            let position = body.position();
+            let Some(chunk) = body.next().await? else {
+                // The plan did not know how long the image is.
+                if self.setup.version.total.is_none() {
+                    self.work().pieces.end();
+                }
+                break;
+            };
+            self.write(who, position, &chunk)?;
+        }
+        // The run may have become longer than what was asked for.
+        self.work().pieces.give_back(who);
+        Ok(true)
+    }
+
+    /// Gives back what a connection that failed leaves undone; returns `true` if it is to end.
+    /// Its error is that of the transfer unless others go on.
+    fn retire(&self, who: usize, error: Error, is_patient: bool) -> Result<bool> {
+        let mut work = self.work();
+        work.pieces.give_back(who);
+        let may_pass = error.is_retryable() || error.kind() == ErrorKind::Length;
+        if may_pass && work.alive > 1 {
+            tracing::debug!(error = %error, "one connection less");
+            work.line.refused(error.retry_after());
+            work.alive -= 1;
+            return Ok(true);
+        }
+        match !is_patient && error.is_too_many() {
+            true => Ok(false),
+            false => Err(error),
+        }
+    }
+}

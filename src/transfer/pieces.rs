@@ -1,0 +1,393 @@
+//! The parts of a plan that are done, claimed and left.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::spans::Spans;
+
+/// The least that is taken of another connection's run, and the most by a connection whose pace is
+/// not known yet.
+const LEAST: u64 = 64 << 10;
+const TRIAL: u64 = 1 << 20;
+/// For how many latencies, and for how long at least, a connection is to have work with what it
+/// takes: a request costs it one.
+const WORK: u32 = 16;
+const LONG: Duration = Duration::from_millis(100);
+/// The latencies that another's run must still take for its end to be taken over: the bytes on the
+/// line by then are received for nothing, and the connection is lost.
+const WORTH: u32 = 6;
+/// The latencies that it must take for the last bytes to be asked for twice.
+const PATIENCE: u32 = 3;
+/// Over so many, and at least so long, the pace of a run is taken.
+const SAMPLE: (u32, Duration) = (2, Duration::from_millis(20));
+
+/// The pieces of one transfer. A connection claims a run, reports what it wrote of it, and claims
+/// the next.
+pub(super) struct Pieces {
+    /// Ranges that nobody has claimed, in the order of the plan.
+    todo: VecDeque<(u64, u64)>,
+    /// The runs of the connections, by their numbers.
+    runs: Vec<Option<Run>>,
+    /// The pace of each in its last run, in bytes a second.
+    paces: Vec<f64>,
+    pub(super) done: Spans,
+    /// The bytes of the plan that are left.
+    left: u64,
+    /// The least time from a request to its answer.
+    latency: Duration,
+}
+
+/// A range that one connection is fetching.
+struct Run {
+    start: u64,
+    position: u64,
+    end: u64,
+    /// From when and where on the pace is taken, and what it was before.
+    sampled: (Instant, u64),
+    pace: f64,
+    /// The growth of the pace from one sample to the next, from 1 to 2. The first counts as 2.
+    growth: f64,
+    moved: Instant,
+    /// Another connection fetches the same.
+    is_doubled: bool,
+}
+
+impl Run {
+    fn left(&self) -> u64 {
+        self.end.saturating_sub(self.position)
+    }
+
+    /// Returns `true` if so much is left that another connection may take some of it.
+    fn can_be_shared(&self) -> bool {
+        self.left() >= 2 * LEAST && !self.is_doubled
+    }
+
+    /// The pace of late. A run that stands still becomes slower.
+    fn pace(&self, latency: Duration) -> f64 {
+        let (since, from) = self.sampled;
+        let elapsed = since.elapsed();
+        let is_recent = elapsed < (SAMPLE.0 * latency).max(SAMPLE.1);
+        match self.pace > 0.0 && is_recent {
+            true => self.pace,
+            false => self.position.saturating_sub(from) as f64 / elapsed.as_secs_f64(),
+        }
+    }
+
+    /// Returns the seconds that the rest will take at this pace, and 0 for a run that has yet to
+    /// begin.
+    fn time_left(&self, latency: Duration) -> f64 {
+        match self.position == self.start && self.sampled.0.elapsed() < PATIENCE * latency {
+            true => 0.0,
+            false => self.left() as f64 / self.pace(latency).max(1.0),
+        }
+    }
+}
+
+impl Pieces {
+    /// The pieces of a plan: ranges, in the order in which they are wanted.
+    pub(super) fn new(plan: VecDeque<(u64, u64)>, done: Spans, latency: Duration) -> Self {
+        Self {
+            left: plan.iter().map(|(start, end)| end - start).sum(),
+            todo: plan,
+            runs: Vec::new(),
+            paces: Vec::new(),
+            done,
+            latency,
+        }
+    }
+
+    /// Claims the next range of the plan, whole.
+    pub(super) fn claim_first(&mut self, who: usize) -> Option<(u64, u64)> {
+        let (start, end) = self.todo.pop_front()?;
+        Some(self.begin(who, start, end))
+    }
+
+    /// Claims the next run for a connection: one that nobody has, or else the end of another's,
+    /// which that one reaches last, or else another's end once more.
+    pub(super) fn claim(&mut self, who: usize) -> Option<(u64, u64)> {
+        if let Some(run) = self.claim_first(who) {
+            return Some(run);
+        }
+        if let Some((start, end)) = self.share(who) {
+            return Some(self.begin(who, start, end));
+        }
+        let (start, end) = self.double()?;
+        let run = self.begin(who, start, end);
+        self.runs[who].as_mut()?.is_doubled = true;
+        Some(run)
+    }
+
+    fn begin(&mut self, who: usize, start: u64, end: u64) -> (u64, u64) {
+        if self.runs.len() <= who {
+            self.runs.resize_with(who + 1, || None);
+            self.paces.resize(who + 1, 0.0);
+        }
+        let now = Instant::now();
+        self.runs[who] = Some(Run {
+            start,
+            position: start,
+            end,
+            sampled: (now, start),
+            pace: 0.0,
+            growth: 1.0,
+            moved: now,
+            is_doubled: false,
+        });
+        (start, end)
+    }
+
+    /// Takes the end of the run that will be done last: as much as the connection can do in some
+    /// time, and no more than makes both of them end together.
+    fn share(&mut self, who: usize) -> Option<(u64, u64)> {
+        let latency = self.latency;
+        let own = self.paces.get(who).copied().unwrap_or_default();
+        let paces = self.runs.iter().flatten().map(|run| run.pace(latency));
+        let together = self.left as f64 / (own + paces.sum::<f64>());
+        let runs = self.runs.iter_mut().flatten();
+        let runs = runs.filter(|run| run.can_be_shared());
+        let (run, size) = if own > 0.0 {
+            let worth = (WORTH * latency).as_secs_f64();
+            let run = runs
+                .filter(|run| run.time_left(latency) > worth)
+                .max_by(|a, b| a.time_left(latency).total_cmp(&b.time_left(latency)))?;
+            let time = (WORK * latency).max(LONG).as_secs_f64();
+            // A part of the time is that of the request.
+            let time = time.min(together / run.growth - latency.as_secs_f64());
+            if time < latency.as_secs_f64() {
+                return None;
+            }
+            (run, (own * time) as u64)
+        } else {
+            let run = runs.max_by_key(|run| run.left())?;
+            let size = TRIAL.min(run.left() / 32);
+            (run, size)
+        };
+        let end = run.end;
+        run.end -= size.clamp(LEAST, run.left() - LEAST);
+        Some((run.end, end))
+    }
+
+    fn double(&mut self) -> Option<(u64, u64)> {
+        let latency = self.latency;
+        let patience = PATIENCE * latency;
+        let mut runs = self.runs.iter_mut().flatten();
+        let run = runs.find(|run| {
+            let stands_still = run.moved.elapsed() > patience + Duration::from_millis(50);
+            let is_end = run.left() > 0 && (run.left() < 2 * LEAST || stands_still);
+            is_end && !run.is_doubled && run.time_left(latency) > patience.as_secs_f64()
+        })?;
+        run.is_doubled = true;
+        Some((run.position, run.end))
+    }
+
+    /// Returns what is left of a connection's run, if anything: its end may have been given away.
+    pub(super) fn run(&self, who: usize) -> Option<(u64, u64)> {
+        let run = self.runs.get(who)?.as_ref()?;
+        let is_done = run.is_doubled && self.done.contains(run.position, run.end);
+        (run.left() > 0 && !is_done).then_some((run.position, run.end))
+    }
+
+    /// Takes over the run after this one, if an answer that goes on to `end` will have brought all of
+    /// it earlier.
+    pub(super) fn overtake(&mut self, who: usize, end: u64) {
+        let latency = self.latency;
+        let Some(run) = self.runs.get(who).and_then(Option::as_ref) else {
+            return;
+        };
+        let (at, pace) = (run.end, run.pace(latency));
+        let next = self.runs.iter_mut().flatten().find(|next| {
+            let time = (next.end - next.start) as f64 / pace;
+            let is_slower = next.left() as f64 / next.pace(latency).max(1.0) > time;
+            next.start == at && next.left() > 0 && next.end <= end && is_slower
+        });
+        if let Some(next) = next {
+            let end = std::mem::replace(&mut next.end, next.position);
+            if let Some(run) = self.runs.get_mut(who).and_then(Option::as_mut) {
+                run.end = end;
+            }
+        }
+    }
+
+    /// Adds bytes that a connection wrote, perhaps more than are left of its run.
+    pub(super) fn wrote(&mut self, who: usize, position: u64, bytes: u64) {
+        let end = position + bytes;
+        self.left = self.left.saturating_sub(self.done.add(position, end));
+        if let Some(run) = self.runs.get_mut(who).and_then(Option::as_mut) {
+            run.position = end;
+            run.moved = Instant::now();
+            if run.moved - run.sampled.0 >= (SAMPLE.0 * self.latency).max(SAMPLE.1) {
+                let pace = run.pace(self.latency);
+                run.growth = (pace / run.pace).clamp(1.0, 2.0);
+                run.pace = pace;
+                run.sampled = (run.moved, end);
+            }
+        }
+    }
+
+    /// A request was answered after this time.
+    pub(super) fn answered(&mut self, latency: Duration) {
+        self.latency = self.latency.min(latency);
+    }
+
+    /// Takes back what a connection leaves undone. It belongs to the run before it again, if there
+    /// is one: the answer that this one is read from may go on.
+    pub(super) fn give_back(&mut self, who: usize) {
+        let Some(run) = self.runs.get_mut(who).and_then(Option::take) else {
+            return;
+        };
+        self.paces[who] = run.pace(self.latency);
+        let mut others = self.runs.iter().flatten();
+        let has_other = others.any(|r| r.position <= run.position && run.end <= r.end);
+        if run.left() == 0 || has_other {
+            return;
+        }
+        let mut others = self.runs.iter_mut().flatten();
+        match others.find(|r| r.left() > 0 && r.end == run.position && !r.is_doubled) {
+            Some(before) => before.end = run.end,
+            None => self.todo.push_front((run.position, run.end)),
+        }
+    }
+
+    /// Ends a plan whose end was not known.
+    pub(super) fn end(&mut self) {
+        self.left = 0;
+        self.todo.clear();
+        self.runs.clear();
+    }
+
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
+    pub(super) fn latency(&self) -> Duration {
+        self.latency
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn pieces(done: &[(u64, u64)], length: u64) -> Pieces {
+        let mut spans = Spans::default();
+        for &(start, end) in done {
+            spans.add(start, end);
+        }
+        Pieces::new(spans.gaps(length).into(), spans, Duration::ZERO)
+    }
+
+    #[test]
+    fn what_nobody_has_is_claimed_and_then_the_ends_of_what_others_have() {
+        let mut pieces = pieces(&[(MIB, 2 * MIB)], 66 * MIB);
+        assert_eq!(pieces.claim_first(0), Some((0, MIB)));
+        assert_eq!(pieces.claim(1), Some((2 * MIB, 66 * MIB)));
+        assert_eq!(pieces.claim(2), Some((65 * MIB, 66 * MIB)));
+        assert_eq!(pieces.claim(3), Some((64 * MIB, 65 * MIB)));
+        assert_eq!(
+            (pieces.run(1), pieces.left()),
+            (Some((2 * MIB, 64 * MIB)), 65 * MIB)
+        );
+        // What one leaves is that of the one before it again.
+        pieces.give_back(3);
+        pieces.give_back(2);
+        assert_eq!(pieces.run(1), Some((2 * MIB, 66 * MIB)));
+        pieces.give_back(1);
+        assert_eq!(pieces.claim(4), Some((2 * MIB, 66 * MIB)));
+    }
+
+    #[test]
+    fn a_fast_connection_takes_the_larger_part_of_what_a_slow_one_has_left() {
+        let mut pieces = pieces(&[(MIB, 2 * MIB)], 66 * MIB);
+        pieces.claim_first(0);
+        pieces.claim(1);
+        std::thread::sleep(2 * SAMPLE.1);
+        pieces.wrote(0, 0, MIB);
+        pieces.wrote(1, 2 * MIB, LEAST);
+        pieces.give_back(0);
+        // In 100 ms, at 25 MiB a second or less.
+        let (start, end) = pieces.claim(0).unwrap();
+        assert_eq!(end, 66 * MIB);
+        assert!((63 * MIB..65 * MIB).contains(&start), "{start}");
+        pieces.wrote(0, start, end - start);
+        pieces.give_back(0);
+        // In no time: by now it seems to be so fast. The other one may still become faster.
+        pieces.paces[0] = 1e12;
+        let (start, _) = pieces.claim(0).unwrap();
+        assert!((32 * MIB..35 * MIB).contains(&start), "{start}");
+    }
+
+    #[test]
+    fn the_end_of_a_run_is_asked_for_twice_and_counts_once() {
+        let mut pieces = pieces(&[], LEAST);
+        pieces.claim_first(0);
+        pieces.wrote(0, 0, 10);
+        std::thread::sleep(Duration::from_millis(1));
+        assert_eq!(pieces.claim(1), Some((10, LEAST)));
+        assert_eq!(pieces.claim(2), None);
+        // Whoever gives up, the other continues; if both do, it is left.
+        pieces.give_back(1);
+        assert_eq!(pieces.claim(1), None);
+        pieces.give_back(0);
+        assert_eq!(pieces.claim(0), Some((10, LEAST)));
+        std::thread::sleep(Duration::from_millis(1));
+        assert_eq!(pieces.claim(1), Some((10, LEAST)));
+        pieces.wrote(0, 10, 100);
+        pieces.wrote(1, 10, 200);
+        assert_eq!(pieces.left(), LEAST - 210);
+        pieces.wrote(1, 210, LEAST - 210);
+        assert_eq!(
+            (pieces.left(), pieces.run(0), pieces.run(1)),
+            (0, None, None)
+        );
+    }
+
+    #[test]
+    fn an_answer_that_goes_on_takes_over_a_run_that_has_hardly_begun() {
+        let mut pieces = pieces(&[], 32 * MIB);
+        pieces.latency = Duration::from_secs(1);
+        pieces.claim_first(0);
+        assert_eq!(pieces.claim(1), Some((31 * MIB, 32 * MIB)));
+        pieces.wrote(1, 31 * MIB, 10);
+        // More than is left of its run.
+        pieces.wrote(0, 0, 31 * MIB + LEAST);
+        pieces.overtake(0, 31 * MIB + 1);
+        assert_eq!((pieces.run(0), pieces.left()), (None, MIB - LEAST));
+        pieces.overtake(0, 32 * MIB);
+        assert_eq!(pieces.run(0), Some((31 * MIB + LEAST, 32 * MIB)));
+        assert_eq!(pieces.run(1), None);
+    }
+
+    #[test]
+    fn nothing_is_taken_of_a_run_that_will_be_done_earlier() {
+        let mut pieces = pieces(&[], 100 * MIB);
+        pieces.claim_first(0);
+        pieces.latency = Duration::from_secs(10);
+        pieces.claim(1);
+        pieces.give_back(1);
+        pieces.paces[1] = 1.0;
+        pieces.wrote(0, 0, 99 * MIB);
+        assert_eq!(pieces.claim(1), None);
+    }
+
+    #[test]
+    fn a_plan_of_any_length_is_done_by_any_number() {
+        for length in [1, LEAST, i64::MAX as u64, u64::MAX] {
+            let mut pieces = pieces(&[], length);
+            for who in 0..100 {
+                pieces.claim(who);
+            }
+            while pieces.left() > 0 {
+                for who in 0..100 {
+                    // Others may have done it as well.
+                    if let Some((start, end)) = pieces.run(who) {
+                        pieces.wrote(who, start, end - start);
+                    }
+                }
+                pieces.claim_first(0);
+            }
+            assert_eq!(pieces.done.total(), length);
+        }
+    }
+}
