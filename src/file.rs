@@ -1,8 +1,9 @@
-//! Local files: as sources of bytes, and written beside their target before they get its name.
+//! Local files: as sources of bytes, and written beside their target before they get its name, with a state to continue by.
 
 mod guarded;
 mod part;
 mod paths;
+mod state;
 mod zeros;
 
 use std::fs::{File, OpenOptions};
@@ -11,6 +12,7 @@ use std::path::Path;
 
 use crate::error::Error;
 pub(crate) use part::{PartFile, failed};
+pub(crate) use state::{State, Subject};
 
 /// The destination of the bytes of an image.
 pub(crate) trait Sink: Send + Sync {

@@ -4,17 +4,16 @@
 //! one, and [`Pieces`](pieces::Pieces) say which of them are done, claimed and left. A **connection**
 //! claims a run and reads it through [`Body`](crate::content::Body), which by itself asks for the
 //! rest when the line is cut, and gives what comes to the **sink**, which writes it to its place in a
-//! file. The [`Line`](line::Line) watches the rate, and adds connections, each with a thread of its
-//! own, when it stops growing; they take over the end of what others have left, and whoever is done
-//! takes over as much of the slowest as both need the same time for. Twice a MiB and connection the
-//! **state** file is brought up to date, and a thread that follows the connections has the system
-//! put on the disk what they wrote, and hashes it from the start on. A fetch that was killed begins
-//! with what the state lacks as its plan.
+//! file. The [`Line`](line::Line) adds connections, each with a thread of its own: all of them if the
+//! server is far, or else when the rate stops growing. They take the end of what others will reach
+//! last, a piece at a time, so that all end together. Twice a MiB and connection the **state** file is
+//! brought up to date, and a thread that follows the connections has the system put on the disk what
+//! they wrote, and hashes it from the start on. A fetch that was killed begins with what the state
+//! lacks as its plan.
 
 mod connection;
 mod line;
 mod pieces;
-mod state;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -32,14 +31,12 @@ use tokio::sync::watch;
 use crate::content::{Body, Location, Version};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
-use crate::file::Sink;
+use crate::file::{Sink, State};
 use crate::progress::Meter;
 use crate::spans::Spans;
 use crate::thread::{lost, runtime, seen_by_caller};
 use line::{Line, TICK};
 use pieces::Pieces;
-
-pub(crate) use state::{State, Subject};
 
 /// The bytes that a connection writes between two records of the state: a kill can cost so many.
 const RECORD: u64 = 512 << 10;

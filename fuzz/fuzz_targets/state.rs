@@ -5,7 +5,7 @@
 
 #[path = "../../src/spans.rs"]
 mod spans;
-#[path = "../../src/transfer/state.rs"]
+#[path = "../../src/file/state.rs"]
 mod state;
 
 use std::fs::{self, File};

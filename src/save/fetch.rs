@@ -13,13 +13,13 @@ use super::options::Options;
 use crate::content::{Body, ByteRange, Location, Version, inspect_arriving};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::file::{PartFile, Sink, failed};
+use crate::file::{PartFile, Sink, State, Subject, failed};
 use crate::inspect::accept;
 use crate::progress::Meter;
 use crate::qcow2::{FIRST_READ, inspect_open_file};
 use crate::spans::Spans;
 use crate::thread::Caller;
-use crate::transfer::{Plan, Setup, State, Subject, Transfer};
+use crate::transfer::{Plan, Setup, Transfer};
 use crate::transport::public_url;
 
 /// An image to save, and its target.

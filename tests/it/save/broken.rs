@@ -22,8 +22,10 @@ async fn a_cut_line_is_made_again() {
                 let saved = request.await.unwrap();
                 setup.assert_saved();
                 reports.assert_good(LENGTH as u64);
+                // Others' bytes come twice where a response goes on over them.
+                let most = if connections == 1 { 2 } else { 8 };
                 let again = saved.fetched - LENGTH as u64;
-                assert!(again <= 2 * MIB as u64, "{again} of {after} {close:?}");
+                assert!(again <= most * MIB as u64, "{again} of {after} {close:?}");
                 assert_eq!((saved.bytes, saved.resumed_from), (LENGTH as u64, 0));
                 assert_eq!(saved.connections, connections);
                 // Nothing was asked for twice but what broke.

@@ -171,7 +171,7 @@ async fn cell(row: String, column: String) -> String {
             }
         });
     if matches!(fault, Fault::DelayResponse { .. } | Fault::SlowCopy { .. }) {
-        client = client.response_timeout(Duration::from_secs(1));
+        client = client.response_timeout(Duration::from_secs(2));
     }
     let images = client.build().unwrap().images();
     let mut upload = images
