@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::Args;
 use crate::images::{Images, SMALL};
-use crate::line::{Line, SERVER, Settings, enter, missing};
+use crate::line::{Line, SERVER, Settings, enter};
 use crate::measure::{cost, median};
 use crate::nginx::Nginx;
 
@@ -17,7 +17,7 @@ struct Case {
     goal: f64,
 }
 
-const CLEAN: Settings = Settings {
+pub(crate) const CLEAN: Settings = Settings {
     mbit: 500,
     round_trip_ms: 50,
     loss_percent: 0.0,
@@ -71,17 +71,9 @@ impl Case {
 }
 
 pub(crate) fn run(args: &Args) {
-    if let Some(missing) = missing() {
-        println!("no line can be emulated here: {missing} is needed");
-        return;
-    }
     println!("| case | ratio | goal | ours, s | curl, s | aria2c -x8, s |");
     println!("|---|---|---|---|---|---|");
-    let wanted = |case: &&Case| {
-        let part = args.case.as_deref();
-        part.is_none_or(|part| case.name().contains(part))
-    };
-    for case in CASES.iter().filter(wanted) {
+    for case in CASES.iter().filter(|case| args.wants(&case.name())) {
         measure(args, case);
     }
 }
@@ -127,7 +119,7 @@ fn measure(args: &Args, case: &Case) {
     );
 }
 
-fn inside(program: &Path) -> Command {
+pub(crate) fn inside(program: &Path) -> Command {
     let [ip, words @ ..] = enter("client");
     let mut command = Command::new(ip);
     command.args(words).arg(program);

@@ -17,6 +17,11 @@ mod line;
 mod measure;
 #[path = "../transfer/nginx.rs"]
 mod nginx;
+mod others;
+#[path = "../transfer/pages.rs"]
+mod pages;
+#[path = "../transfer/sink.rs"]
+mod sink;
 mod small;
 
 use clap::{Parser, Subcommand};
@@ -45,12 +50,29 @@ enum Work {
     /// One transfer by the crate: what this program starts itself for.
     #[command(hide = true)]
     Client(client::Args),
+    /// The servers of uploads and lists.
+    #[command(hide = true)]
+    Serve,
+}
+
+impl Args {
+    fn wants(&self, case: &str) -> bool {
+        let part = self.case.as_deref();
+        part.is_none_or(|part| case.contains(part))
+    }
 }
 
 fn main() {
     let args = Args::parse();
     match args.work {
         Some(Work::Client(work)) => client::run(work),
-        None => cases::run(&args),
+        Some(Work::Serve) => others::serve(),
+        None => match line::missing() {
+            Some(missing) => println!("no line can be emulated here: {missing} is needed"),
+            None => {
+                cases::run(&args);
+                others::run(&args);
+            }
+        },
     }
 }

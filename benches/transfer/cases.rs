@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args) {
     let bench = Bench {
         args,
         nginx: Nginx::start(images.directory()),
-        sink: sink::start(),
+        sink: sink::start("127.0.0.1"),
         images,
     };
     println!(

@@ -10,7 +10,7 @@ const PAGES: u64 = 4000;
 
 pub(crate) fn run(args: &Args) {
     if args.wants("list without delay") {
-        let base = pages::start(PAGES, Duration::ZERO);
+        let base = pages::start("127.0.0.1", PAGES, Duration::ZERO);
         let mut pairs = Pairs::default();
         // Short runs differ a lot from each other; they also take turns at going first.
         for pair in 0..3 * args.pairs {
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args) {
         );
     }
     if args.wants("list with 20 ms") {
-        let base = pages::start(PAGES, Duration::from_millis(20));
+        let base = pages::start("127.0.0.1", PAGES, Duration::from_millis(20));
         let plain = list(args, &base, &["list"]);
         let ahead = list(args, &base, &["list", "--prefetch", "8"]);
         println!(

@@ -9,15 +9,15 @@ use std::time::Duration;
 const ROWS: u64 = 25;
 
 /// Starts a server with so many full pages, each of which takes a while; gives its base URL.
-pub(crate) fn start(pages: u64, delay: Duration) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+pub(crate) fn start(host: &str, pages: u64, delay: Duration) -> String {
+    let listener = TcpListener::bind((host, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             thread::spawn(move || serve(stream, pages, delay));
         }
     });
-    format!("http://127.0.0.1:{port}/api")
+    format!("http://{address}/api")
 }
 
 fn serve(stream: TcpStream, pages: u64, delay: Duration) -> io::Result<()> {

@@ -6,16 +6,16 @@ use std::thread;
 
 const IMAGE: &str = r#"{"id":1,"author_id":1,"user_id":1,"namespace_id":null,"driver":"qemu","name":"bench","created_at":"2026-01-02T03:04:05.678901234Z","url":"http://127.0.0.1/api/images/1","author":null,"user":null,"namespace":null,"download":null}"#;
 
-/// Starts a sink and gives the base URL of its API.
-pub(crate) fn start() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+/// Starts a sink at an address and gives the base URL of its API.
+pub(crate) fn start(host: &str) -> String {
+    let listener = TcpListener::bind((host, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             thread::spawn(|| take(stream));
         }
     });
-    format!("http://127.0.0.1:{port}/api")
+    format!("http://{address}/api")
 }
 
 fn take(stream: TcpStream) -> io::Result<()> {

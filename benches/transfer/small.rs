@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Args) {
         let nginx = Nginx::start(images.directory());
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["client", &nginx.base(), "small", &sink::start()])
+            .args(["client", &nginx.base(), "small", &sink::start("127.0.0.1")])
             .arg(image)
             .arg(args.directory.join("transfer-bench"));
         cost(&mut command);

@@ -10,6 +10,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -59,7 +60,7 @@ impl State {
             state: VERSION,
             number: 0,
             subject,
-            boot: boot(),
+            boot: BOOT.clone(),
             written: Spans::default(),
             synced: Spans::default(),
         };
@@ -76,7 +77,7 @@ impl State {
         Read::by_ref(&mut file)
             .take(2 * SLOT as u64)
             .read_to_end(&mut text)?;
-        Ok(read(&text, &boot()).map(|record| Self {
+        Ok(read(&text, &BOOT).map(|record| Self {
             file: Some(file),
             create,
             record,
@@ -161,12 +162,12 @@ fn slot(text: &[u8]) -> Option<Record> {
 /// counts.
 const UNKNOWN: &str = "-";
 
-/// Names this run of the machine.
-fn boot() -> String {
+/// The name of this run of the machine.
+static BOOT: LazyLock<String> = LazyLock::new(|| {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let id = id.trim();
     if id.is_empty() { UNKNOWN } else { id }.to_owned()
-}
+});
 
 #[cfg(test)]
 mod tests {
@@ -215,7 +216,7 @@ mod tests {
     fn a_crash_of_the_machine_leaves_what_was_synced() {
         let (first, second) = (spans(&[(0, 10)]), spans(&[(0, 20), (50, 60)]));
         let text = bytes(&file(&[(first.clone(), true), (second.clone(), false)]));
-        assert_eq!(done(&text, &boot()), Some(second.clone()));
+        assert_eq!(done(&text, &BOOT), Some(second.clone()));
         assert_eq!(done(&text, "another"), Some(first));
         let text = bytes(&file(&[(second, false)]));
         assert_eq!(done(&text, "another"), Some(Spans::default()));
@@ -230,10 +231,10 @@ mod tests {
         for cut in 0..100 {
             let mut text = text.clone();
             text[cut] = 0;
-            assert_eq!(done(&text, &boot()), Some(first.clone()));
+            assert_eq!(done(&text, &BOOT), Some(first.clone()));
         }
-        assert_eq!(done(&text[..10], &boot()), None);
-        assert_eq!(done(b"", &boot()), None);
+        assert_eq!(done(&text[..10], &BOOT), None);
+        assert_eq!(done(b"", &BOOT), None);
     }
 
     #[test]
@@ -246,7 +247,7 @@ mod tests {
             let mut state = State::resume(open, Box::new(none)).unwrap().unwrap();
             assert_eq!(state.subject().url, "http://h/1");
             state.written(spans(&[(number, 500 + number)])).unwrap();
-            assert_eq!(done(&bytes(&file), &boot()).unwrap().total(), 500);
+            assert_eq!(done(&bytes(&file), &BOOT).unwrap().total(), 500);
         }
         let mut many = Spans::default();
         for number in 0..10_000 {
@@ -274,7 +275,7 @@ mod tests {
             let at = (at + if second { SLOT } else { 0 }).min(damaged.len());
             let end = (at + cut).min(damaged.len());
             damaged.splice(at..end, put);
-            for boot in [boot().as_str(), "another"] {
+            for boot in [BOOT.as_str(), "another"] {
                 if let Some(found) = read(&damaged, boot) {
                     prop_assert_eq!(found.subject.length, 1000);
                     for (start, end) in found.written.iter() {
