@@ -126,6 +126,12 @@ pub(super) struct CountedBody {
     pub(super) entry: Entry,
 }
 
+impl Drop for CountedBody {
+    fn drop(&mut self) {
+        self.entry.ended();
+    }
+}
+
 impl Body for CountedBody {
     type Data = Bytes;
     type Error = io::Error;

@@ -46,6 +46,8 @@ pub struct Received {
     pub status: Option<u16>,
     /// The number of bytes of the response's body that were handed to the connection.
     pub body_sent: u64,
+    /// The response is over: its body was handed to the connection, or the connection was closed.
+    pub is_over: bool,
 }
 
 impl Received {
@@ -129,5 +131,9 @@ impl Entry {
 
     pub(super) fn body_sent(&self, length: usize) {
         lock(&self.0).body_sent += length as u64;
+    }
+
+    pub(super) fn ended(&self) {
+        lock(&self.0).is_over = true;
     }
 }
