@@ -330,14 +330,14 @@ impl Work {
 
     /// Decides on more connections; returns their numbers.
     fn more(&mut self) -> Range<usize> {
-        let (left, latency) = (self.pieces.left(), self.pieces.latency());
+        let (left, latency) = (self.pieces.left(), self.pieces.latency);
         let more = self.line.more(self.alive, self.fetched, left, latency);
         self.alive += more.len();
         more
     }
 
     fn tick(&self) -> Duration {
-        self.line.tick(self.pieces.latency())
+        self.line.tick(self.pieces.latency)
     }
 }
 

@@ -77,6 +77,12 @@ impl Body {
         self.end
     }
 
+    /// Returns `true` if all of the answer came.
+    #[cfg(feature = "fs")]
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.end == Some(self.position)
+    }
+
     /// Ends the body at byte `stop`, if that is before its end. What comes in one chunk with the
     /// last bytes is still given out.
     #[cfg(feature = "fs")]

@@ -95,8 +95,12 @@ impl Transfer {
             };
             self.write(who, position, &chunk)?;
         }
+        let mut work = self.work();
         // The run may have become longer than what was asked for.
-        self.work().pieces.give_back(who);
+        work.pieces.give_back(who);
+        if !body.is_at_end() {
+            work.pieces.lost(who);
+        }
         Ok(true)
     }
 

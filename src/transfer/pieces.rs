@@ -14,8 +14,9 @@ const TRIAL: u64 = 1 << 20;
 const WORK: u32 = 16;
 const LONG: Duration = Duration::from_millis(100);
 /// The latencies that another's run must still take for its end to be taken over: the bytes on the
-/// line by then are received for nothing, and the connection is lost.
+/// line by then are received for nothing, and the connection is lost. A new one is slow for more.
 const WORTH: u32 = 6;
+const WORTH_NEW: u32 = 10;
 /// The latencies that it must take for the last bytes to be asked for twice.
 const PATIENCE: u32 = 3;
 /// Over so many, and at least so long, the pace of a run is taken.
@@ -28,17 +29,18 @@ pub(super) struct Pieces {
     todo: VecDeque<(u64, u64)>,
     /// The runs of the connections, by their numbers.
     runs: Vec<Option<Run>>,
-    /// The pace of each in its last run, in bytes a second.
+    /// The pace of each in its last run, in bytes a second; 0 for one that has yet to be made.
     paces: Vec<f64>,
     pub(super) done: Spans,
     /// The bytes of the plan that are left.
     left: u64,
     /// The least time from a request to its answer.
-    latency: Duration,
+    pub(super) latency: Duration,
 }
 
 /// A range that one connection is fetching.
 struct Run {
+    began: Instant,
     start: u64,
     position: u64,
     end: u64,
@@ -67,9 +69,10 @@ impl Run {
         let (since, from) = self.sampled;
         let elapsed = since.elapsed();
         let is_recent = elapsed < (SAMPLE.0 * latency).max(SAMPLE.1);
+        let moved = self.position.saturating_sub(from) as f64;
         match self.pace > 0.0 && is_recent {
             true => self.pace,
-            false => self.position.saturating_sub(from) as f64 / elapsed.as_secs_f64(),
+            false => moved / elapsed.max(latency).as_secs_f64(),
         }
     }
 
@@ -122,15 +125,16 @@ impl Pieces {
             self.runs.resize_with(who + 1, || None);
             self.paces.resize(who + 1, 0.0);
         }
-        let now = Instant::now();
+        let began = Instant::now();
         self.runs[who] = Some(Run {
+            began,
             start,
             position: start,
             end,
-            sampled: (now, start),
-            pace: 0.0,
+            sampled: (began, start),
+            pace: self.paces[who],
             growth: 1.0,
-            moved: now,
+            moved: began,
             is_doubled: false,
         });
         (start, end)
@@ -143,24 +147,21 @@ impl Pieces {
         let own = self.paces.get(who).copied().unwrap_or_default();
         let paces = self.runs.iter().flatten().map(|run| run.pace(latency));
         let together = self.left as f64 / (own + paces.sum::<f64>());
+        let worth = if own > 0.0 { WORTH } else { WORTH_NEW } * latency;
         let runs = self.runs.iter_mut().flatten();
-        let runs = runs.filter(|run| run.can_be_shared());
-        let (run, size) = if own > 0.0 {
-            let worth = (WORTH * latency).as_secs_f64();
-            let run = runs
-                .filter(|run| run.time_left(latency) > worth)
-                .max_by(|a, b| a.time_left(latency).total_cmp(&b.time_left(latency)))?;
+        let run = runs
+            .filter(|run| run.can_be_shared() && run.time_left(latency) > worth.as_secs_f64())
+            .max_by(|a, b| a.time_left(latency).total_cmp(&b.time_left(latency)))?;
+        let size = if own > 0.0 {
             let time = (WORK * latency).max(LONG).as_secs_f64();
             // A part of the time is that of the request.
             let time = time.min(together / run.growth - latency.as_secs_f64());
             if time < latency.as_secs_f64() {
                 return None;
             }
-            (run, (own * time) as u64)
+            (own * time) as u64
         } else {
-            let run = runs.max_by_key(|run| run.left())?;
-            let size = TRIAL.min(run.left() / 32);
-            (run, size)
+            TRIAL.min(run.left() / 32)
         };
         let end = run.end;
         run.end -= size.clamp(LEAST, run.left() - LEAST);
@@ -213,15 +214,24 @@ impl Pieces {
         let end = position + bytes;
         self.left = self.left.saturating_sub(self.done.add(position, end));
         if let Some(run) = self.runs.get_mut(who).and_then(Option::as_mut) {
+            let is_first = run.position == run.start;
             run.position = end;
             run.moved = Instant::now();
-            if run.moved - run.sampled.0 >= (SAMPLE.0 * self.latency).max(SAMPLE.1) {
+            if is_first && run.pace > 0.0 {
+                // The request took its time, which is no part of the pace.
+                run.sampled = (run.moved, end);
+            } else if run.moved - run.sampled.0 >= (SAMPLE.0 * self.latency).max(SAMPLE.1) {
                 let pace = run.pace(self.latency);
                 run.growth = (pace / run.pace).clamp(1.0, 2.0);
                 run.pace = pace;
                 run.sampled = (run.moved, end);
             }
         }
+    }
+
+    /// The connection of the last run is lost, with its window.
+    pub(super) fn lost(&mut self, who: usize) {
+        self.paces[who] = 0.0;
     }
 
     /// A request was answered after this time.
@@ -235,7 +245,9 @@ impl Pieces {
         let Some(run) = self.runs.get_mut(who).and_then(Option::take) else {
             return;
         };
-        self.paces[who] = run.pace(self.latency);
+        // The last bytes may have come late, and all of a small run at once.
+        let average = (run.position - run.start) as f64 / run.began.elapsed().as_secs_f64();
+        self.paces[who] = average.max(run.pace(self.latency));
         let mut others = self.runs.iter().flatten();
         let has_other = others.any(|r| r.position <= run.position && run.end <= r.end);
         if run.left() == 0 || has_other {
@@ -257,10 +269,6 @@ impl Pieces {
 
     pub(super) fn left(&self) -> u64 {
         self.left
-    }
-
-    pub(super) fn latency(&self) -> Duration {
-        self.latency
     }
 }
 
@@ -285,10 +293,8 @@ mod tests {
         assert_eq!(pieces.claim(1), Some((2 * MIB, 66 * MIB)));
         assert_eq!(pieces.claim(2), Some((65 * MIB, 66 * MIB)));
         assert_eq!(pieces.claim(3), Some((64 * MIB, 65 * MIB)));
-        assert_eq!(
-            (pieces.run(1), pieces.left()),
-            (Some((2 * MIB, 64 * MIB)), 65 * MIB)
-        );
+        assert_eq!(pieces.run(1), Some((2 * MIB, 64 * MIB)));
+        assert_eq!(pieces.left(), 65 * MIB);
         // What one leaves is that of the one before it again.
         pieces.give_back(3);
         pieces.give_back(2);
@@ -337,18 +343,16 @@ mod tests {
         pieces.wrote(1, 10, 200);
         assert_eq!(pieces.left(), LEAST - 210);
         pieces.wrote(1, 210, LEAST - 210);
-        assert_eq!(
-            (pieces.left(), pieces.run(0), pieces.run(1)),
-            (0, None, None)
-        );
+        assert_eq!(pieces.left(), 0);
+        assert_eq!((pieces.run(0), pieces.run(1)), (None, None));
     }
 
     #[test]
     fn an_answer_that_goes_on_takes_over_a_run_that_has_hardly_begun() {
         let mut pieces = pieces(&[], 32 * MIB);
-        pieces.latency = Duration::from_secs(1);
         pieces.claim_first(0);
         assert_eq!(pieces.claim(1), Some((31 * MIB, 32 * MIB)));
+        pieces.latency = Duration::from_secs(1);
         pieces.wrote(1, 31 * MIB, 10);
         // More than is left of its run.
         pieces.wrote(0, 0, 31 * MIB + LEAST);
@@ -363,12 +367,14 @@ mod tests {
     fn nothing_is_taken_of_a_run_that_will_be_done_earlier() {
         let mut pieces = pieces(&[], 100 * MIB);
         pieces.claim_first(0);
-        pieces.latency = Duration::from_secs(10);
         pieces.claim(1);
         pieces.give_back(1);
-        pieces.paces[1] = 1.0;
+        pieces.latency = Duration::from_secs(10);
         pieces.wrote(0, 0, 99 * MIB);
-        assert_eq!(pieces.claim(1), None);
+        for pace in [0.0, 1.0] {
+            pieces.paces[1] = pace;
+            assert_eq!(pieces.claim(1), None);
+        }
     }
 
     #[test]
