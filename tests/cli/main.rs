@@ -12,6 +12,8 @@ mod help;
 mod prune;
 mod serve;
 mod usage;
+#[cfg(feature = "webhooks")]
+mod webhook_receiver;
 
 use std::path::Path;
 use std::process::{Child, Command, Output};
