@@ -107,7 +107,6 @@ pub trait Wait {
 impl<T, C: IntoFuture<Output = Result<T>>> Wait for C {
     type Output = T;
 
-    #[track_caller]
     fn wait(self) -> Result<T> {
         runtime()?.block_on(self.into_future())
     }

@@ -236,26 +236,3 @@ fn async_code_panics_with_the_documented_message() {
     // No harm was done.
     assert_eq!(images.get(1).wait().unwrap().id.get(), 1);
 }
-
-/// A panic names the caller's line, not one of this crate.
-#[test]
-fn the_panic_is_at_the_callers_line() {
-    let place = Arc::new(Mutex::new(String::new()));
-    let seen = Arc::clone(&place);
-    let me = thread::current().id();
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| match thread::current().id() == me {
-        true => *seen.lock().unwrap() = info.location().unwrap().file().to_owned(),
-        false => before(info),
-    }));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    let call = machine_images::djinn::Client::builder("http://127.0.0.1:1")
-        .build()
-        .unwrap();
-    let call = call.images().get(1);
-    let text = runtime.block_on(async { panics(std::panic::AssertUnwindSafe(|| call.wait())) });
-    assert!(text.starts_with(MESSAGE), "{text}");
-    assert_eq!(*place.lock().unwrap(), file!());
-}
