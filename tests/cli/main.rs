@@ -4,6 +4,8 @@
 #![cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
 
 mod axum_proxy;
+#[cfg(feature = "blocking")]
+mod blocking;
 mod ci_upload;
 mod demo;
 mod djinn;
