@@ -27,6 +27,10 @@
 //! | [`inspect`](Images::inspect), [`stat`](Images::stat), [`digest`](Images::digest) | the header, the length and the digest of an image |
 //! | [`delete`](Images::delete) | deletes an image |
 //! | [`Client::check`] | checks the token |
+#![cfg_attr(
+    feature = "webhooks",
+    doc = "| [`webhook`] | verifies deliveries of webhooks |"
+)]
 //!
 //! The behavior of servers that this module describes was observed with the public release of
 //! 2023-11-05.
@@ -54,6 +58,8 @@ mod stat;
 mod upload;
 mod user;
 mod wait;
+#[cfg(feature = "webhooks")]
+pub mod webhook;
 
 pub use client::Client;
 pub use content::{GetContent, GetRange, GetVerified};
@@ -75,7 +81,7 @@ pub use name::NamespacePath;
 #[cfg(feature = "fs")]
 pub use save::Save;
 pub use stat::Stat;
-pub use wait::WaitDownloaded;
+pub use wait::{WaitDownloaded, WaitWoken};
 
 pub use crate::client::ClientBuilder;
 pub use crate::model::Extra;

@@ -81,7 +81,7 @@ impl Error {
         Self::new(Cause::Plain(kind, message.into()))
     }
 
-    #[cfg(feature = "fs")]
+    #[cfg(any(feature = "fs", feature = "blocking"))]
     pub(crate) fn io(message: impl Into<String>, error: std::io::Error) -> Self {
         Self::new(Cause::Io(message.into(), error))
     }

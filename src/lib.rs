@@ -14,16 +14,35 @@
 //! - [`Content`] is the content of an image, [`Page`] one page of a list, [`Error`] the error type.
 //! - [`qcow2`] inspects the headers of images.
 #![cfg_attr(
+    feature = "blocking",
+    doc = "- [`blocking`] has the calls for programs without async code."
+)]
+#![cfg_attr(
+    feature = "webhooks",
+    doc = "- [`djinn::webhook`] verifies and decodes deliveries of webhooks."
+)]
+#![cfg_attr(
     feature = "testing",
     doc = "- [`testing`] has embedded servers for tests."
 )]
+//!
+//! # Features
+//!
+//! | feature | | default |
+//! |---|---|---|
+//! | `rustls` | TLS by rustls with its default crypto provider | yes |
+//! | `rustls-no-provider` | TLS by rustls; the program installs the crypto provider | |
+//! | `native-tls` | TLS by the platform's library | |
+//! | `fs` | uploads from files, and contents saved to files | yes |
+//! | `blocking` | calls for programs without async code | |
+//! | `webhooks` | deliveries of webhooks verified and decoded | |
+//! | `testing` | embedded servers for tests | |
 //!
 //! # Runtime
 //!
 //! Futures and streams of this crate must be polled within a [tokio](https://docs.rs/tokio) runtime
 //! with its I/O and time drivers enabled, such as the one that `#[tokio::main]` creates. A program
-//! without async code calls `runtime.block_on(images.list().all())`. Elsewhere the first request
-//! panics with tokio's message `there is no reactor running`. Building clients and calls needs no
+//! without async code uses the feature `blocking`. Elsewhere the first request panics with tokio's message `there is no reactor running`. Building clients and calls needs no
 //! runtime. Every future is `Send`.
 //!
 //! # Cancel safety
@@ -54,6 +73,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attempt;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod call;
 mod client;
 mod content;

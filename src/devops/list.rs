@@ -89,6 +89,22 @@ impl List {
         )
     }
 
+    /// Returns an iterator over the images, for programs without async code.
+    ///
+    /// The whole list is fetched for the first item.
+    ///
+    /// # Errors
+    ///
+    /// The only item is an error as of [`all`](Self::all).
+    ///
+    /// # Panics
+    ///
+    /// The iterator panics inside async code: see [`blocking`](crate::blocking#panics).
+    #[cfg(feature = "blocking")]
+    pub fn iter(self) -> impl Iterator<Item = Result<Image>> + Send + 'static {
+        crate::blocking::iter(self.stream())
+    }
+
     async fn fetch(self) -> Result<Vec<Image>> {
         let mut request = Request::new(Method::GET).path(["images"])?;
         if let Some(provider) = &self.provider {

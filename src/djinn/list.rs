@@ -158,6 +158,13 @@ impl List {
         self.list_all().pages()
     }
 
+    /// Returns an iterator over all images, for programs without async code: see
+    /// [`ListAll::iter`].
+    #[cfg(feature = "blocking")]
+    pub fn iter(self) -> impl Iterator<Item = Result<Image>> + Send + 'static {
+        self.list_all().iter()
+    }
+
     fn list_all(self) -> ListAll {
         ListAll::new(self.filter)
     }

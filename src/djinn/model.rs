@@ -59,6 +59,9 @@ macro_rules! id {
     };
 }
 
+#[cfg(feature = "webhooks")]
+pub(super) use id;
+
 id! {
     /// The id of an image.
     ImageId
@@ -367,6 +370,9 @@ macro_rules! words {
         }
     };
 }
+
+#[cfg(feature = "webhooks")]
+pub(super) use words;
 
 words! {
     /// The driver that runs an image.

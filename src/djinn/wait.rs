@@ -1,8 +1,11 @@
 //! Waiting for a download that the server makes.
 
+mod hints;
+
 use std::fmt;
 use std::time::Duration;
 
+use futures::stream::{BoxStream, Stream, StreamExt};
 use tokio::time::Instant;
 
 use super::content::location;
@@ -15,13 +18,10 @@ use crate::operation::Operation;
 use crate::progress::{Meter, Phase, ProgressListener};
 use crate::qcow2::Policy;
 use crate::transport::Transport;
+use hints::Hints;
 
 /// The time that a started request has beyond the timeout.
 const GRACE: Duration = Duration::from_millis(500);
-
-/// The first and the longest pause between two requests; each is 1.5 times the one before.
-const FIRST: Duration = Duration::from_millis(250);
-const LONGEST: Duration = Duration::from_secs(15);
 
 /// A longer timeout could not be represented as an instant.
 const LONGEST_WAIT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -105,6 +105,34 @@ impl WaitDownloaded {
         self
     }
 
+    /// Looks at the image also whenever `hints` yields an item, such as an event of a webhook.
+    ///
+    /// The request is repeated at growing intervals all the same: of up to 2 min while hints can
+    /// come, and up to 15 s after the stream has ended. So a lost hint only delays the result.
+    /// Only the arrival of an item counts. A wrong hint costs a request and lengthens the minimum
+    /// interval between requests, so wrong hints cause no more requests than a wait without hints.
+    ///
+    /// ```
+    /// use futures::channel::mpsc;
+    /// use machine_images::djinn::{Image, ImageId, Images};
+    ///
+    /// /// `hints`: of what receives the webhook, for the events of this image.
+    /// async fn wait(
+    ///     images: Images,
+    ///     id: ImageId,
+    ///     hints: mpsc::Receiver<()>,
+    /// ) -> machine_images::Result<Image> {
+    ///     images.wait_downloaded(id).woken_by(hints).await
+    /// }
+    /// ```
+    #[doc(alias = "webhook")]
+    pub fn woken_by(self, hints: impl Stream<Item: 'static> + Send + 'static) -> WaitWoken {
+        WaitWoken {
+            wait: self,
+            hints: hints.map(drop).boxed(),
+        }
+    }
+
     /// Waits for the download. Awaiting the builder does the same.
     ///
     /// # Cancel safety
@@ -122,16 +150,20 @@ impl WaitDownloaded {
     ///   the token is wrong.
     /// - [`Timeout`](ErrorKind::Timeout) after the time limit: wait again, or delete the image.
     pub async fn send(self) -> Result<Image> {
-        let operation = Operation::new("wait for download of image").on(self.id);
-        operation.run(self.wait(&operation)).await
+        self.run(Hints::new(None)).await
     }
 
-    async fn wait(&self, operation: &Operation) -> Result<Image> {
+    async fn run(self, hints: Hints) -> Result<Image> {
+        let operation = Operation::new("wait for download of image").on(self.id);
+        operation.run(self.wait(&operation, hints)).await
+    }
+
+    async fn wait(&self, operation: &Operation, mut hints: Hints) -> Result<Image> {
         let deadline = Instant::now() + self.timeout.min(LONGEST_WAIT);
-        let mut interval = FIRST;
         let mut last = None;
         self.meter.start(None, 0);
         loop {
+            hints.clear();
             let image = tokio::time::timeout_at(deadline + GRACE, self.get(last.is_some()));
             let Ok(image) = image.await else {
                 return Err(self.timed_out(last));
@@ -156,8 +188,7 @@ impl WaitDownloaded {
             if left.is_zero() {
                 return Err(self.timed_out(last));
             }
-            tokio::time::sleep(interval.min(left)).await;
-            interval = (interval * 3 / 2).min(LONGEST);
+            hints.wait(left).await;
         }
     }
 
@@ -201,4 +232,31 @@ impl WaitDownloaded {
     }
 }
 
+/// A builder that waits for a download with hints: see [`WaitDownloaded::woken_by`].
+#[must_use = "`wait_downloaded` does nothing unless awaited"]
+pub struct WaitWoken {
+    wait: WaitDownloaded,
+    hints: BoxStream<'static, ()>,
+}
+
+impl WaitWoken {
+    /// Waits for the download. Awaiting the builder does the same.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WaitDownloaded::send`].
+    pub async fn send(self) -> Result<Image> {
+        self.wait.run(Hints::new(Some(self.hints))).await
+    }
+}
+
+impl fmt::Debug for WaitWoken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitWoken")
+            .field("wait", &self.wait)
+            .finish_non_exhaustive()
+    }
+}
+
 awaitable!(WaitDownloaded, send -> Image);
+awaitable!(WaitWoken, send -> Image);

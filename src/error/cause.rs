@@ -34,7 +34,7 @@ pub(crate) enum Cause {
     Decode(#[source] Source),
     #[error("the source of the upload failed")]
     Source(#[source] io::Error),
-    #[cfg(feature = "fs")]
+    #[cfg(any(feature = "fs", feature = "blocking"))]
     #[error("{0}")]
     Io(String, #[source] io::Error),
     #[error("the image is rejected: {}", rejections(.0))]
@@ -56,7 +56,7 @@ impl Cause {
             Self::NotSent { .. } => ErrorKind::NotSent,
             Self::Decode(_) => ErrorKind::Decode,
             Self::Source(_) => ErrorKind::Source,
-            #[cfg(feature = "fs")]
+            #[cfg(any(feature = "fs", feature = "blocking"))]
             Self::Io(..) => ErrorKind::Io,
             Self::Image(_) => ErrorKind::ImageRejected,
         }

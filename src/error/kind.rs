@@ -98,6 +98,12 @@ kinds! {
     #[doc(alias = "checksum")]
     #[doc(alias = "verify")]
     DigestMismatch = "digest_mismatch";
+    /// A webhook's delivery has no signature.
+    #[doc(alias = "hmac")]
+    SignatureMissing = "signature_missing";
+    /// A webhook's delivery has a signature that no secret gives to its body.
+    #[doc(alias = "hmac")]
+    SignatureMismatch = "signature_mismatch";
     /// The inspection rejected the image. It was not sent or saved.
     ImageRejected = "image_rejected";
     /// The server is still downloading the image.

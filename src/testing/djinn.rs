@@ -13,6 +13,7 @@ mod routes;
 mod search;
 mod server;
 mod state;
+mod webhook;
 
 pub use image_builder::ImageBuilder;
 pub use server::{DjinnServer, DjinnServerBuilder};

@@ -4,6 +4,8 @@
 #![cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
 
 mod axum_proxy;
+#[cfg(feature = "blocking")]
+mod blocking;
 mod ci_upload;
 mod demo;
 mod djinn;
@@ -12,6 +14,8 @@ mod help;
 mod prune;
 mod serve;
 mod usage;
+#[cfg(feature = "webhooks")]
+mod webhook_receiver;
 
 use std::path::Path;
 use std::process::{Child, Command, Output};

@@ -55,6 +55,13 @@ async fn public_futures_are_small_and_send() {
             images.create_download("x", url).send(),
         ),
         check("wait_downloaded.send", images.wait_downloaded(1).send()),
+        check(
+            "woken_by.send",
+            images
+                .wait_downloaded(1)
+                .woken_by(futures::stream::pending::<()>())
+                .send(),
+        ),
         check("delete.send", images.delete(1).send()),
     ];
     #[cfg(feature = "fs")]

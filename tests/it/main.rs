@@ -10,6 +10,8 @@
 
 #[cfg(feature = "testing")]
 mod attacked;
+#[cfg(all(feature = "blocking", feature = "testing"))]
+mod blocking;
 #[cfg(feature = "testing")]
 mod builders;
 #[cfg(all(feature = "fs", feature = "testing"))]

@@ -15,6 +15,8 @@ mod djinn_create;
 mod djinn_download;
 mod djinn_list;
 mod djinn_shared;
+#[cfg(any(feature = "rustls", not(feature = "rustls-no-provider")))]
+mod djinn_webhook;
 mod faults;
 mod http;
 mod restart;

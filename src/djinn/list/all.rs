@@ -109,6 +109,31 @@ impl ListAll {
         Box::new(Items::new(self.uncut_pages(), limit, id))
     }
 
+    /// Returns an iterator over all images, for programs without async code.
+    ///
+    /// It yields the items of the [`stream`](Self::stream), and requests pages as that does.
+    ///
+    /// ```
+    /// # fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// for image in images.list().limit(100).iter() {
+    ///     println!("{}", image?.name);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`all`](Self::all). The iterator ends after an error.
+    ///
+    /// # Panics
+    ///
+    /// The iterator panics inside async code: see [`blocking`](crate::blocking#panics).
+    #[cfg(feature = "blocking")]
+    pub fn iter(self) -> impl Iterator<Item = Result<Image>> + Send + 'static {
+        crate::blocking::iter(self.stream())
+    }
+
     /// Returns a stream of all pages, as the server sends them.
     ///
     /// A row that moves while pages are read may be on two of them. A [`limit`](Self::limit) cuts

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::state::State;
+use super::webhook::Webhooks;
 use crate::testing::content::Content;
 
 /// The media type of image content.
@@ -22,6 +23,7 @@ pub(super) struct Api {
     pub(super) unique_names: bool,
     pub(super) state: Mutex<State>,
     pub(super) published: Mutex<Vec<Arc<Content>>>,
+    pub(super) webhooks: Webhooks,
     pub(super) dir: TempDir,
     /// The client of download jobs. `None` if TLS cannot be set up.
     pub(super) http: OnceCell<Option<reqwest::Client>>,
@@ -42,6 +44,7 @@ impl Api {
             unique_names,
             state: Mutex::new(state),
             published: Mutex::default(),
+            webhooks: Webhooks::default(),
             dir: tempfile::tempdir()?,
             http: OnceCell::new(),
         })

@@ -188,10 +188,9 @@ impl Api {
             content,
             ..Row::new(user, name)
         });
-        let answer = json(
-            StatusCode::CREATED,
-            &self.created_image_json(&state, &image),
-        );
+        let created = self.created_image_json(&state, &image);
+        let answer = json(StatusCode::CREATED, &created);
+        self.webhooks.send("created", created);
         if let Some(url) = url {
             if let Some(image) = state.images.get_mut(&image.id) {
                 image.download = Some(Download {

@@ -32,10 +32,17 @@ pub(super) async fn run(api: Arc<Api>, id: i64, url: DownloadUrl) {
         fetch(&api, &url).await
     };
     match outcome {
-        Outcome::Done(content) => api.update(id, |image, job| {
-            image.content = Some(Arc::new(content));
-            job.finished = Some(Timestamp::now());
-        }),
+        Outcome::Done(content) => {
+            api.update(id, |image, job| {
+                image.content = Some(Arc::new(content));
+                job.finished = Some(Timestamp::now());
+            });
+            let state = lock(&api.state);
+            if let Some(image) = state.images.get(&id) {
+                api.webhooks
+                    .send("downloaded", api.image_json(&state, image));
+            }
+        }
         Outcome::Failed(problem) => api.update(id, |_, job| {
             job.error = Some(problem);
             job.finished = Some(Timestamp::now());

@@ -88,6 +88,9 @@ fn image(api: &Api, request: &Request, method: &Method, digits: &str) -> Answer 
     if !grant.is_some_and(is_allowed) {
         return not_found();
     }
+    if let Some(image) = state.images.get(&id) {
+        api.webhooks.send("deleted", api.image_json(&state, image));
+    }
     state.remove_image(id);
     empty(StatusCode::NO_CONTENT, &[])
 }

@@ -20,3 +20,5 @@ mod sources;
 mod stat;
 mod validation;
 mod wait;
+#[cfg(feature = "webhooks")]
+mod webhook;

@@ -1,7 +1,12 @@
 //! Waiting for the server's download.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use futures::channel::mpsc;
+use futures::stream::{self, StreamExt};
 use machine_images::ErrorKind;
 use machine_images::djinn::DownloadState;
 use serde_json::{Value, json};
@@ -171,4 +176,55 @@ async fn a_dropped_wait_asks_no_more() {
     assert!(tokio::time::timeout(short, wait).await.is_err());
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(server.received_requests().await.unwrap().len(), 1);
+}
+
+/// Answers that the download is running until it is done.
+async fn serve_until(is_done: impl Fn() -> bool + Send + Sync + 'static) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(move |_: &wiremock::Request| {
+            json_answer(200, &downloading(true, is_done(), None))
+        })
+        .expect(1..)
+        .mount(&server)
+        .await;
+    server
+}
+
+#[tokio::test]
+async fn a_hint_ends_the_wait_at_once() {
+    let done = Arc::new(AtomicBool::new(false));
+    let is_done = Arc::clone(&done);
+    let server = serve_until(move || is_done.load(Relaxed)).await;
+    let (hint, hints) = mpsc::unbounded();
+    let wait = images(&server).wait_downloaded(42).unchecked();
+    let webhook = async {
+        // The requests without a hint are sent after 2.03 s and 3.3 s.
+        tokio::time::sleep(Duration::from_millis(2300)).await;
+        done.store(true, Relaxed);
+        hint.unbounded_send(()).unwrap();
+        Instant::now()
+    };
+    let (image, hinted) = futures::join!(wait.woken_by(hints).send(), webhook);
+    assert!(hinted.elapsed() < Duration::from_millis(800));
+    let state = image.unwrap().download.unwrap().state();
+    assert_eq!(state, DownloadState::Finished);
+}
+
+#[tokio::test]
+async fn hints_that_never_come_or_end_or_lie_do_no_harm() {
+    for (name, hints) in [
+        ("silent", stream::pending().boxed()),
+        ("ended", stream::empty().boxed()),
+        ("ends", stream::iter([(), ()]).boxed()),
+        ("floods", stream::repeat(()).boxed()),
+    ] {
+        let began = Instant::now();
+        let server = serve_until(move || began.elapsed() > Duration::from_secs(1)).await;
+        let wait = images(&server).wait_downloaded(42).unchecked();
+        wait.woken_by(hints).await.unwrap();
+        // After 0, 0.25, 0.63, 1.19 s.
+        let requests = server.received_requests().await.unwrap().len();
+        assert!((2..=4).contains(&requests), "{name}: {requests}");
+    }
 }
