@@ -25,6 +25,7 @@
     doc = "| [`save`](Images::save) | the bytes of an image, to a file |"
 )]
 //! | [`inspect`](Images::inspect), [`stat`](Images::stat), [`digest`](Images::digest) | the header, the length and the digest of an image |
+//! | [`copy`](Images::copy) | copies an image to another server |
 //! | [`delete`](Images::delete) | deletes an image |
 //! | [`Client::check`] | checks the token |
 //!
@@ -33,6 +34,7 @@
 
 mod client;
 mod content;
+mod copy;
 mod create_download;
 mod create_upload;
 mod delete;
@@ -57,6 +59,7 @@ mod wait;
 
 pub use client::Client;
 pub use content::{GetContent, GetRange, GetVerified};
+pub use copy::{Copied, CopyFrom, CopyImage};
 pub use create_download::CreateDownload;
 pub use create_upload::CreateUpload;
 pub use delete::Delete;

@@ -89,7 +89,7 @@ pub use attempt::Attempt;
 pub use client::ClientBuilder;
 pub use content::{Content, ContentInfo, RemoteReader};
 pub use digest::Digest;
-pub use error::{Error, ErrorKind, FieldErrors, Result};
+pub use error::{Error, ErrorKind, FieldErrors, Result, Side};
 pub use page::Page;
 pub use progress::{Phase, Progress, ProgressListener};
 pub use retry::RetryPolicy;
