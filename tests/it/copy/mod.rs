@@ -2,7 +2,6 @@
 
 mod pace;
 mod source;
-mod table;
 mod target;
 
 use std::time::Duration;
