@@ -107,17 +107,22 @@ async fn mirror(args: &Args) -> Result<bool> {
         let is_within = path.is_none() || place.0.as_deref() == path;
         args.prune && is_within && !mirror.wanted.contains_key(*place)
     });
-    let surplus = surplus.map(|(place, id)| mirror.delete(place, *id));
-    let (_, failed) = mirror.all(surplus).await;
-    let copies = mirror.wanted.iter();
-    let copies = copies.map(|(place, id)| mirror.image(place, *id));
-    let (copied, uncopied) = mirror.all(copies).await;
-    let skipped = mirror.wanted.len() - copied - uncopied;
+    let deletions = surplus.map(|(place, id)| mirror.delete(place, *id));
+    let (mut deleted, mut copied) = (Counts::default(), Counts::default());
+    mirror.all(deletions, &mut deleted).await;
+    // A name outside of all namespaces must not be in any of them yet.
+    for is_within in [false, true] {
+        let images = mirror.wanted.iter();
+        let images = images.filter(|((path, _), _)| path.is_some() == is_within);
+        let copies = images.map(|(place, id)| mirror.image(place, *id));
+        mirror.all(copies, &mut copied).await;
+    }
+    let failed = deleted.failed + copied.failed;
     println!(
-        "{copied} copied, {skipped} skipped, {} failed",
-        failed + uncopied
+        "{} copied, {} skipped, {} deleted, {failed} failed",
+        copied.changed, copied.unchanged, deleted.changed
     );
-    Ok(failed + uncopied == 0)
+    Ok(failed == 0)
 }
 
 /// Lists the images of a namespace, or the user's own.
@@ -146,6 +151,13 @@ async fn list(
     Ok(images.map(place).collect())
 }
 
+#[derive(Default)]
+struct Counts {
+    changed: usize,
+    unchanged: usize,
+    failed: usize,
+}
+
 struct Mirror<'a> {
     args: &'a Args,
     source: Images,
@@ -156,23 +168,22 @@ struct Mirror<'a> {
 }
 
 impl Mirror<'_> {
-    /// Runs some of the work at a time. Returns how much changed something, and how much failed.
-    async fn all<W>(&self, work: impl Iterator<Item = W>) -> (usize, usize)
+    /// Runs some of the work at a time. An error does not end the rest.
+    async fn all<W>(&self, work: impl Iterator<Item = W>, counts: &mut Counts)
     where
         W: Future<Output = Result<bool, String>>,
     {
-        let (mut changed, mut failed) = (0, 0);
         let mut results = stream::iter(work).buffer_unordered(self.args.jobs.into());
         while let Some(result) = results.next().await {
             match result {
-                Ok(has_changed) => changed += usize::from(has_changed),
+                Ok(true) => counts.changed += 1,
+                Ok(false) => counts.unchanged += 1,
                 Err(text) => {
-                    failed += 1;
+                    counts.failed += 1;
                     self.bars.suspend(|| eprintln!("{text}"));
                 }
             }
         }
-        (changed, failed)
     }
 
     /// Copies an image unless the target has it. Returns `false` if there was nothing to do.

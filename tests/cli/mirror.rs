@@ -122,7 +122,7 @@ fn a_mirror_that_is_killed_again_and_again_has_each_image_once() {
 
     let before = site.posts();
     let ran = site.run("").ok();
-    assert_eq!(ran.out, "0 copied, 200 skipped, 0 failed\n");
+    assert_eq!(ran.out, "0 copied, 200 skipped, 0 deleted, 0 failed\n");
     assert_eq!(site.posts(), before);
 }
 
@@ -134,7 +134,7 @@ fn one_failure_does_not_lose_the_rest() {
     site.source.inject(gone.always());
     let ran = site.run("");
     assert_eq!(ran.status, Some(1), "{ran:?}");
-    assert_eq!(summary(&ran), "9 copied, 0 skipped, 1 failed");
+    assert_eq!(summary(&ran), "9 copied, 0 skipped, 0 deleted, 1 failed");
     assert!(
         ran.err.starts_with("image-003: copy image 4: source: "),
         "{ran:?}"
@@ -142,7 +142,7 @@ fn one_failure_does_not_lose_the_rest() {
     site.check_mirrored();
     site.source.clear_faults();
     let ran = site.run("").ok();
-    assert_eq!(summary(&ran), "1 copied, 9 skipped, 0 failed");
+    assert_eq!(summary(&ran), "1 copied, 9 skipped, 0 deleted, 0 failed");
 }
 
 #[test]
@@ -155,15 +155,20 @@ fn images_keep_their_namespace_and_a_search_or_a_namespace_narrows_them() {
     lab.content(std::fs::read(DISK).unwrap()).add().unwrap();
 
     let ran = site.run("--search image-001").ok();
-    assert_eq!(summary(&ran), "1 copied, 0 skipped, 0 failed");
-    let ran = site.run("--namespace lab").ok();
-    assert_eq!(summary(&ran), "1 copied, 0 skipped, 0 failed");
-    // In another namespace it is another image.
+    assert_eq!(summary(&ran), "1 copied, 0 skipped, 0 deleted, 0 failed");
     let ran = site.run("").ok();
-    assert_eq!(summary(&ran), "1 copied, 2 skipped, 0 failed");
+    // In another namespace it is another image.
+    assert_eq!(summary(&ran), "2 copied, 1 skipped, 0 deleted, 0 failed");
     assert_eq!(site.target.image_count(), 3);
     let ran = site.run("--namespace lab").ok();
-    assert_eq!(summary(&ran), "0 copied, 1 skipped, 0 failed");
+    assert_eq!(summary(&ran), "0 copied, 1 skipped, 0 deleted, 0 failed");
+
+    let site = Site {
+        target: self::site(0).target,
+        ..site
+    };
+    let ran = site.run("--namespace lab").ok();
+    assert_eq!(summary(&ran), "1 copied, 0 skipped, 0 deleted, 0 failed");
 }
 
 #[test]
@@ -177,7 +182,7 @@ fn what_differs_is_a_failure_or_is_replaced_with_prune() {
 
     let ran = site.run("");
     assert_eq!(ran.status, Some(1));
-    assert_eq!(summary(&ran), "1 copied, 1 skipped, 1 failed");
+    assert_eq!(summary(&ran), "1 copied, 1 skipped, 0 deleted, 1 failed");
     assert!(
         ran.err.starts_with("image-000: the target has another"),
         "{ran:?}"
@@ -190,7 +195,7 @@ fn what_differs_is_a_failure_or_is_replaced_with_prune() {
     assert_eq!(
         lines,
         [
-            "2 copied, 1 skipped, 0 failed",
+            "2 copied, 1 skipped, 1 deleted, 0 failed",
             "would copy image-000",
             "would copy image-001",
             "would delete image-000",
@@ -205,11 +210,11 @@ fn what_differs_is_a_failure_or_is_replaced_with_prune() {
             .all(|request| request.method == "GET")
     );
 
-    // The length is that of the source.
+    // The other one has the length of the source's.
     let ran = site.run("--prune").ok();
-    assert_eq!(summary(&ran), "1 copied, 2 skipped, 0 failed");
+    assert_eq!(summary(&ran), "1 copied, 2 skipped, 1 deleted, 0 failed");
     let ran = site.run("--prune --verify").ok();
-    assert_eq!(summary(&ran), "1 copied, 2 skipped, 0 failed");
+    assert_eq!(summary(&ran), "1 copied, 2 skipped, 0 deleted, 0 failed");
     site.check_mirrored();
 }
 
