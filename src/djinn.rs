@@ -31,6 +31,8 @@
 //!
 //! The behavior of servers that this module describes was observed with the public release of
 //! 2023-11-05.
+//!
+#![doc = include_str!("djinn/many.md")]
 
 mod client;
 mod content;

@@ -47,6 +47,7 @@ impl Images {
     /// # Ok(())
     /// # }
     /// ```
+    /// For many images, see [many images at once](super#many-images-at-once).
     #[doc(alias = "mirror")]
     #[doc(alias = "clone")]
     #[doc(alias = "rename")]
