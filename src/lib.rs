@@ -63,6 +63,7 @@ pub mod djinn;
 mod error;
 #[cfg(feature = "fs")]
 mod file;
+mod hashing;
 mod inspect;
 mod model;
 mod operation;

@@ -14,8 +14,9 @@ use super::upload::Target;
 use super::{content, get};
 use crate::call::awaitable;
 use crate::content::{Body, inspect_arriving};
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
+use crate::hashing::Hashing;
 use crate::inspect::accept;
 use crate::operation::Operation;
 use crate::progress::{Meter, Phase, ProgressListener};
@@ -260,7 +261,7 @@ impl CopyImage {
             body,
             held: held.freeze(),
             bytes: 0,
-            hasher: Hasher::default(),
+            hashing: Hashing::default(),
             expected: self.sha256,
             passed: Arc::default(),
         })
@@ -273,7 +274,7 @@ struct Passing {
     /// The first bytes, which were inspected.
     held: Bytes,
     bytes: u64,
-    hasher: Hasher,
+    hashing: Hashing,
     expected: Option<Digest>,
     /// The length and the digest, once all is well.
     passed: Arc<OnceLock<(u64, Digest)>>,
@@ -294,15 +295,15 @@ impl Passing {
             false => Some(std::mem::take(&mut self.held)),
         };
         let Some(chunk) = chunk else {
-            let sha256 = std::mem::take(&mut self.hasher).finish();
+            let sha256 = std::mem::take(&mut self.hashing).finish().await?;
             if let Some(expected) = self.expected {
                 sha256.expect(expected)?;
             }
             self.passed.get_or_init(|| (self.bytes, sha256));
             return Ok(None);
         };
-        self.hasher.update(&chunk);
         self.bytes += chunk.len() as u64;
+        self.hashing.update(chunk.clone()).await?;
         Ok(Some(chunk))
     }
 }
