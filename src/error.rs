@@ -111,7 +111,7 @@ impl Error {
     }
 
     /// Sets the server of a copy that the error is from.
-    pub(crate) fn from_side(mut self, side: Side) -> Self {
+    pub(crate) fn on_side(mut self, side: Side) -> Self {
         self.0.side = Some(side);
         self
     }

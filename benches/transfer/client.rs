@@ -35,7 +35,7 @@ enum Work {
     Count { id: i64 },
     /// A file to a new image.
     Upload { file: PathBuf },
-    /// To another server, by way of a file if there is one.
+    /// To another server, by way of a file if there is one. Both are hashed.
     Copy {
         id: i64,
         sink: String,
@@ -112,7 +112,11 @@ async fn work(args: Args) -> Result<(), Error> {
             match file {
                 None => drop(images.copy(id).to(&sink).name("bench").await?),
                 Some(file) => {
-                    images.save(id, &file).durable(false).await?;
+                    images
+                        .save(id, &file)
+                        .durable(false)
+                        .compute_sha256(true)
+                        .await?;
                     sink.create_upload("bench", Source::file(file)).await?;
                 }
             }

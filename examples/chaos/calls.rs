@@ -281,7 +281,7 @@ impl Call {
             } => {
                 let (source, target) = (setup.site(*back), setup.site(!*back));
                 let bytes = setup.bytes(*large);
-                let mut copy = source.images.copy(*id).to(&target.images).name(name);
+                let mut copy = source.images.copy(*id).to(target.images).name(name);
                 if *digest {
                     copy = copy.sha256(Digest::of(bytes));
                 }

@@ -197,7 +197,7 @@ impl CopyImage {
     }
 
     async fn copy(mut self) -> Result<Copied> {
-        let of_source = |error: Error| error.from_side(Side::Source);
+        let of_source = |error: Error| error.on_side(Side::Source);
         if let Some(name) = &self.name {
             check_name(name)?;
         }
@@ -229,7 +229,7 @@ impl CopyImage {
         };
         let image = uploaded.map_err(|error| match error.into_source_error() {
             Ok(error) => of_source(error),
-            Err(error) => error.from_side(Side::Target),
+            Err(error) => error.on_side(Side::Target),
         })?;
         match passed.get() {
             Some(&(bytes, sha256)) => Ok(Copied {
