@@ -3,7 +3,8 @@
 //! - no file is incomplete, and no byte differs;
 //! - an upload makes at most one image, however often the server was away or slow, and another
 //!   user's image is never taken for it;
-//! - credentials are sent to the server alone;
+//! - a copy to another server makes at most one image there, and never one with other bytes;
+//! - credentials are sent to their own server alone;
 //! - every call returns, and fails only with a kind of error that a fault explains.
 //!
 //! `cargo run --release --example chaos -- --runs 1000 [--seed N] [--jobs N]`
@@ -19,6 +20,8 @@ mod calls;
 mod faults;
 #[path = "chaos/other_server.rs"]
 mod other_server;
+#[path = "chaos/rules.rs"]
+mod rules;
 #[path = "chaos/run.rs"]
 mod run;
 #[path = "chaos/summary.rs"]

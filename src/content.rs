@@ -13,9 +13,7 @@ mod stat;
 mod stream;
 mod version;
 
-#[cfg(feature = "fs")]
 pub(crate) use body::Body;
-#[cfg(feature = "fs")]
 pub(crate) use inspect::inspect_arriving;
 pub(crate) use location::Location;
 pub(crate) use range::ByteRange;

@@ -25,6 +25,7 @@
     doc = "| [`save`](Images::save) | the bytes of an image, to a file |"
 )]
 //! | [`inspect`](Images::inspect), [`stat`](Images::stat), [`digest`](Images::digest) | the header, the length and the digest of an image |
+//! | [`copy`](Images::copy) | copies an image to another server |
 //! | [`delete`](Images::delete) | deletes an image |
 //! | [`Client::check`] | checks the token |
 #![cfg_attr(
@@ -34,9 +35,12 @@
 //!
 //! The behavior of servers that this module describes was observed with the public release of
 //! 2023-11-05.
+//!
+#![doc = include_str!("djinn/many.md")]
 
 mod client;
 mod content;
+mod copy;
 mod create_download;
 mod create_upload;
 mod delete;
@@ -63,6 +67,7 @@ pub mod webhook;
 
 pub use client::Client;
 pub use content::{GetContent, GetRange, GetVerified};
+pub use copy::{Copied, CopyFrom, CopyImage};
 pub use create_download::CreateDownload;
 pub use create_upload::CreateUpload;
 pub use delete::Delete;

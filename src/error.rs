@@ -3,6 +3,7 @@
 mod cause;
 mod kind;
 mod refusal;
+mod side;
 
 use std::fmt;
 use std::time::Duration;
@@ -11,6 +12,7 @@ pub(crate) use cause::Cause;
 pub use kind::ErrorKind;
 pub use refusal::FieldErrors;
 pub(crate) use refusal::Refusal;
+pub use side::Side;
 
 use crate::operation::Operation;
 use crate::qcow2;
@@ -58,6 +60,8 @@ struct Inner {
     elapsed: Duration,
     /// Bytes of the last request's body that were given to the connection.
     sent: u64,
+    /// The server of a copy that it is from.
+    side: Option<Side>,
     cause: Cause,
 }
 
@@ -69,6 +73,7 @@ impl Error {
             attempts: 0,
             elapsed: Duration::ZERO,
             sent: 0,
+            side: None,
             cause,
         }))
     }
@@ -103,6 +108,25 @@ impl Error {
         self.0.attempts = self.0.attempts.max(attempts);
         self.0.elapsed = self.0.elapsed.max(elapsed);
         self
+    }
+
+    /// Sets the server of a copy that the error is from.
+    pub(crate) fn on_side(mut self, side: Side) -> Self {
+        self.0.side = Some(side);
+        self
+    }
+
+    /// Returns the error of this crate that ended the source of an upload.
+    pub(crate) fn into_source_error(self) -> Result<Self, Self> {
+        let inner = *self.0;
+        let cause = match inner.cause {
+            Cause::Source(error) => match error.downcast::<Self>() {
+                Ok(error) => return Ok(error),
+                Err(error) => Cause::Source(error),
+            },
+            cause => cause,
+        };
+        Err(Self(Box::new(Inner { cause, ..inner })))
     }
 
     pub(crate) fn with_sent(mut self, bytes: u64) -> Self {
@@ -149,6 +173,11 @@ impl Error {
     /// Returns the name of the operation that failed, such as `"create image"`.
     pub fn operation(&self) -> &'static str {
         self.0.operation.as_ref().map_or("", Operation::name)
+    }
+
+    /// Returns the server that the error is from, if a [copy](crate::djinn::Images::copy) failed.
+    pub fn side(&self) -> Option<Side> {
+        self.0.side
     }
 
     /// Returns the URL of the request, without userinfo and query.
@@ -250,6 +279,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(operation) = &self.0.operation {
             write!(f, "{operation}: ")?;
+        }
+        if let Some(side) = self.0.side {
+            write!(f, "{side}: ")?;
         }
         write!(f, "{}", self.0.cause)?;
         if self.0.attempts > 1 {

@@ -84,6 +84,7 @@ pub mod djinn;
 mod error;
 #[cfg(feature = "fs")]
 mod file;
+mod hashing;
 mod inspect;
 mod model;
 mod operation;
@@ -110,7 +111,7 @@ pub use attempt::Attempt;
 pub use client::ClientBuilder;
 pub use content::{Content, ContentInfo, RemoteReader};
 pub use digest::Digest;
-pub use error::{Error, ErrorKind, FieldErrors, Result};
+pub use error::{Error, ErrorKind, FieldErrors, Result, Side};
 pub use page::Page;
 pub use progress::{Phase, Progress, ProgressListener};
 pub use retry::RetryPolicy;

@@ -19,6 +19,8 @@ use tokio::io::AsyncRead;
 pub(crate) use chunks::Chunks;
 use chunks::{into_io, read_chunks};
 
+use crate::error::Result;
+
 /// The content of an upload: a file, bytes in memory, a reader or a stream.
 ///
 /// Sends `Content-Length` whenever the length is known, and uses chunked encoding otherwise. A
@@ -56,12 +58,16 @@ enum Kind {
     OpenFile(file::OpenFile),
     Reader(Pin<Box<dyn AsyncRead + Send>>, Option<u64>),
     Stream(Chunks, Option<u64>),
+    /// Content of a server, which is resumed, and fails by itself if that takes too long.
+    Content(Chunks, Option<u64>),
 }
 
 /// A source that is ready to be sent.
 pub(crate) struct Opened {
     pub(crate) length: Option<u64>,
     pub(crate) chunks: Chunks,
+    /// Fails by itself if it takes too long.
+    pub(crate) is_timed: bool,
 }
 
 impl Source {
@@ -126,16 +132,23 @@ impl Source {
         B: Into<Bytes> + 'static,
         E: Into<Box<dyn StdError + Send + Sync>> + 'static,
     {
-        let chunks = stream.map(|chunk| match chunk {
-            Ok(chunk) => Ok(chunk.into()),
-            Err(error) => Err(into_io(error.into())),
-        });
-        Self(Kind::Stream(Box::pin(chunks), length.into()))
+        Self(Kind::Stream(boxed(stream), length.into()))
+    }
+
+    /// Sends the content of a server. The upload waits for as long as the content is resumed.
+    pub(crate) fn content(
+        content: impl Stream<Item = Result<Bytes>> + Send + 'static,
+        length: Option<u64>,
+    ) -> Self {
+        Self(Kind::Content(boxed(content), length))
     }
 
     /// Returns `true` if the source can be read again.
     pub(crate) fn is_replayable(&self) -> bool {
-        !matches!(self.0, Kind::Reader(..) | Kind::Stream(..))
+        !matches!(
+            self.0,
+            Kind::Reader(..) | Kind::Stream(..) | Kind::Content(..)
+        )
     }
 
     /// Returns the same source once more, if it can be read again.
@@ -146,12 +159,13 @@ impl Source {
             Kind::File(path) => Some(Self(Kind::File(path.clone()))),
             #[cfg(feature = "fs")]
             Kind::OpenFile(file) => Some(Self(Kind::OpenFile(file.clone()))),
-            Kind::Reader(..) | Kind::Stream(..) => None,
+            Kind::Reader(..) | Kind::Stream(..) | Kind::Content(..) => None,
         }
     }
 
     /// Opens the source. The second value opens it again, if that is possible.
     pub(crate) async fn open(self) -> io::Result<(Opened, Option<Self>)> {
+        let is_timed = matches!(self.0, Kind::Content(..));
         let (length, chunks, again) = match self.0 {
             Kind::Bytes(bytes) => {
                 let length = bytes.len() as u64;
@@ -170,9 +184,14 @@ impl Source {
                 (Some(length), chunks, again)
             }
             Kind::Reader(reader, length) => (length, read_chunks(reader), None),
-            Kind::Stream(chunks, length) => (length, chunks, None),
+            Kind::Stream(chunks, length) | Kind::Content(chunks, length) => (length, chunks, None),
         };
-        Ok((Opened { length, chunks }, again))
+        let opened = Opened {
+            length,
+            chunks,
+            is_timed,
+        };
+        Ok((opened, again))
     }
 }
 
@@ -188,8 +207,24 @@ impl fmt::Debug for Source {
             Kind::Reader(_, None) => f.write_str("Source(reader)"),
             Kind::Stream(_, Some(length)) => write!(f, "Source(stream of {length} bytes)"),
             Kind::Stream(_, None) => f.write_str("Source(stream)"),
+            Kind::Content(_, Some(length)) => write!(f, "Source(content of {length} bytes)"),
+            Kind::Content(_, None) => f.write_str("Source(content)"),
         }
     }
+}
+
+/// Boxes a stream, with errors of one type.
+fn boxed<S, B, E>(stream: S) -> Chunks
+where
+    S: Stream<Item = Result<B, E>> + Send + 'static,
+    B: Into<Bytes> + 'static,
+    E: Into<Box<dyn StdError + Send + Sync>> + 'static,
+{
+    let chunks = stream.map(|chunk| match chunk {
+        Ok(chunk) => Ok(chunk.into()),
+        Err(error) => Err(into_io(error.into())),
+    });
+    chunks.boxed()
 }
 
 impl From<Bytes> for Source {

@@ -28,9 +28,13 @@ enum Work {
     },
     Count,
     Upload,
+    Copy {
+        /// Against a file in between, instead of curl.
+        saved: bool,
+    },
 }
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 8] = [
     Case {
         name: "contents to a new file",
         goals: [0.45, 0.65, 24.0],
@@ -67,6 +71,16 @@ const CASES: [Case; 6] = [
         name: "upload from a file",
         goals: [0.50, 0.65, 20.0],
         work: Work::Upload,
+    },
+    Case {
+        name: "copy to another server",
+        goals: [1.05, 1.00, 32.0],
+        work: Work::Copy { saved: false },
+    },
+    Case {
+        name: "copy to another server, against save and upload",
+        goals: [0.70, 1.00, 32.0],
+        work: Work::Copy { saved: true },
     },
     Case {
         name: "over TLS to a new file",
@@ -184,7 +198,19 @@ impl Bench<'_> {
             Work::Upload => {
                 command.args([&self.sink, "upload"]).arg(image);
             }
+            Work::Copy { .. } => {
+                command.args([&self.base(false), "copy", &DATA.to_string(), &self.sink]);
+            }
         }
+        command
+    }
+
+    /// A copy by way of a file.
+    fn saved(&self, file: &Path) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let (base, id) = (self.base(false), DATA.to_string());
+        command.args(["client", &base, "copy", &id, &self.sink]);
+        command.arg("--file").arg(file);
         command
     }
 
@@ -192,6 +218,15 @@ impl Bench<'_> {
         let mut command = Command::new("curl");
         command.args(["-sSf", "-H", "Accept: application/x-qemu-disk"]);
         match work {
+            Work::Copy { saved: true } => return self.saved(file),
+            Work::Copy { saved: false } => {
+                let from = format!("{}/images/{DATA}", self.base(false));
+                let to = format!("{}/images?name=bench", self.sink);
+                let headers = "-H Content-Type:application/x-qemu-disk";
+                let pipe = format!("curl -s {from} | curl -sSf -X POST {headers} -T - '{to}'");
+                command = Command::new("sh");
+                command.args(["-c", &pipe]).stdout(Stdio::null());
+            }
             Work::Save { id, tls, .. } => {
                 if tls {
                     command.arg("--cacert").arg(self.nginx.certificate());

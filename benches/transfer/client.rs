@@ -35,6 +35,13 @@ enum Work {
     Count { id: i64 },
     /// A file to a new image.
     Upload { file: PathBuf },
+    /// To another server, by way of a file if there is one. Both are hashed.
+    Copy {
+        id: i64,
+        sink: String,
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
     /// Small images, there and back, in several ways.
     Small {
         sink: String,
@@ -99,6 +106,20 @@ async fn work(args: Args) -> Result<(), Error> {
                 .create_upload("bench", Source::file(file))
                 .send()
                 .await?;
+        }
+        Work::Copy { id, sink, file } => {
+            let sink = Client::builder(sink).token("bench").build()?.images();
+            match file {
+                None => drop(images.copy(id).to(&sink).name("bench").await?),
+                Some(file) => {
+                    images
+                        .save(id, &file)
+                        .durable(false)
+                        .compute_sha256(true)
+                        .await?;
+                    sink.create_upload("bench", Source::file(file)).await?;
+                }
+            }
         }
         Work::Small { sink, image, file } => {
             let sink = Client::builder(sink).token("bench").build()?.images();

@@ -22,6 +22,7 @@ fn take(stream: TcpStream) -> io::Result<()> {
     let mut answer = stream.try_clone()?;
     let mut reader = BufReader::with_capacity(16 * 1024, stream);
     let mut length = 0;
+    let mut is_chunked = false;
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;
@@ -29,6 +30,7 @@ fn take(stream: TcpStream) -> io::Result<()> {
         if let Some(value) = line.strip_prefix("content-length:") {
             length = value.trim().parse().map_err(io::Error::other)?;
         }
+        is_chunked |= line == "transfer-encoding: chunked";
         if line == "expect: 100-continue" {
             answer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
@@ -36,13 +38,18 @@ fn take(stream: TcpStream) -> io::Result<()> {
             break;
         }
     }
-    let mut left: u64 = length;
     let mut buffer = vec![0; 256 * 1024];
-    while left > 0 {
-        match reader.read(&mut buffer)? {
-            0 => return Ok(()),
-            count => left -= count as u64,
-        }
+    match is_chunked {
+        false => discard(&mut reader, length, &mut buffer)?,
+        true => loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            let length = u64::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
+            discard(&mut reader, length + 2, &mut buffer)?;
+            if length == 0 {
+                break;
+            }
+        },
     }
     let head = "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nConnection: close";
     write!(
@@ -50,4 +57,14 @@ fn take(stream: TcpStream) -> io::Result<()> {
         "{head}\r\nContent-Length: {}\r\n\r\n{IMAGE}",
         IMAGE.len()
     )
+}
+
+fn discard(reader: &mut impl Read, length: u64, buffer: &mut [u8]) -> io::Result<()> {
+    let mut body = reader.take(length);
+    while body.limit() > 0 {
+        if body.read(buffer)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use machine_images::djinn::Source;
 use machine_images::testing::Received;
 use machine_images::{Digest, Error};
 
-use super::run::Setup;
+use super::run::{Setup, Site};
 
 /// One call to be made.
 #[derive(Clone, Debug)]
@@ -47,6 +47,15 @@ pub(crate) enum Call {
     Delete {
         id: i64,
     },
+    /// From the server to its peer, or back.
+    Copy {
+        id: i64,
+        name: String,
+        back: bool,
+        large: bool,
+        digest: bool,
+        reconcile: bool,
+    },
 }
 
 pub(crate) enum Outcome {
@@ -64,14 +73,26 @@ pub(crate) const SHARED: &str = "lab@eli";
 const RECONCILE: Duration = Duration::from_millis(3000);
 
 /// What is in a file that is to be replaced.
-const OLD: &[u8] = b"an older image";
+pub(crate) const OLD: &[u8] = b"an older image";
 
 impl Call {
     pub(crate) fn random(rng: &mut Rng, setup: &Setup) -> io::Result<Self> {
         let name = format!("image-{:08x}", rng.u32(..));
         let large = rng.u8(..4) == 0;
         // Uploads have the most to lose.
-        let kind = rng.u8(..12);
+        let kind = rng.u8(..16);
+        if kind > 11 {
+            let back = rng.bool();
+            let source = setup.site(back);
+            return Ok(Self::Copy {
+                id: source.server.add_image(&name, setup.bytes(large))?,
+                name,
+                back,
+                large,
+                digest: rng.bool(),
+                reconcile: rng.bool(),
+            });
+        }
         if matches!(kind, 0 | 9..) {
             let shared = rng.u8(..3) == 0;
             let taken = shared && rng.bool();
@@ -116,36 +137,52 @@ impl Call {
             Self::List | Self::Get { .. } | Self::Delete { .. } => 10_000,
             Self::File { large: true, .. }
             | Self::Stream { large: true, .. }
-            | Self::Upload { large: true, .. } => setup.content.large.len() as u64,
+            | Self::Upload { large: true, .. }
+            | Self::Copy { large: true, .. } => setup.content.large.len() as u64,
             _ => setup.content.small.len() as u64,
         }
     }
 
     pub(crate) fn is_creation(&self) -> bool {
-        matches!(self, Self::Upload { .. } | Self::Download { .. })
+        matches!(self, Self::Upload { .. } | Self::Download { .. }) || self.is_copy()
+    }
+
+    pub(crate) fn is_copy(&self) -> bool {
+        matches!(self, Self::Copy { .. })
     }
 
     /// Whether a request of this or an earlier call asked for the image that this one makes.
     pub(crate) fn is_made_by(&self, request: &Received) -> bool {
         match self {
-            Self::Upload { name, .. } => request.target.contains(name),
+            Self::Upload { name, .. } | Self::Copy { name, .. } => request.target.contains(name),
             Self::Download { name } => String::from_utf8_lossy(&request.body).contains(name),
             _ => false,
         }
     }
 
     pub(crate) fn is_reconciled(&self) -> bool {
-        matches!(self, Self::Upload { reconcile, .. } if *reconcile)
+        matches!(
+            self,
+            Self::Upload { reconcile, .. } | Self::Copy { reconcile, .. } if *reconcile
+        )
     }
 
     /// Whether the name is another user's, or a search that faults led astray found nothing of the
     /// first upload, and the second was refused.
     pub(crate) fn may_be_taken(&self) -> bool {
-        self.is_reconciled() || matches!(self, Self::Upload { taken: true, .. })
+        match self {
+            Self::Upload {
+                reconcile, taken, ..
+            } => *reconcile || *taken,
+            _ => false,
+        }
     }
 
     pub(crate) fn has_digest(&self) -> bool {
-        matches!(self, Self::File { digest: true, .. })
+        matches!(
+            self,
+            Self::File { digest: true, .. } | Self::Copy { digest: true, .. }
+        )
     }
 
     pub(crate) async fn make(&self, setup: &Setup) -> Outcome {
@@ -234,6 +271,31 @@ impl Call {
                 }
                 Ok(check(left.is_empty(), "the stream ended early"))
             }
+            Self::Copy {
+                id,
+                name,
+                back,
+                large,
+                digest,
+                reconcile,
+            } => {
+                let (source, target) = (setup.site(*back), setup.site(!*back));
+                let bytes = setup.bytes(*large);
+                let mut copy = source.images.copy(*id).to(target.images).name(name);
+                if *digest {
+                    copy = copy.sha256(Digest::of(bytes));
+                }
+                if *reconcile {
+                    copy = copy.reconcile(true).reconcile_within(RECONCILE);
+                }
+                let copied = copy.await?;
+                let found = target.server.content(copied.image.id.get());
+                let found = found.unwrap_or_default();
+                if copied.sha256 != Digest::of(&found) || copied.bytes != found.len() as u64 {
+                    return Ok(Err("the digest is that of other bytes".to_owned()));
+                }
+                Ok(check(found == bytes, "the target has other bytes"))
+            }
             Self::Delete { id } => {
                 images.delete(*id).await?;
                 Ok(check(
@@ -244,103 +306,7 @@ impl Call {
         }
     }
 
-    /// What must hold when all faults are over, whatever came of the call.
-    pub(crate) async fn violations(&self, setup: &Setup, succeeded: bool) -> Vec<String> {
-        match self {
-            Self::File {
-                id, large, over, ..
-            } => {
-                let mut violations = Vec::new();
-                let found = std::fs::read(self.path(setup)).ok();
-                if !succeeded && found.as_deref() != over.then_some(OLD) {
-                    violations.push("a failure changed the file".to_owned());
-                }
-                violations.extend(self.saved_violations(setup, *id, *large).await);
-                violations
-            }
-            Self::Upload {
-                name,
-                shared,
-                taken,
-                large,
-                ..
-            } => {
-                let foreign = usize::from(*taken);
-                self.created_violations(setup, name, *shared, foreign, setup.bytes(*large))
-                    .await
-            }
-            Self::Download { name } => {
-                self.created_violations(setup, name, false, 0, &setup.content.small)
-                    .await
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// Of a creation there is one image or none, and it is whole; another user's stays.
-    async fn created_violations(
-        &self,
-        setup: &Setup,
-        name: &str,
-        shared: bool,
-        foreign: usize,
-        bytes: &[u8],
-    ) -> Vec<String> {
-        let list = setup.afterwards.list().search(name);
-        let all = list.stream().try_collect::<Vec<_>>().await;
-        let all = match all {
-            Ok(all) => all,
-            Err(error) => return vec![format!("no list afterwards: {error:?}")],
-        };
-        let named = all.iter().filter(|image| image.name == name);
-        let (others, mine): (Vec<_>, Vec<_>) = named.partition(|image| {
-            let author = image.author.as_ref();
-            author.is_some_and(|author| author.username == OTHER)
-        });
-        let mut violations = Vec::new();
-        if let [image, ..] = mine[..] {
-            let found = setup.server.content(image.id.get());
-            if image.download.is_none() && found.as_deref() != Some(bytes) {
-                violations.push("a part of an upload became an image".to_owned());
-            }
-            if image.namespace_id.is_some() != shared {
-                violations.push("the image is in another place".to_owned());
-            }
-        }
-        if mine.len() + foreign > 1 {
-            violations.push("there is a second image of the name".to_owned());
-        }
-        if others.len() != foreign {
-            violations.push("another user's image is gone".to_owned());
-        }
-        violations
-    }
-
-    /// Another fetch makes the file whole, and leaves nothing beside it.
-    async fn saved_violations(&self, setup: &Setup, id: i64, large: bool) -> Vec<String> {
-        let (path, bytes) = (self.path(setup), setup.bytes(large));
-        let mut violations = Vec::new();
-        let digest = Digest::of(bytes);
-        let again = setup.afterwards.save(id, &path).durable(false);
-        match again.clone().await {
-            Err(error) => violations.push(format!("it cannot be fetched afterwards: {error:?}")),
-            Ok(_) if std::fs::read(&path).is_ok_and(|found| found == bytes) => {}
-            Ok(_) => match again.sha256(digest).await {
-                Ok(_) => violations.push("it had other bytes once more".to_owned()),
-                Err(error) => violations.push(format!("it is spoilt: {error:?}")),
-            },
-        }
-        let left = std::fs::read_dir(setup.directory.path());
-        let strange = left.into_iter().flatten().flatten().filter(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            name.starts_with(&format!("{id}.")) && !name.ends_with(".qcow2")
-        });
-        violations.extend(strange.map(|entry| format!("{:?} is left", entry.file_name())));
-        violations
-    }
-
-    fn path(&self, setup: &Setup) -> PathBuf {
+    pub(crate) fn path(&self, setup: &Setup) -> PathBuf {
         let id = match self {
             Self::File { id, .. } => *id,
             _ => 0,
@@ -350,6 +316,22 @@ impl Call {
 }
 
 impl Setup {
+    /// The server, or its peer.
+    pub(crate) fn site(&self, peer: bool) -> Site<'_> {
+        match peer {
+            false => Site {
+                server: &self.server,
+                images: &self.images,
+                afterwards: &self.afterwards,
+            },
+            true => Site {
+                server: &self.peer,
+                images: &self.peer_images,
+                afterwards: &self.peer_afterwards,
+            },
+        }
+    }
+
     pub(crate) fn bytes(&self, large: bool) -> &[u8] {
         match large {
             true => &self.content.large,

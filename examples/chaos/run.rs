@@ -55,9 +55,23 @@ pub(crate) struct Setup {
     pub(crate) images: machine_images::djinn::Images,
     /// Another client of the same user, whose connections no fault has spoilt.
     pub(crate) afterwards: machine_images::djinn::Images,
+    /// The other server of copies, with a token of its own.
+    pub(crate) peer: DjinnServer,
+    pub(crate) peer_images: machine_images::djinn::Images,
+    pub(crate) peer_afterwards: machine_images::djinn::Images,
     pub(crate) directory: TempDir,
     pub(crate) content: Arc<Shared>,
 }
+
+/// One of the two servers and its clients.
+pub(crate) struct Site<'a> {
+    pub(crate) server: &'a DjinnServer,
+    pub(crate) images: &'a machine_images::djinn::Images,
+    pub(crate) afterwards: &'a machine_images::djinn::Images,
+}
+
+/// The token for the peer.
+const PEER_TOKEN: &str = "2dd4fb1c0a7e4f6f9b0d8c3e5a716294";
 
 /// Reading the system's certificates takes longer than most calls.
 fn without_certificates() -> reqwest::ClientBuilder {
@@ -117,19 +131,31 @@ async fn run_one(
         .first_delay(Duration::from_millis(10))
         .max_delay(Duration::from_millis(200))
         .max_retry_after(Duration::from_secs(1));
-    let client = Client::builder(server.url())
-        .reqwest_builder(without_certificates)
-        .token(server.token())
-        .response_timeout(TIMEOUT)
-        .stall_timeout(TIMEOUT)
-        .retry(policy);
-    let afterwards = Client::builder(server.url())
-        .reqwest_builder(without_certificates)
-        .token(server.token());
+    let all = ["image:read", "image:write", "namespace:read"];
+    let peer = DjinnServer::builder()
+        .scoped_token(PEER_TOKEN, &all)
+        .start()?;
+    let clients = |server: &DjinnServer, token: &str| {
+        let client = Client::builder(server.url())
+            .reqwest_builder(without_certificates)
+            .token(token)
+            .response_timeout(TIMEOUT)
+            .stall_timeout(TIMEOUT)
+            .retry(policy.clone());
+        let afterwards = Client::builder(server.url())
+            .reqwest_builder(without_certificates)
+            .token(token);
+        Ok::<_, Error>((client.build()?.images(), afterwards.build()?.images()))
+    };
+    let (images, afterwards) = clients(&server, server.token())?;
+    let (peer_images, peer_afterwards) = clients(&peer, PEER_TOKEN)?;
     let setup = Setup {
-        images: client.build()?.images(),
-        afterwards: afterwards.build()?.images(),
+        images,
+        afterwards,
         server,
+        peer,
+        peer_images,
+        peer_afterwards,
         directory: tempfile::tempdir()?,
         content,
     };
@@ -147,27 +173,30 @@ async fn run_one(
             let fault = faults::random(&mut rng, call.length(&setup), &setup.content.other_server);
             injected.push(format!("{fault:?}"));
             may_be_away |= matches!(fault, Fault::Restart { .. });
-            setup
-                .server
-                .inject(rule(fault, &call, &mut rng, &fault_count, &doubtful));
+            let at_peer = call.is_copy() && rng.bool();
+            let rule = rule(fault, &call, &mut rng, &fault_count, &doubtful);
+            setup.site(at_peer).server.inject(rule);
         }
-        let before = setup.server.requests().len() as u64;
+        let before = count(&setup, |_| true);
         let began = Instant::now();
         let outcome = tokio::time::timeout(WATCHDOG, call.make(&setup)).await;
         summary.longest = summary.longest.max(began.elapsed());
         setup.server.clear_faults();
+        setup.peer.clear_faults();
         if may_be_away {
             tokio::time::sleep(Duration::from_millis(faults::AWAY)).await;
         }
         summary.calls += 1;
         summary.faults += fault_count.load(Ordering::Relaxed);
-        summary.requests += setup.server.requests().len() as u64 - before;
+        summary.requests += count(&setup, |_| true) - before;
+        summary.copies += u64::from(call.is_copy());
         let doubtful = doubtful.load(Ordering::Relaxed);
         let succeeded = matches!(outcome, Ok(Outcome::Done | Outcome::Wrong(_)));
         let mut violations = match outcome {
             Err(_) => vec!["it hangs".to_owned()],
             Ok(Outcome::Done) => {
                 summary.succeeded += 1;
+                summary.copied += u64::from(call.is_copy());
                 if call.is_reconciled() {
                     summary.reconciled += 1;
                     summary.resent += u64::from(uploads(&setup, &call) > 1);
@@ -178,7 +207,8 @@ async fn run_one(
             Ok(Outcome::Wrong(what)) => vec![what],
             Ok(Outcome::Failed(error)) => {
                 *summary.errors.entry(error.kind().as_str()).or_default() += 1;
-                let fits = is_explained(&error, &call, may_be_away);
+                let has_side = error.side().is_some() == call.is_copy();
+                let fits = has_side && is_explained(&error, &call, may_be_away);
                 let text = || format!("an error that no fault explains: {error:?}");
                 (!fits).then(text).into_iter().collect()
             }
@@ -189,8 +219,8 @@ async fn run_one(
         if made > 1 {
             violations.push(format!("{made} images were made"));
         }
-        violations.extend(call.violations(&setup, succeeded).await);
-        if setup.content.other_server.leaks() > 0 {
+        violations.extend(call.violations(&setup, succeeded, doubtful).await);
+        if setup.content.other_server.leaks() > 0 || has_leaked(&setup) {
             violations.push("credentials went elsewhere".to_owned());
         }
         let told = |what| (seed, format!("{call:?} with {injected:?}: {what}"));
@@ -210,8 +240,22 @@ fn uploads(setup: &Setup, call: &Call) -> u64 {
 }
 
 fn count(setup: &Setup, matches: impl Fn(&machine_images::testing::Received) -> bool) -> u64 {
-    let requests = setup.server.requests();
-    requests.iter().filter(|request| matches(request)).count() as u64
+    let servers = [&setup.server, &setup.peer].map(DjinnServer::requests);
+    let requests = servers.iter().flatten();
+    requests.filter(|request| matches(request)).count() as u64
+}
+
+/// Returns `true` if a server got the token for the other one.
+fn has_leaked(setup: &Setup) -> bool {
+    let has = |server: &DjinnServer, token: &str| {
+        let token = format!("Bearer {token}");
+        let requests = server.requests();
+        let mut sent = requests
+            .iter()
+            .filter_map(|request| request.header("authorization"));
+        sent.any(|sent| sent == token)
+    };
+    has(&setup.peer, setup.server.token()) || has(&setup.server, PEER_TOKEN)
 }
 
 /// Befalls one request, some, or all; counts them, and notes what no client can see.

@@ -17,6 +17,9 @@ pub(crate) struct Summary {
     /// Uploads with `reconcile` that succeeded, and those among them that were sent again.
     pub(crate) reconciled: u64,
     pub(crate) resent: u64,
+    /// Copies, and those that succeeded.
+    pub(crate) copies: u64,
+    pub(crate) copied: u64,
     pub(crate) errors: BTreeMap<&'static str, u64>,
     /// The longest call.
     pub(crate) longest: std::time::Duration,
@@ -34,6 +37,8 @@ impl Summary {
         self.resumes += other.resumes;
         self.reconciled += other.reconciled;
         self.resent += other.resent;
+        self.copies += other.copies;
+        self.copied += other.copied;
         self.longest = self.longest.max(other.longest);
         for (kind, count) in other.errors {
             *self.errors.entry(kind).or_default() += count;
@@ -61,6 +66,11 @@ impl fmt::Display for Summary {
             f,
             "{} uploads reconciled, {} of them sent again",
             self.reconciled, self.resent
+        )?;
+        writeln!(
+            f,
+            "{} copies, {} of them succeeded",
+            self.copies, self.copied
         )?;
         for (kind, count) in &self.errors {
             writeln!(f, "{count:8} {kind}")?;

@@ -102,6 +102,8 @@ pub(crate) enum DjinnCommand {
         /// Id of the image.
         id: i64,
     },
+    /// Create the same image on another server, through this machine, without a file.
+    Copy(Copy),
     /// Delete an image.
     Delete {
         /// Id of the image.
@@ -168,6 +170,27 @@ pub(crate) struct Content {
     /// Transfer nothing if FILE is still what the server has.
     #[arg(long)]
     pub(crate) refresh: bool,
+    /// SHA-256 that the content must have.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) sha256: Option<Digest>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Copy {
+    /// Id of the image.
+    pub(crate) id: i64,
+    /// Base URL of the server to copy to.
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
+    /// Token for that server.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) to_token: Option<String>,
+    /// Name of the new image, instead of the same.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Namespace to put it in, as PATH or PATH@OWNER.
+    #[arg(long, value_name = "NS")]
+    pub(crate) namespace: Option<NamespacePath>,
     /// SHA-256 that the content must have.
     #[arg(long, value_name = "HEX")]
     pub(crate) sha256: Option<Digest>,

@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use machine_images::djinn::{Client, DownloadState, Image, Images, Source};
 use serde_json::json;
 
-use super::args::{Content, Djinn, DjinnCommand, List, Upload, no_server};
+use super::args::{Content, Copy, Djinn, DjinnCommand, List, Upload, no_server};
 use super::bar::Bar;
 use super::output::{Failure, Output, Result, closed, given};
 use super::{demo, inspect};
@@ -17,16 +17,17 @@ pub(crate) async fn run(args: Djinn, output: &Output) -> Result {
         let (client, _server) = demo::djinn()?;
         return command(client.images(), args.command, output).await;
     }
-    command(client(&args)?.images(), args.command, output).await
+    let client = client(given(&args.server), given(&args.token))?;
+    command(client.images(), args.command, output).await
 }
 
 /// A client for the server that was named.
-fn client(args: &Djinn) -> Result<Client> {
-    let Some(server) = given(&args.server) else {
+fn client(server: Option<&str>, token: Option<&str>) -> Result<Client> {
+    let Some(server) = server else {
         no_server("DJINN_API_SERVER");
     };
     let mut builder = Client::builder(server);
-    if let Some(token) = given(&args.token) {
+    if let Some(token) = token {
         builder = builder.token(token);
     }
     Ok(builder.build()?)
@@ -74,6 +75,7 @@ async fn command(images: Images, command: DjinnCommand, output: &Output) -> Resu
         }
         DjinnCommand::Content(args) => content(&images, args, output).await,
         DjinnCommand::Digest { id } => digest(&images, id, output).await,
+        DjinnCommand::Copy(args) => copy(&images, args, output).await,
         DjinnCommand::Delete { id } => {
             images.delete(id).await?;
             output.deleted(&id)
@@ -261,6 +263,34 @@ async fn digest(images: &Images, id: i64, output: &Output) -> Result {
             ("id", id.to_string()),
             ("bytes", computed.bytes.to_string()),
             ("sha256", sha256.clone()),
+        ],
+    )
+}
+
+async fn copy(images: &Images, args: Copy, output: &Output) -> Result {
+    let target = client(Some(&args.to), given(&args.to_token))?.images();
+    let bar = Bar::new(output, format!("image {}", args.id));
+    let mut copy = images.copy(args.id).to(&target).progress(bar);
+    if let Some(name) = args.name {
+        copy = copy.name(name);
+    }
+    if let Some(namespace) = args.namespace {
+        copy = copy.namespace(namespace);
+    }
+    if let Some(digest) = args.sha256 {
+        copy = copy.sha256(digest);
+    }
+    let copied = copy.await?;
+    let (image, sha256) = (&copied.image, copied.sha256.to_string());
+    output.object(
+        &json!({ "image": image, "bytes": copied.bytes, "sha256": sha256 }),
+        &[
+            ("id", image.id.to_string()),
+            ("name", image.name.clone()),
+            ("namespace", namespace(image)),
+            ("bytes", copied.bytes.to_string()),
+            ("sha256", sha256.clone()),
+            ("url", image.url.to_string()),
         ],
     )
 }

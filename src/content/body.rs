@@ -62,7 +62,7 @@ impl Body {
         self
     }
 
-    pub(super) fn length(&self) -> Option<u64> {
+    pub(crate) fn length(&self) -> Option<u64> {
         self.end.map(|end| end - self.start)
     }
 

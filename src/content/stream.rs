@@ -295,11 +295,12 @@ impl AsyncRead for Content {
     }
 }
 
-/// Sends the content on as it arrives, at the pace of the upload.
+/// Sends the content on as it arrives, at the pace of the upload. While the content is resumed, the
+/// upload waits, without a [time limit](crate::ClientBuilder::stall_timeout).
 impl From<Content> for Source {
     fn from(content: Content) -> Self {
         let length = content.length();
-        Self::stream(content, length)
+        Self::content(content, length)
     }
 }
 

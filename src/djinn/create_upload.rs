@@ -40,6 +40,8 @@ impl Images {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// For many images, see [many images at once](super#many-images-at-once).
     pub fn create_upload(
         &self,
         name: impl Into<String>,

@@ -52,6 +52,8 @@ impl Images {
     /// images.save(42, "debian-12.qcow2").range(0..512);
     /// # }
     /// ```
+    ///
+    /// For many images, see [many images at once](super#many-images-at-once).
     #[doc(alias = "download")]
     #[doc(alias = "fetch")]
     #[doc(alias = "resume")]

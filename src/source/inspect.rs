@@ -39,10 +39,19 @@ impl Source {
             }
             Kind::Reader(reader, length) => {
                 let chunks = read_chunks(reader);
-                inspect_chunks(chunks, length, policy, stall_timeout).await?
+                let inspected = inspect_chunks(chunks, length, policy, stall_timeout);
+                let (report, chunks) = inspected.await?;
+                (report, Kind::Stream(chunks, length))
             }
             Kind::Stream(chunks, length) => {
-                inspect_chunks(chunks, length, policy, stall_timeout).await?
+                let inspected = inspect_chunks(chunks, length, policy, stall_timeout);
+                let (report, chunks) = inspected.await?;
+                (report, Kind::Stream(chunks, length))
+            }
+            Kind::Content(chunks, length) => {
+                let inspected = inspect_chunks(chunks, length, policy, Duration::MAX);
+                let (report, chunks) = inspected.await?;
+                (report, Kind::Content(chunks, length))
             }
         };
         accept(report).map(|()| Self(source))
@@ -61,7 +70,7 @@ async fn inspect_chunks(
     length: Option<u64>,
     policy: &Policy,
     stall_timeout: Duration,
-) -> Result<(Report, Kind)> {
+) -> Result<(Report, Chunks)> {
     let mut held = BytesMut::new();
     let report = {
         let mut timed = Box::pin(stream::unfold(&mut chunks, |chunks| async move {
@@ -78,5 +87,5 @@ async fn inspect_chunks(
         inspect_passing(&mut timed, &mut held, length, policy).await?
     };
     let chunks = stream::iter([Ok(held.freeze())]).chain(chunks).boxed();
-    Ok((report, Kind::Stream(chunks, length)))
+    Ok((report, chunks))
 }

@@ -29,6 +29,8 @@ struct State {
     done: bool,
     /// The connection has asked for more, and the source has yet to give it.
     waits_for_source: bool,
+    /// The source fails by itself if it takes too long.
+    is_timed: bool,
     pace: Option<Pace>,
     /// Bytes given to the connection last, until it asks for more.
     taken: Option<usize>,
@@ -38,15 +40,16 @@ struct State {
 impl Sending {
     /// Returns the progress of a body in memory, which counts as sent.
     pub(crate) fn of_bytes(bytes: usize) -> Self {
-        Self::new(bytes as u64, true, None)
+        Self::new(bytes as u64, true, true, None)
     }
 
-    fn new(sent: u64, done: bool, min_rate: Option<MinRate>) -> Self {
+    fn new(sent: u64, done: bool, is_timed: bool, min_rate: Option<MinRate>) -> Self {
         Self(Arc::new(Mutex::new(State {
             moved: Instant::now(),
             sent,
             done,
             waits_for_source: false,
+            is_timed,
             pace: min_rate.map(MinRate::pace),
             taken: None,
             failure: None,
@@ -57,9 +60,15 @@ impl Sending {
         use_state(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns when the body last moved, and whether it was sent.
+    /// Returns when the body last moved, and whether it was sent. Waiting for a source with a time
+    /// limit is no standstill of the connection.
     pub(crate) fn progress(&self) -> (Instant, bool) {
-        self.with(|state| (state.moved, state.done))
+        self.with(|state| {
+            if state.waits_for_source && state.is_timed {
+                state.moved = Instant::now();
+            }
+            (state.moved, state.done)
+        })
     }
 
     /// Returns the number of bytes given to the connection.
@@ -122,7 +131,7 @@ pub(crate) struct UploadBody {
 
 impl UploadBody {
     pub(crate) fn new(source: Opened, meter: Meter, min_rate: Option<MinRate>) -> (Self, Sending) {
-        let sending = Sending::new(0, source.length == Some(0), min_rate);
+        let sending = Sending::new(0, source.length == Some(0), source.is_timed, min_rate);
         // Large pieces that go out slowly would look like stalls.
         let most =
             min_rate.map_or(PIECE, |rate| (rate.least() / SHARE).clamp(1024, PIECE)) as usize;

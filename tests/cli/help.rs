@@ -75,6 +75,7 @@ fn every_argument_is_described() {
         "devops update",
         "djinn",
         "djinn content",
+        "djinn copy",
         "djinn delete",
         "djinn digest",
         "djinn download",
@@ -92,7 +93,7 @@ fn every_argument_is_described() {
 
 #[test]
 fn every_argument_of_the_other_programs_is_described() {
-    for name in ["ci_upload", "prune", "serve"] {
+    for name in ["ci_upload", "mirror", "prune", "serve"] {
         let help = run(example(name), "--help").ok().out;
         let (missing, count) = undescribed(&help);
         assert!(missing.is_empty(), "{name}: {missing:?}\n{help}");

@@ -7,10 +7,12 @@ mod axum_proxy;
 #[cfg(feature = "blocking")]
 mod blocking;
 mod ci_upload;
+mod copy;
 mod demo;
 mod djinn;
 mod ends;
 mod help;
+mod mirror;
 mod prune;
 mod serve;
 mod usage;
@@ -27,13 +29,15 @@ use serde_json::Value;
 const DISK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/disk.qcow2");
 
 /// The variables that the programs read.
-const VARIABLES: [&str; 6] = [
+const VARIABLES: [&str; 8] = [
     "DJINN_API_SERVER",
     "DJINN_TOKEN",
     "DEVOPS_SERVER",
     "DEVOPS_USER",
     "DEVOPS_PASSWORD",
     "DEVOPS_TOKEN",
+    "MIRROR_API_SERVER",
+    "MIRROR_TOKEN",
 ];
 
 /// The program `images`.

@@ -7,6 +7,8 @@ mod calls;
 mod faults;
 #[path = "../../examples/chaos/other_server.rs"]
 mod other_server;
+#[path = "../../examples/chaos/rules.rs"]
+mod rules;
 #[path = "../../examples/chaos/run.rs"]
 mod run;
 #[path = "../../examples/chaos/summary.rs"]

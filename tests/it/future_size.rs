@@ -63,6 +63,7 @@ async fn public_futures_are_small_and_send() {
                 .send(),
         ),
         check("delete.send", images.delete(1).send()),
+        check("copy.send", images.copy(1).to(&images).send()),
     ];
     #[cfg(feature = "fs")]
     sizes.push(check("save.send", images.save(1, "x").send()));

@@ -18,6 +18,8 @@ mod builders;
 mod chaos;
 #[cfg(feature = "testing")]
 mod consistent;
+#[cfg(all(feature = "fs", feature = "testing"))]
+mod copy;
 mod devops;
 mod digest;
 mod djinn;

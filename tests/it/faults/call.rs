@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use futures::TryStreamExt;
-use machine_images::Result;
 use machine_images::djinn::{Images, Source};
 use machine_images::testing::DjinnServer;
+use machine_images::{Result, Side};
 use tempfile::TempDir;
 
 const DISK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/disk.qcow2");
@@ -26,6 +26,9 @@ pub(super) enum Call {
     Stream,
     /// A part of the contents, as a stream.
     Range,
+    /// To another server, and from one.
+    CopyFrom,
+    CopyTo,
     Delete,
 }
 
@@ -41,6 +44,8 @@ impl Call {
             "file, in ranges" => Self::Ranges,
             "stream" => Self::Stream,
             "range" => Self::Range,
+            "copy, source" => Self::CopyFrom,
+            "copy, target" => Self::CopyTo,
             "delete" => Self::Delete,
             _ => panic!("{name} is no call"),
         }
@@ -57,6 +62,10 @@ pub(super) struct Scene {
     pub(super) image: i64,
     disk: Vec<u8>,
     directory: TempDir,
+    /// The other server of a copy, which has no faults, and its image.
+    peer: DjinnServer,
+    peer_images: Images,
+    peer_image: i64,
 }
 
 /// Scenes that are as they were at first: making one takes longer than most calls.
@@ -69,12 +78,16 @@ impl Scene {
             let server = DjinnServer::start().unwrap();
             server.add_images(COUNT - 1).unwrap();
             let disk = std::fs::read(DISK).unwrap();
+            let peer = DjinnServer::start().unwrap();
             Self {
                 images: super::client(&server, super::DELAY),
                 image: server.add_image("disk", &disk).unwrap(),
                 server,
-                disk,
                 directory: tempfile::tempdir().unwrap(),
+                peer_images: super::client(&peer, super::DELAY),
+                peer_image: peer.add_image("disk", &disk).unwrap(),
+                peer,
+                disk,
             }
         })
     }
@@ -92,6 +105,9 @@ impl Scene {
             for image in all.iter().filter(|image| image.name == "new") {
                 self.images.delete(image.id).send().await.unwrap();
             }
+        }
+        if let Some(copy) = self.peer_images.find("new").await.unwrap() {
+            self.peer_images.delete(copy.id).await.unwrap();
         }
         if self.server.content(self.image).is_none() {
             self.image = self.server.add_image("disk", &self.disk).unwrap();
@@ -113,6 +129,8 @@ impl Scene {
             Call::Checked => self.file(1, true).await,
             Call::Stream => self.stream().await,
             Call::Range => self.range().await,
+            Call::CopyFrom => self.copy_from().await,
+            Call::CopyTo => self.copy_to().await,
             Call::Delete => self.delete().await,
         };
         match outcome {
@@ -179,6 +197,28 @@ impl Scene {
             .send()
             .await?;
         Ok(content.bytes().await? == self.disk[10..200_000])
+    }
+
+    async fn copy_from(&self) -> Result<bool> {
+        let copy = self.images.copy(self.image).to(&self.peer_images);
+        let copied = copy.name("new").await;
+        if let Err(error) = &copied {
+            assert_eq!(error.side(), Some(Side::Source), "{error:?}");
+            assert_eq!(self.peer.image_count(), 1, "an image after {error:?}");
+        }
+        let id = copied?.image.id.get();
+        Ok(self.peer.content(id).as_ref() == Some(&self.disk))
+    }
+
+    async fn copy_to(&self) -> Result<bool> {
+        let copy = self.peer_images.copy(self.peer_image).to(&self.images);
+        let copied = copy.name("new").await;
+        if let Err(error) = &copied {
+            assert_eq!(error.side(), Some(Side::Target), "{error:?}");
+        }
+        assert!(self.server.image_count() <= COUNT + 1, "a second image");
+        let id = copied?.image.id.get();
+        Ok(self.server.content(id).as_ref() == Some(&self.disk))
     }
 
     async fn delete(&self) -> Result<bool> {
