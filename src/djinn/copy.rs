@@ -1,10 +1,11 @@
 //! Copying an image to another server.
 
-use std::sync::{Arc, OnceLock};
+mod passing;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures::stream;
+use bytes::BytesMut;
 
 use super::images::Images;
 use super::model::{Image, ImageId};
@@ -16,13 +17,13 @@ use crate::call::awaitable;
 use crate::content::{Body, inspect_arriving};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
-use crate::hashing::Hashing;
 use crate::inspect::accept;
 use crate::operation::Operation;
 use crate::progress::{Meter, Phase, ProgressListener};
 use crate::qcow2::Policy;
 use crate::source::Source;
 use crate::transport::Transport;
+use passing::Passing;
 
 impl Images {
     /// Copies an image to another server, or to another name on this one.
@@ -201,7 +202,8 @@ impl CopyImage {
         if let Some(name) = &self.name {
             check_name(name)?;
         }
-        let passing = self.open().await.map_err(of_source)?;
+        // Boxed to keep the future small.
+        let passing = Box::pin(self.open()).await.map_err(of_source)?;
         let name = match self.name.take() {
             Some(name) => name,
             None => {
@@ -218,13 +220,13 @@ impl CopyImage {
         let length = passing.body.length();
         let source = Source::content(passing.into_stream(), length);
         let uploaded = match self.reconcile {
-            None => target.upload(source, self.meter).await,
+            None => Box::pin(target.upload(source, self.meter)).await,
             Some(options) => {
                 let options = Reconcile {
                     sha256: self.sha256,
                     ..options
                 };
-                reconcile::upload(&target, source, self.meter, options).await
+                Box::pin(reconcile::upload(&target, source, self.meter, options)).await
             }
         };
         let image = uploaded.map_err(|error| match error.into_source_error() {
@@ -257,54 +259,7 @@ impl CopyImage {
             let report = inspect_arriving(&location, &mut body, &mut held, policy);
             accept(report.await?)?;
         }
-        Ok(Passing {
-            body,
-            held: held.freeze(),
-            bytes: 0,
-            hashing: Hashing::default(),
-            expected: self.sha256,
-            passed: Arc::default(),
-        })
-    }
-}
-
-/// The content on its way.
-struct Passing {
-    body: Body,
-    /// The first bytes, which were inspected.
-    held: Bytes,
-    bytes: u64,
-    hashing: Hashing,
-    expected: Option<Digest>,
-    /// The length and the digest, once all is well.
-    passed: Arc<OnceLock<(u64, Digest)>>,
-}
-
-impl Passing {
-    /// The upload holds the last chunk back until the stream has ended without an error.
-    fn into_stream(self) -> impl futures::Stream<Item = Result<Bytes>> + Send {
-        stream::try_unfold(self, |mut passing| async {
-            let chunk = passing.next().await?;
-            Ok(chunk.map(|chunk| (chunk, passing)))
-        })
-    }
-
-    async fn next(&mut self) -> Result<Option<Bytes>> {
-        let chunk = match self.held.is_empty() {
-            true => self.body.next().await?,
-            false => Some(std::mem::take(&mut self.held)),
-        };
-        let Some(chunk) = chunk else {
-            let sha256 = std::mem::take(&mut self.hashing).finish().await?;
-            if let Some(expected) = self.expected {
-                sha256.expect(expected)?;
-            }
-            self.passed.get_or_init(|| (self.bytes, sha256));
-            return Ok(None);
-        };
-        self.bytes += chunk.len() as u64;
-        self.hashing.update(chunk.clone()).await?;
-        Ok(Some(chunk))
+        Ok(Passing::new(body, held.freeze(), self.sha256))
     }
 }
 
