@@ -7,24 +7,29 @@
 //! The images are the token's user's own or, with `--namespace`, those of a namespace. Each keeps
 //! its name and the path of its namespace. One that the target has already is skipped, so that a run
 //! which was interrupted is continued by running it again: also if the response to an upload was
-//! lost, since the next run finds the image. With `--prune` the target loses what the
-//! source does not have, and an image that differs is replaced.
+//! lost, since the next run finds the image.
+//!
+//! With `--prune` the target loses what the source does not have, once all images are copied: unless the
+//! source has none at all. An image that differs is replaced if that of the source passes an inspection;
+//! the target is without it until the copy is done.
 //!
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | the target has all images |
-//! | 1 | some are missing or different; run it again |
+//! | 1 | some are missing, different or not ready; run it again |
 //! | 2 | wrong usage |
 //! | 130 | interrupted |
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
 use futures::{StreamExt, stream};
 use indicatif::{MultiProgress, ProgressBar};
-use machine_images::djinn::{Client, Image, ImageId, Images, NamespacePath};
+use machine_images::djinn::{Client, Image, ImageId, Images, NamespacePath, User};
+use machine_images::qcow2::Verdict;
 use machine_images::{ErrorKind, Progress, Result};
 
 /// How often a list that changes is read.
@@ -78,8 +83,9 @@ async fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
-            match error.kind() {
-                ErrorKind::InvalidInput => ExitCode::from(2),
+            let kind = error.downcast_ref().map(machine_images::Error::kind);
+            match kind {
+                Some(ErrorKind::InvalidInput) => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
             }
         }
@@ -90,7 +96,7 @@ async fn main() -> ExitCode {
 type Place = (Option<String>, String);
 
 /// Returns `true` if the target has all images.
-async fn mirror(args: &Args) -> Result<bool> {
+async fn mirror(args: &Args) -> Result<bool, Box<dyn Error>> {
     let source = Client::builder(&args.from).token(&args.from_token);
     let target = Client::builder(&args.to).token(&args.to_token);
     let (source, target) = (source.build()?, target.build()?);
@@ -102,20 +108,25 @@ async fn mirror(args: &Args) -> Result<bool> {
         target: target.images(),
         bars: MultiProgress::new(),
     };
-    let surplus = mirror.present.iter().filter(|(place, _)| {
-        let path = args.namespace.as_ref().map(|namespace| namespace.path());
-        let is_within = path.is_none() || place.0.as_deref() == path;
-        args.prune && is_within && !mirror.wanted.contains_key(*place)
-    });
-    let deletions = surplus.map(|(place, id)| mirror.delete(place, *id));
+    if args.prune && mirror.wanted.is_empty() && !mirror.present.is_empty() {
+        return Err("the source has no images, so that `--prune` would delete all".into());
+    }
+    let surplus = mirror.present.iter();
+    let surplus = surplus.filter(|(place, _)| args.prune && mirror.is_surplus(place));
+    let (first, last): (Vec<_>, Vec<_>) =
+        surplus.partition(|(place, _)| mirror.is_in_the_way(place));
     let (mut deleted, mut copied) = (Counts::default(), Counts::default());
+    let deletions = first.iter().map(|(place, id)| mirror.delete(place, **id));
     mirror.all(deletions, &mut deleted).await;
-    // A name outside of all namespaces must not be in any of them yet.
     for is_within in [false, true] {
         let images = mirror.wanted.iter();
         let images = images.filter(|((path, _), _)| path.is_some() == is_within);
         let copies = images.map(|(place, id)| mirror.image(place, *id));
         mirror.all(copies, &mut copied).await;
+    }
+    if copied.failed == 0 {
+        let deletions = last.iter().map(|(place, id)| mirror.delete(place, **id));
+        mirror.all(deletions, &mut deleted).await;
     }
     let failed = deleted.failed + copied.failed;
     println!(
@@ -130,25 +141,48 @@ async fn list(
     client: &Client,
     args: &Args,
     namespace: Option<&NamespacePath>,
-) -> Result<HashMap<Place, ImageId>> {
-    let me = client.check().await?.username;
+) -> Result<HashMap<Place, ImageId>, Box<dyn Error>> {
+    let me = client.check().await?;
     let mut list = client.images().list();
     if let Some(namespace) = namespace {
         list = list.namespace(namespace.clone());
     }
     let all = list.consistent(MAX_PASSES).await?.into_iter();
-    // The list also has images that others share.
-    let is_mine = |image: &Image| image.user.as_ref().is_some_and(|user| user.username == me);
-    let images = all.filter(|image| namespace.is_some() || is_mine(image));
     // The server's own search does not apply to the user's images.
     let text = args.search.as_deref().unwrap_or_default();
-    let images = images.filter(|image| image.name.contains(text));
-    let place = |image: Image| {
-        let path = namespace.map(|namespace| namespace.path().to_owned());
-        let path = path.or(image.namespace.map(|namespace| namespace.path));
-        ((path, image.name), image.id)
-    };
-    Ok(images.map(place).collect())
+    let mut images = HashMap::new();
+    for image in all.filter(|image| image.name.contains(text)) {
+        // The list also has images that others share.
+        if namespace.is_none() && !is_of(&image, &me)? {
+            continue;
+        }
+        let path = match namespace {
+            Some(namespace) => Some(namespace.path().to_owned()),
+            None => path_of(&image)?,
+        };
+        images.insert((path, image.name), image.id);
+    }
+    Ok(images)
+}
+
+/// Returns `true` if an image is the user's. An image of which that cannot be said is an error: it would
+/// be missing in the list.
+fn is_of(image: &Image, user: &User) -> Result<bool, String> {
+    match (user.id, &image.user) {
+        (Some(id), _) => Ok(image.user_id == id),
+        (None, Some(owner)) => Ok(owner.username == user.username),
+        (None, None) => Err(format!("{}: the server tells no user", image.name)),
+    }
+}
+
+/// Returns the path of an image's namespace, which belongs to the token's user on the target.
+fn path_of(image: &Image) -> Result<Option<String>, String> {
+    let path = image.namespace.as_ref().map(|namespace| &namespace.path);
+    match (image.namespace_id, path) {
+        (None, None) => Ok(None),
+        (_, Some(path)) if !path.contains('@') => Ok(Some(path.clone())),
+        _ => Err(format!("{}: the server tells no namespace", image.name)),
+    }
 }
 
 #[derive(Default)]
@@ -168,6 +202,18 @@ struct Mirror<'a> {
 }
 
 impl Mirror<'_> {
+    fn is_surplus(&self, place: &Place) -> bool {
+        let path = self.args.namespace.as_ref().map(NamespacePath::path);
+        let is_within = path.is_none() || place.0.as_deref() == path;
+        is_within && !self.wanted.contains_key(place)
+    }
+
+    /// Returns `true` if an image keeps another one from being copied: a name outside of all
+    /// namespaces must not be in any of them.
+    fn is_in_the_way(&self, (path, name): &Place) -> bool {
+        path.is_some() && self.wanted.contains_key(&(None, name.clone()))
+    }
+
     /// Runs some of the work at a time. An error does not end the rest.
     async fn all<W>(&self, work: impl Iterator<Item = W>, counts: &mut Counts)
     where
@@ -197,12 +243,15 @@ impl Mirror<'_> {
                 let text = "the target has another image of that name; `--prune` replaces it";
                 return Err(format!("{}: {text}", place.1));
             }
+            let report = self.source.inspect(id).await.map_err(failed)?;
+            if report.verdict() != Verdict::Accept {
+                let text = "the target has another image of that name, but the source's is bad";
+                return Err(format!("{}: {text}", place.1));
+            }
             self.delete(place, present).await?;
         }
         match self.copy(place, id).await {
             Ok(()) => Ok(true),
-            // It is copied once the source has it.
-            Err(error) if error.kind() == ErrorKind::NotReady => Ok(false),
             // An upload of an earlier run may have ended meanwhile.
             Err(error) if error.kind() == ErrorKind::NameTaken => {
                 match self.find(place).await.map_err(failed)? {
@@ -245,15 +294,19 @@ impl Mirror<'_> {
         Ok(find.await?.map(|image| image.id))
     }
 
+    /// Compares the lengths of two images, or else their digests.
     async fn is_same(&self, id: ImageId, present: ImageId) -> Result<bool> {
-        if self.args.verify {
-            let (here, there) = (self.source.digest(id), self.target.digest(present));
+        if !self.args.verify {
+            let (here, there) = (self.source.stat(id), self.target.stat(present));
             let (here, there) = futures::try_join!(here.send(), there.send())?;
-            return Ok(here == there);
+            // A server need not tell it.
+            if let (Some(here), Some(there)) = (here.length, there.length) {
+                return Ok(here == there);
+            }
         }
-        let (here, there) = (self.source.stat(id), self.target.stat(present));
+        let (here, there) = (self.source.digest(id), self.target.digest(present));
         let (here, there) = futures::try_join!(here.send(), there.send())?;
-        Ok(here.length == there.length)
+        Ok(here == there)
     }
 
     async fn delete(&self, (_, name): &Place, id: ImageId) -> Result<bool, String> {

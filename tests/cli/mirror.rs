@@ -219,6 +219,41 @@ fn what_differs_is_a_failure_or_is_replaced_with_prune() {
 }
 
 #[test]
+fn prune_deletes_nothing_if_the_source_has_nothing_or_fails() {
+    let site = site(0);
+    site.target.add_image("precious", "").unwrap();
+    let ran = site.run("--prune");
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(ran.err.contains("the source has no images"), "{ran:?}");
+
+    site.source.add_image("bad", "no image").unwrap();
+    let ran = site.run("--prune");
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert_eq!(summary(&ran), "0 copied, 0 skipped, 0 deleted, 1 failed");
+    assert_eq!(site.target.image_count(), 1);
+
+    // Nor is an image replaced by a bad one.
+    site.target.add_image("bad", DISK).unwrap();
+    let ran = site.run("--prune");
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(ran.err.contains("the source's is bad"), "{ran:?}");
+    assert_eq!(site.target.image_count(), 2);
+}
+
+#[test]
+fn an_image_in_the_way_of_another_is_deleted_before_it() {
+    let site = site(1);
+    let lab = site.target.new_image("image-000").namespace("lab");
+    site.target
+        .add_namespace("lab", Visibility::Private)
+        .unwrap();
+    lab.content("old").add().unwrap();
+    let ran = site.run("--prune").ok();
+    assert_eq!(summary(&ran), "1 copied, 0 skipped, 1 deleted, 0 failed");
+    site.check_mirrored();
+}
+
+#[test]
 fn wrong_usage_ends_with_2() {
     let site = site(0);
     for args in ["--jobs 0", "--jobs x", "--to ftp://example.org", "surplus"] {
