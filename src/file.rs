@@ -1,4 +1,5 @@
-//! Local files: as sources of bytes, and written beside their target before they get its name, with a state to continue by.
+//! Local files: as sources of bytes, and written beside their target before they get its name, with
+//! a state to continue by.
 
 mod guarded;
 mod part;

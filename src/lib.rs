@@ -42,8 +42,9 @@
 //!
 //! Futures and streams of this crate must be polled within a [tokio](https://docs.rs/tokio) runtime
 //! with its I/O and time drivers enabled, such as the one that `#[tokio::main]` creates. A program
-//! without async code uses the feature `blocking`. Elsewhere the first request panics with tokio's message `there is no reactor running`. Building clients and calls needs no
-//! runtime. Every future is `Send`.
+//! without async code uses the feature `blocking`. Elsewhere the first request panics with tokio's
+//! message `there is no reactor running`. Building clients and calls needs no runtime. Every future
+//! is `Send`.
 //!
 //! # Cancel safety
 //!
