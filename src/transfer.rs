@@ -1,15 +1,21 @@
 //! The transfer engine: bytes of an image from a server to where they belong.
 //!
-//! A fetch of 1 GiB begins with one request for all of it: the **plan** is a list of ranges, here of
-//! one, and [`Pieces`](pieces::Pieces) say which of them are done, claimed and left. A **connection**
-//! claims a run and reads it through [`Body`](crate::content::Body), which by itself asks for the
-//! rest when the line is cut, and gives what comes to the **sink**, which writes it to its place in a
-//! file. The [`Line`](line::Line) adds connections, each with a thread of its own: all of them if the
-//! server is far, or else when the rate stops growing. They take the end of what others will reach
-//! last, a piece at a time, so that all end together. Twice a MiB and connection the **state** file is
-//! brought up to date, and a thread that follows the connections has the system put on the disk what
-//! they wrote, and hashes it from the start on. A fetch that was killed begins with what the state
-//! lacks as its plan.
+//! A fetch of 1 GiB begins with one request for all of it. What is needed is the **plan**, a list of
+//! ranges, here of one; [`Pieces`](pieces::Pieces) know what of it is done, and which connection is
+//! fetching what. A **connection** is a worker: it claims a range, its run, and reads it through
+//! [`Body`](crate::content::Body). When its TCP connection breaks, `Body` asks the server for the rest of
+//! the run, as often as the retry policy has it; if that fails, the run goes back to the others. The
+//! connection gives what comes to the **sink**, which writes it to its place in a file.
+//!
+//! The [`Line`](line::Line) adds connections up to a bound, each with a thread of its own: within one
+//! round trip if the server is far, or else when the rate stops growing, or falls. One without
+//! work takes the end of the run that will be done last, as much of it as lets both end together, and
+//! the last bytes may be asked for twice: some bytes are received for nothing.
+//!
+//! The **state** file is brought up to date each time the connections have written 512 KiB each. If
+//! there is something to hash, or to sync on the way, one more thread follows the connections: it reads
+//! what was written from the start on, and has the system put it on the disk. A fetch after a kill
+//! has as its plan what the state lacks.
 
 mod connection;
 mod line;
@@ -38,7 +44,7 @@ use crate::thread::{lost, runtime, seen_by_caller};
 use line::{Line, TICK};
 use pieces::Pieces;
 
-/// The bytes that a connection writes between two records of the state: a kill can cost so many.
+/// The bytes that the connections write, each, between two records of the state: a kill costs so many.
 const RECORD: u64 = 512 << 10;
 /// The bytes that are written between two syncs of the sink.
 const SYNC: u64 = 64 << 20;

@@ -18,6 +18,7 @@ impl RetryPolicy {
                 .build(),
             policy: self.clone(),
             started: Instant::now(),
+            attempted: Instant::now(),
             failed: 0,
             moved: 0,
         }
@@ -29,6 +30,8 @@ pub(crate) struct Retries {
     delays: ExponentialBackoff,
     policy: RetryPolicy,
     started: Instant,
+    /// The beginning of the current attempt.
+    attempted: Instant,
     /// Attempts that failed since the transfer last made progress.
     failed: u32,
     /// Bytes moved since the last failure or progress.
@@ -64,6 +67,7 @@ impl Retries {
             listener(&error, delay);
         }
         tokio::time::sleep(delay).await;
+        self.attempted = Instant::now();
         Ok(())
     }
 
@@ -85,6 +89,12 @@ impl Retries {
     /// Starts the time budget over.
     pub(crate) fn restart_clock(&mut self) {
         self.started = Instant::now();
+    }
+
+    /// Returns the time that the current attempt has taken.
+    #[cfg(feature = "fs")]
+    pub(crate) fn attempt_elapsed(&self) -> Duration {
+        self.attempted.elapsed()
     }
 
     /// Returns the number of the current attempt, from 1.
@@ -124,6 +134,16 @@ mod tests {
             ..Refusal::default()
         };
         Error::new(Cause::Refused(Box::new(refusal)))
+    }
+
+    #[cfg(feature = "fs")]
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_an_attempt_is_without_the_pause_before_it() {
+        let mut retries = RetryPolicy::default().start();
+        retries.wait(refused(Some(30)), true).await.unwrap();
+        assert_eq!(retries.attempt_elapsed(), Duration::ZERO);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(retries.attempt_elapsed(), Duration::from_secs(2));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::BytesMut;
 
@@ -107,10 +107,7 @@ impl<'a> Fetch<'a> {
         let (state, done) = found.map_or((None, Spans::default()), |(state, done)| {
             (Some(state), done)
         });
-        let round_trips = self.order.location.transport.round_trips();
-        let began = Instant::now();
-        let (mut body, ranges) = self.open(state.as_ref(), &done).await?;
-        let latency = began.elapsed() / round_trips;
+        let (mut body, ranges, latency) = self.open(state.as_ref(), &done).await?;
         let mut held = BytesMut::new();
         if let Some(policy) = &options.policy {
             held.resize(done.prefix().min(FIRST_READ) as usize, 0);
@@ -195,17 +192,18 @@ impl<'a> Fetch<'a> {
         Box::new(move || part.create_state())
     }
 
-    /// Asks for the first gap, or for the whole if there is nothing yet; returns the answer and the
-    /// plan.
+    /// Asks for the first gap, or for the whole if there is nothing yet; returns the answer, the
+    /// plan and the time of a round trip.
     async fn open(
         &mut self,
         state: Option<&State>,
         done: &Spans,
-    ) -> Result<(Body, VecDeque<(u64, u64)>)> {
+    ) -> Result<(Body, VecDeque<(u64, u64)>, Duration)> {
         if self.order.options.connections != Some(1) {
             self.order.apart.transport.prepare();
         }
         let location = self.order.location.clone();
+        let round_trips = location.transport.round_trips();
         let mut retries = location.transport.retry().start();
         let subject = state.map(|state| state.subject().clone());
         let gaps = subject.as_ref().map(|subject| done.gaps(subject.length));
@@ -222,9 +220,10 @@ impl<'a> Fetch<'a> {
                 }
                 _ => location.get(&mut retries).await?,
             };
-            Ok((answer, retries))
+            let latency = retries.attempt_elapsed() / round_trips;
+            Ok((answer, retries, latency))
         });
-        let (answer, retries) = asked.await?;
+        let (answer, retries, latency) = asked.await?;
         self.answers += 1;
         let answer = answer.of_version(&self.seen)?;
         self.seen = answer.version.clone();
@@ -233,7 +232,7 @@ impl<'a> Fetch<'a> {
         plan.retain(|(start, end)| start < end);
         let (apart, end) = (self.order.apart.clone(), first.map(|(_, end)| end));
         let body = Body::new(apart, answer, end, retries, Meter::default());
-        Ok((body, plan))
+        Ok((body, plan, latency))
     }
 
     /// Prepares the file, and the state if what is fetched can be continued.

@@ -1,6 +1,6 @@
 //! One connection of a transfer: claims runs, reads them, and writes what comes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Transfer;
 use crate::content::{Body, ByteRange, Version};
@@ -38,19 +38,15 @@ impl Transfer {
 
     /// Fetches a run; returns `false` if there is to be no further one.
     async fn fetch(&self, who: usize, range: (u64, u64), is_patient: bool) -> Result<bool> {
-        match self.open(range, is_patient).await? {
+        match self.open(who, range, is_patient).await? {
             Some(body) => self.drain(who, body).await,
-            None => {
-                let mut work = self.work();
-                work.pieces.give_back(who);
-                work.alive -= 1;
-                Ok(false)
-            }
+            None => Ok(false),
         }
     }
 
     /// Asks for a run; returns `None` if the server sends no ranges, and others go on.
-    async fn open(&self, (start, end): (u64, u64), is_patient: bool) -> Result<Option<Body>> {
+    async fn open(&self, who: usize, run: (u64, u64), is_patient: bool) -> Result<Option<Body>> {
+        let (start, end) = run;
         let mut location = self.setup.location.clone();
         if !is_patient {
             location.transport = location.transport.impatient();
@@ -60,7 +56,6 @@ impl Transfer {
         let asked = ByteRange::new(start, Some(end).filter(|_| Some(end) != length));
         let validator = self.setup.version.validator.as_deref();
         let mut retries = location.transport.retry().start();
-        let began = Instant::now();
         let answer = location.get_range_or_all(asked, validator, &mut retries);
         let answer = answer.await?.of_version(&Version {
             total: length,
@@ -69,14 +64,14 @@ impl Transfer {
         if answer.is_whole() {
             let mut work = self.work();
             work.line.set_single();
-            return match work.alive {
-                1 => Err(answer.changed("the server sends no ranges any more")),
-                _ => Ok(None),
-            };
+            if work.alive == 1 {
+                return Err(answer.changed("the server sends no ranges any more"));
+            }
+            work.pieces.give_back(who);
+            work.alive -= 1;
+            return Ok(None);
         }
-        let mut work = self.work();
-        work.pieces.answered(began.elapsed());
-        drop(work);
+        self.work().pieces.answered(retries.attempt_elapsed());
         let body = Body::new(location, answer, Some(end), retries, Meter::default());
         Ok(Some(body))
     }
