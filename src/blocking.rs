@@ -47,9 +47,11 @@
 //!
 //! # Threads
 //!
-//! Calls may be made on any number of threads at once. The calling thread does the work of its call,
-//! and calls the listener of its progress. Two threads in the background, started by the first
-//! call, serve the connections of all clients.
+//! Calls may be made on any number of threads at once. Two threads in the background, started by the
+//! first call, serve the connections of all clients. They also read the source of an upload and
+//! call the listener of its progress: one that takes long holds up other calls. `save` calls it on
+//! threads of its own, and every other call on the calling thread. A listener must not wait for a
+//! call.
 //!
 //! # Panics
 //!
@@ -133,8 +135,9 @@ impl<T, C: IntoFuture<Output = Result<T>>> Wait for C {
 pub fn iter<T>(stream: impl Stream<Item = Result<T>> + Unpin) -> impl Iterator<Item = Result<T>> {
     let mut stream = Some(stream);
     std::iter::from_fn(move || {
+        let next = stream.as_mut()?.next();
         let next = match runtime() {
-            Ok(runtime) => runtime.block_on(stream.as_mut()?.next()),
+            Ok(runtime) => runtime.block_on(next),
             Err(error) => Some(Err(error)),
         };
         // Neither is a stream to be polled after its end, nor is there one after an error.

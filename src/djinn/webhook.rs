@@ -119,9 +119,11 @@ pub fn from_headers(
             let message = format!("the delivery is of the event {event:?}, not of \"images\"");
             return Err(Error::plain(ErrorKind::UnexpectedContent, message));
         }
-        let mut event = decode(body)?;
-        event.hook_id = text(HOOK_ID).and_then(|id| id.parse().ok());
-        Ok(event)
+        let hook_id = text(HOOK_ID).and_then(|id| id.parse().ok());
+        Ok(Event {
+            hook_id,
+            ..decode(body)?
+        })
     };
     checked().map_err(|error| error.during(&OPERATION))
 }
@@ -166,8 +168,13 @@ fn signs(secret: &[u8], signature: &Digest, body: &[u8]) -> bool {
 }
 
 fn decode(body: &[u8]) -> Result<Event> {
-    serde_json::from_slice(body).map_err(|error| {
+    let event = serde_json::from_slice(body).map_err(|error| {
         let message = format!("the body is not an event of an image: {error}");
         Error::plain(ErrorKind::Decode, message)
+    });
+    // It is of the headers, whatever the body has.
+    event.map(|event: Event| Event {
+        hook_id: None,
+        ..event
     })
 }

@@ -1,9 +1,9 @@
 //! Calls from programs without async code.
 
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use machine_images::blocking::{self, Reader, Wait};
 use machine_images::djinn::{Images, Source};
@@ -188,22 +188,34 @@ fn many_threads_wait_at_once() {
 }
 
 #[test]
-fn progress_is_reported_on_the_waiting_thread() {
+fn progress_is_reported_to_the_end_and_mostly_on_the_waiting_thread() {
     let server = DjinnServer::start().unwrap();
-    let (done, threads) = (
-        Arc::new(AtomicU64::new(0)),
-        Arc::new(Mutex::new(Vec::new())),
-    );
-    let (last, seen) = (Arc::clone(&done), Arc::clone(&threads));
-    let upload = images(&server).create_upload("web", Source::from(DISK));
-    let upload = upload.progress(move |progress: Progress| {
-        last.store(progress.done, Relaxed);
-        seen.lock().unwrap().push(thread::current().id());
-    });
-    upload.wait().unwrap();
-    assert_eq!(done.load(Relaxed), DISK.len() as u64);
-    let threads = threads.lock().unwrap();
-    assert!(threads.iter().all(|id| *id == thread::current().id()));
+    let images = images(&server);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let listener = || {
+        let seen = Arc::clone(&seen);
+        move |progress: Progress| {
+            let thread = thread::current().id();
+            seen.lock().unwrap().push((progress.done, thread));
+        }
+    };
+    let upload = images.create_upload("web", Source::from(DISK));
+    let image = upload.progress(listener()).wait().unwrap();
+    let (done, _) = *seen.lock().unwrap().last().unwrap();
+    assert_eq!(done, DISK.len() as u64);
+    seen.lock().unwrap().clear();
+
+    // Long enough for reports in between.
+    let slow = Fault::Trickle {
+        bytes: DISK.len() / 8,
+        every: Duration::from_millis(100),
+    };
+    server.inject(slow);
+    images.digest(image.id).progress(listener()).wait().unwrap();
+    let seen = seen.lock().unwrap();
+    assert!(seen.len() > 2, "{seen:?}");
+    let this = thread::current().id();
+    assert!(seen.iter().all(|(_, thread)| *thread == this));
 }
 
 #[test]

@@ -176,6 +176,10 @@ fn a_delivery_of_another_event_is_told_apart() {
     delivery.headers.remove(event);
     delivery.headers.remove("X-Djinn-CI-Hook-ID");
     assert_eq!(delivery.verify().unwrap().hook_id, None);
+    // Nor is it taken from the body.
+    let body = delivery.body.replacen('{', r#"{"hook_id":7,"#, 1);
+    let event = verify(&["s"], &sign("s", body.as_bytes()), body.as_bytes()).unwrap();
+    assert_eq!(event.hook_id, None);
 }
 
 #[test]
