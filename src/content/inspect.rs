@@ -1,6 +1,6 @@
 //! The inspection of an image that is on a server: the one place that feeds it from there.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::Location;
 use super::body::Body;
@@ -15,18 +15,22 @@ impl Location {
         let answer = self.get_first(FIRST_READ, &mut retries).await?;
         let end = (!answer.is_whole()).then_some(FIRST_READ);
         let mut body = Body::new(self.clone(), answer, end, retries, Meter::default());
-        inspect_arriving(&self, &mut body, &mut BytesMut::new(), policy).await
+        let mut held = BytesMut::new();
+        let inspected = inspect_arriving(&self, &mut body, &mut held, policy);
+        inspected.await.map(|(report, _)| report)
     }
 }
 
 /// Inspects an image by the bytes before `body`, which are in `held`, and by the first bytes of
-/// `body`, which are added to them. Tables that lie elsewhere take requests of their own.
+/// `body`, which are added to them. Tables that lie elsewhere take requests of their own: their bytes
+/// are returned with where they lie.
 pub(crate) async fn inspect_arriving(
     location: &Location,
     body: &mut Body,
     held: &mut BytesMut,
     policy: &Policy,
-) -> Result<Report> {
+) -> Result<(Report, Vec<(u64, Bytes)>)> {
+    let mut apart = Vec::new();
     let version = body.answer.version.clone();
     let mut inspector = Inspector::new(policy.clone());
     if let Some(total) = version.total {
@@ -41,7 +45,7 @@ pub(crate) async fn inspect_arriving(
             false => inspector.step(),
         };
         let range = match step {
-            Inspection::Done(report) => return Ok(report),
+            Inspection::Done(report) => return Ok((report, apart)),
             Inspection::NeedMore(range) => range,
         };
         let is_next = body.position() == held.len() as u64;
@@ -71,11 +75,14 @@ pub(crate) async fn inspect_arriving(
                 .read(Some(version.clone()), range.clone())
                 .await
             {
-                Ok((_, bytes)) => inspector.feed(range.start, &bytes),
+                Ok((_, bytes)) => {
+                    inspector.feed(range.start, &bytes);
+                    apart.push((range.start, bytes));
+                }
                 // A server without ranges: the rest is judged when all of it is there.
                 Err(error) if error.kind() == ErrorKind::Range => {
                     return match qcow2::inspect(held, version.total, policy) {
-                        Inspection::Done(report) => Ok(report),
+                        Inspection::Done(report) => Ok((report, apart)),
                         Inspection::NeedMore(_) => Err(error),
                     };
                 }

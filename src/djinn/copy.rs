@@ -33,7 +33,8 @@ impl Images {
     /// The bytes pass through this process, without a file: they are inspected and hashed on the
     /// way, and about 2 MiB are in memory at a time. A target that is slower than the source slows
     /// the source down. The target creates the image only if all of it arrived, is of one version,
-    /// meets the [policy](CopyImage::policy) and has the expected [digest](CopyImage::sha256).
+    /// meets the [policy](CopyImage::policy) and has the expected [digest](CopyImage::sha256). A source
+    /// that sends neither a length nor chunks can only be checked by a digest.
     ///
     /// The token here needs `image:read`, that of the target `image:write`. Neither server gets the
     /// credentials of the other.
@@ -186,6 +187,8 @@ impl CopyImage {
     ///   [`Content`](crate::Content).
     /// - [`ImageRejected`](ErrorKind::ImageRejected) if the image does not meet the policy: see
     ///   [`inspection`](Error::inspection).
+    /// - [`Changed`](ErrorKind::Changed) if the source sends other bytes than those it showed to the
+    ///   inspection.
     /// - [`DigestMismatch`](ErrorKind::DigestMismatch) if the content has another digest.
     ///
     /// From the target, those of [`CreateUpload::send`](super::CreateUpload::send). After
@@ -255,11 +258,14 @@ impl CopyImage {
         let answer = location.get(&mut retries).await?;
         let mut body = Body::new(location.clone(), answer, None, retries, Meter::default());
         let mut held = BytesMut::new();
+        let mut apart = Vec::new();
         if let Some(policy) = &self.policy {
-            let report = inspect_arriving(&location, &mut body, &mut held, policy);
-            accept(report.await?)?;
+            let inspected = inspect_arriving(&location, &mut body, &mut held, policy);
+            let report;
+            (report, apart) = inspected.await?;
+            accept(report)?;
         }
-        Ok(Passing::new(body, held.freeze(), self.sha256))
+        Ok(Passing::new(body, held.freeze(), apart, self.sha256))
     }
 }
 

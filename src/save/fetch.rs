@@ -114,7 +114,7 @@ impl<'a> Fetch<'a> {
             let read = self.part.read(0, &mut held);
             read.map_err(|error| self.failed("read", error))?;
             let report = inspect_arriving(&self.order.apart, &mut body, &mut held, policy);
-            accept(report.await?)?;
+            accept(report.await?.0)?;
         }
         let state = match state {
             Some(state) => Some(state),

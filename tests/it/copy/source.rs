@@ -1,6 +1,8 @@
 //! Sources that are bad, break, or change.
 
 use super::*;
+use machine_images::qcow2::{Code, Policy};
+
 use crate::support::raw::{Answer, RawServer, Then};
 
 use std::error::Error as _;
@@ -159,4 +161,39 @@ async fn no_redirect_leads_the_token_to_another_origin() {
     site.target.inject(redirect.on("POST", "/images"));
     let error = site.copy().await.unwrap_err();
     site.check_failure(&error, Side::Target, ErrorKind::Redirect);
+}
+
+/// An image with one internal snapshot, whose table lies far behind the header.
+fn with_snapshot() -> Vec<u8> {
+    let mut image = large(2_000_000);
+    image[60..64].copy_from_slice(&1_u32.to_be_bytes());
+    image[64..72].copy_from_slice(&(SNAPSHOTS as u64).to_be_bytes());
+    image[SNAPSHOTS..SNAPSHOTS + 1000].fill(0);
+    image
+}
+
+const SNAPSHOTS: usize = 1_900_544;
+
+#[tokio::test]
+async fn a_source_that_shows_one_table_and_sends_another_is_found_out() {
+    let site = Site::new(with_snapshot());
+    let policy = || Policy::default().allow(Code::InternalSnapshots);
+    let copy = |id: i64, name| site.from.copy(id).to(&site.to).name(name).policy(policy());
+    copy(site.id, "good").await.unwrap();
+
+    let mut image = with_snapshot();
+    image[SNAPSHOTS + 7] = 1;
+    let bad = site.source.add_image("bad", image).unwrap();
+    let location = format!("/api/images/{}", site.id);
+    let elsewhere = Fault::Redirect {
+        status: 307,
+        location,
+    };
+    let elsewhere = elsewhere.on("GET", format!("/images/{bad}"));
+    let ranges = elsewhere.when(|request| request.header("range").is_some());
+    site.source.inject(ranges.always());
+    let error = copy(bad, "bad").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Changed, "{error:?}");
+    assert_eq!(error.side(), Some(Side::Source));
+    assert_eq!(site.target.image_count(), 1);
 }
