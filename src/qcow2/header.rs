@@ -28,15 +28,19 @@ pub(super) const NAME_MAX: u32 = 1023;
 /// The values are those of the image, even if they are invalid; the findings of the
 /// [`Report`](super::Report) say which are. Bytes that are not UTF-8 become replacement characters.
 ///
-/// ```no_run
+/// ```
+/// # #[cfg(feature = "fs")] {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("debian-12.qcow2");
+/// # std::fs::write(&path, machine_images::testing::empty_qcow2(10 << 30))?;
 /// use machine_images::qcow2::{self, Policy};
 ///
-/// # #[cfg(feature = "fs")]
-/// let report = qcow2::inspect_file("debian-12.qcow2", &Policy::default())?;
-/// # #[cfg(feature = "fs")]
-/// if let Some(header) = report.header {
+/// let report = qcow2::inspect_file(&path, &Policy::default())?;
+/// if let Some(header) = &report.header {
 ///     println!("{} bytes in clusters of {}", header.virtual_size, header.cluster_size);
 /// }
+/// # assert_eq!(report.header.unwrap().virtual_size, 10 << 30);
+/// # }
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -2,6 +2,7 @@
 
 use machine_images::djinn::Client;
 
+/// It would panic.
 #[test]
 fn building_needs_no_runtime() {
     let client = Client::builder("http://127.0.0.1:1").build().unwrap();

@@ -6,14 +6,19 @@ use super::*;
 
 const STALL: Duration = Duration::from_millis(300);
 
-#[tokio::test]
-async fn an_upload_waits_for_as_long_as_the_source_is_resumed() {
+/// A source that breaks, and is resumed long after the patience of the target's client.
+fn late() -> (Site, Images) {
     let site = Site::new(large(3_000_000));
     site.source.inject(content(cut(1_000_000)));
     let late = Fault::DelayResponse { wait: 4 * STALL };
     site.source.inject(content(late));
     let to = client(&site.target, WRITER).stall_timeout(STALL);
-    let to = to.build().unwrap().images();
+    (site, to.build().unwrap().images())
+}
+
+#[tokio::test]
+async fn an_upload_waits_for_as_long_as_the_source_is_resumed() {
+    let (site, to) = late();
     let began = Instant::now();
     let copied = site.from.copy(site.id).to(&to).await.unwrap();
     assert!(began.elapsed() > 4 * STALL, "the source was not late");
@@ -22,12 +27,7 @@ async fn an_upload_waits_for_as_long_as_the_source_is_resumed() {
 
 #[tokio::test]
 async fn content_as_the_source_of_an_upload_is_waited_for_as_well() {
-    let site = Site::new(large(3_000_000));
-    site.source.inject(content(cut(1_000_000)));
-    let late = Fault::DelayResponse { wait: 4 * STALL };
-    site.source.inject(content(late));
-    let to = client(&site.target, WRITER).stall_timeout(STALL);
-    let to = to.build().unwrap().images();
+    let (site, to) = late();
     let content = site.from.content(site.id).await.unwrap();
     let image = to.create_upload("copy", content).await.unwrap();
     assert!(site.target.content(image.id) == Some(site.bytes.clone()));
