@@ -33,7 +33,7 @@
 //!
 //! fn example(images: &Images) -> Result<(), Box<dyn std::error::Error>> {
 //!     let mut content = Reader::new(images.content(42).wait()?);
-//!     let mut target = tempfile();
+//!     let mut target = std::fs::File::create("debian-12.qcow2")?;
 //!     std::io::copy(&mut content, &mut target)?;
 //!
 //!     let mut image = Reader::new(images.reader(42));
@@ -42,7 +42,6 @@
 //!     image.read_exact(&mut last)?;
 //!     Ok(())
 //! }
-//! # fn tempfile() -> Vec<u8> { Vec::new() }
 //! ```
 //!
 //! # Threads

@@ -176,6 +176,8 @@ impl Error {
     }
 
     /// Returns the server that the error is from, if a [copy](crate::djinn::Images::copy) failed.
+    ///
+    /// `None` if the copy was refused before any request, as for a bad name, and for other calls.
     pub fn side(&self) -> Option<Side> {
         self.0.side
     }

@@ -36,6 +36,9 @@ impl Images {
     /// meets the [policy](CopyImage::policy) and has the expected [digest](CopyImage::sha256). A source
     /// that sends neither a length nor chunks can only be checked by a digest.
     ///
+    /// The digest of the copied bytes is in the result. [`digest`](Images::digest) before a copy reads
+    /// the image twice: expect a digest that comes from elsewhere.
+    ///
     /// The token here needs `image:read`, that of the target `image:write`. Neither server gets the
     /// credentials of the other.
     ///
@@ -127,7 +130,7 @@ impl CopyImage {
 
     /// Fails with [`DigestMismatch`](ErrorKind::DigestMismatch) if the content has another SHA-256,
     /// before its last bytes are sent. With [`reconcile`](Self::reconcile), an image that is looked
-    /// for must have it, too.
+    /// for must have it, too, for which it is downloaded.
     #[doc(alias = "checksum")]
     #[doc(alias = "verify")]
     pub fn sha256(mut self, digest: Digest) -> Self {
@@ -156,8 +159,10 @@ impl CopyImage {
     /// Looks for the image on the target if the response is lost, instead of failing with
     /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown). Defaults to `false`.
     ///
-    /// As [`CreateUpload::reconcile`](super::CreateUpload::reconcile) of a source that cannot be
-    /// read again: the image is sent once.
+    /// The name is looked up first: if the target has it, nothing is sent, and the copy fails with
+    /// [`NameTaken`](ErrorKind::NameTaken). The rest is as for
+    /// [`CreateUpload::reconcile`](super::CreateUpload::reconcile), but that the image is never sent
+    /// a second time.
     #[doc(alias = "idempotent")]
     pub fn reconcile(mut self, reconcile: bool) -> Self {
         self.reconcile = reconcile.then(|| self.reconcile.unwrap_or_default());
@@ -181,8 +186,9 @@ impl CopyImage {
     ///
     /// # Errors
     ///
-    /// [`side`](Error::side) says which server an error is from. From the source, with nothing
-    /// created on the target:
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if the name is not valid. Otherwise
+    /// [`side`](Error::side) says which server an error is from. From the source, with nothing created
+    /// on the target:
     /// - Those of [`GetContent::send`](super::GetContent::send) and of
     ///   [`Content`](crate::Content).
     /// - [`ImageRejected`](ErrorKind::ImageRejected) if the image does not meet the policy: see

@@ -33,6 +33,8 @@
 //! # }
 //! ```
 //!
+//! A secret that is empty is an error: leave it out.
+//!
 //! # Security
 //!
 //! - Signatures are compared in constant time: by [`verify_slice`] of the crate `hmac`, which
@@ -71,7 +73,7 @@ const SIGNATURE: &str = "x-djinn-ci-signature";
 /// Verifies the signature of a delivery, and decodes its body.
 ///
 /// `signature` is the value of the header `X-Djinn-CI-Signature`, `sha256=` and 64 hexadecimal
-/// digits; an empty text if there is none. One of `secrets` must have signed the body.
+/// digits and nothing around them; an empty text if there is none. One of `secrets` must have signed the body.
 ///
 /// ```
 /// use machine_images::ErrorKind;

@@ -14,11 +14,22 @@ impl DjinnServer {
     /// On the real server, a webhook belongs to a namespace. This one reports the images of all
     /// namespaces, and those without one. For other actions, see [`deliver`](Self::deliver).
     ///
+    /// Another server keeps what it receives, for a test without a receiver:
+    ///
     /// ```
     /// # use machine_images::testing::DjinnServer;
     /// let server = DjinnServer::start()?;
-    /// let hook = server.webhook("http://127.0.0.1:9098/hook", "s3cr3t")?;
-    /// assert_eq!(hook, 1);
+    /// let receiver = DjinnServer::start()?;
+    /// server.webhook(receiver.url(), "s3cr3t")?;
+    /// let id = server.add_image("disk", "content")?;
+    ///
+    /// server.deliver("updated", id)?;
+    /// while receiver.requests().first().is_none_or(|request| request.status.is_none()) {
+    ///     std::thread::sleep(std::time::Duration::from_millis(1));
+    /// }
+    /// let request = &receiver.requests()[0];
+    /// assert!(request.header("X-Djinn-CI-Signature").is_some());
+    /// assert!(request.body.starts_with(br#"{"action":"updated""#));
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
