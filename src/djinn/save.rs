@@ -81,11 +81,11 @@ impl Save {
     /// Sets the maximum number of connections, at most 256. By default there are as many as pay, up
     /// to 8.
     ///
-    /// The first one asks for the whole image. Others are added for what is left of it: by default
-    /// as long as the rate grows by a tenth with them, with a number set here at once. Images of
-    /// less than 8 MiB, and images of servers without ranges or dates, are fetched with one, and
-    /// each connection has 2 MiB or more to fetch. If the server refuses a connection with 429 or
-    /// 503, the others do its work.
+    /// The first one asks for the whole image. Others are added for what is left of it: at once if a
+    /// number is set here or a round trip takes more than 5 ms, or else as long as the rate grows by
+    /// a tenth with them. Images of less than 8 MiB, and images of servers without ranges or dates,
+    /// are fetched with one, and each connection has 2 MiB or more to fetch. If the server refuses a
+    /// connection with 429 or 503, the others do its work.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
