@@ -29,7 +29,7 @@ pub(super) const NAME_MAX: u32 = 1023;
 /// [`Report`](super::Report) say which are. Bytes that are not UTF-8 become replacement characters.
 ///
 /// ```
-/// # #[cfg(feature = "fs")] {
+/// # #[cfg(all(feature = "fs", feature = "testing"))] {
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("debian-12.qcow2");
 /// # std::fs::write(&path, machine_images::testing::empty_qcow2(10 << 30))?;
