@@ -3,13 +3,14 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use futures::future::{BoxFuture, Either, select};
 use futures::{FutureExt, StreamExt, stream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinError;
 use tracing::{Span, dispatcher};
 
@@ -91,7 +92,7 @@ where
         let apart = transport.apart();
         let result = {
             let runtime = runtime()?;
-            let transfer = std::pin::pin!(transfer(apart.clone(), caller));
+            let transfer = pin!(transfer(apart.clone(), caller));
             match runtime.block_on(select(transfer, dropped)) {
                 Either::Left((result, _)) => result?,
                 Either::Right(_) => return Err(gone()),
@@ -109,7 +110,7 @@ where
     });
     thread.map_err(|error| Error::io("no thread for the transfer", error))?;
     let jobs = stream::poll_fn(|cx| wanted.poll_recv(cx));
-    let jobs = std::pin::pin!(jobs.for_each_concurrent(None, |job| job));
+    let jobs = pin!(jobs.for_each_concurrent(None, |job| job));
     let told = match select(told, jobs).await {
         Either::Left((told, _)) => told,
         Either::Right(((), told)) => told.await,
@@ -119,6 +120,17 @@ where
         // Only the caller's own code panics: the listener of the progress.
         Ok(Err(panic)) => resume_unwind(panic),
         Err(_) => Err(gone()),
+    }
+}
+
+/// Runs work until it ends or is to stop.
+pub(crate) async fn until(
+    mut stop: watch::Receiver<()>,
+    work: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    match select(pin!(work), pin!(stop.changed())).await {
+        Either::Left((end, _)) => end,
+        Either::Right(_) => Ok(()),
     }
 }
 

@@ -1,21 +1,26 @@
 //! The transfer engine: bytes of an image from a server to where they belong.
 //!
-//! A fetch of 1 GiB begins with one request for all of it. What is needed is the **plan**, a list of
-//! ranges, here of one; [`Pieces`](pieces::Pieces) know what of it is done, and which connection is
-//! fetching what. A **connection** is a worker: it claims a range, its run, and reads it through
-//! [`Body`](crate::content::Body). When its TCP connection breaks, `Body` asks the server for the rest of
-//! the run, as often as the retry policy has it; if that fails, the run goes back to the others. The
-//! connection gives what comes to the **sink**, which writes it to its place in a file.
+//! The **plan** is a list of the ranges that are needed: for a new file one, the whole image.
+//! [`Pieces`](pieces::Pieces) know which bytes are done, and which connection is fetching what. A
+//! **connection** is a worker, not a TCP connection: it claims a range, its run, reads it from the
+//! server through [`Body`](crate::content::Body), and gives what comes to the **sink**, which writes it
+//! to its place, such as in `PATH.part`.
 //!
-//! The [`Line`](line::Line) adds connections up to a bound, each with a thread of its own: within one
-//! round trip if the server is far, or else when the rate stops growing, or falls. One without
-//! work takes the end of the run that will be done last, as much of it as lets both end together, and
-//! the last bytes may be asked for twice: some bytes are received for nothing.
+//! A fetch of 1 GiB begins with one connection and one request for all of it. [`Line`](line::Line) adds
+//! others, up to 8 unless a number is set: if a round trip takes over 5 ms, all during the first one, or
+//! else when the rate no longer grows by itself, and as long as they bring more. One without work takes
+//! the end of the run that will be done last, so much that both end together. Whoever loses the end of a
+//! run stops reading there, and its TCP connection with it. The last bytes may be asked for twice; the
+//! first copy counts.
 //!
-//! The **state** file is brought up to date each time the connections have written 512 KiB each. If
-//! there is something to hash, or to sync on the way, one more thread follows the connections: it reads
-//! what was written from the start on, and has the system put it on the disk. A fetch after a kill
-//! has as its plan what the state lacks.
+//! If a TCP connection breaks, `Body` asks on a new one for what is left of the run, if the image is
+//! still the same version, as often as the retry policy has it. If that fails, others can claim the
+//! rest, and the connection ends; the last one's error is that of the fetch.
+//!
+//! The **state** file says which bytes were written, and which of them are on the disk. It is brought up
+//! to date after each 512 KiB times the number of connections. For a digest, or to sync each 64 MiB, one
+//! more thread follows: it reads what is done from the first byte on. The plan of the next fetch is what
+//! the state lacks: of the written bytes after a kill, of those on the disk after a power loss.
 
 mod connection;
 mod line;
@@ -40,7 +45,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::file::{Sink, State};
 use crate::progress::Meter;
 use crate::spans::Spans;
-use crate::thread::{lost, runtime, seen_by_caller};
+use crate::thread::{lost, runtime, seen_by_caller, until};
 use line::{Line, TICK};
 use pieces::Pieces;
 
@@ -75,6 +80,7 @@ pub(crate) struct Plan {
 }
 
 /// The result of a transfer, however it ended.
+#[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) fetched: u64,
     /// The end of what is done from the start on.
@@ -218,11 +224,16 @@ impl Transfer {
 
     fn record(&self, state: &mut Option<State>) -> io::Result<()> {
         let Some(state) = state else { return Ok(()) };
+        state.written(self.settled())
+    }
+
+    fn settled(&self) -> Spans {
         let mut work = self.work();
         work.unrecorded = 0;
-        let done = work.pieces.done.clone();
+        let mut done = work.pieces.done.clone();
         drop(work);
-        state.written(done)
+        self.setup.sink.settle(&mut done);
+        done
     }
 
     /// Runs the connections, beginning with the answer that is there, until all is done or one of
@@ -279,9 +290,8 @@ impl Transfer {
     }
 
     fn needs_follower(&self) -> bool {
-        let has_state = self.setup.is_durable && self.state().is_some();
-        self.setup.hashes
-            || (has_state && self.setup.version.total.is_some_and(|total| total > SYNC))
+        let syncs = self.setup.is_durable && self.state().is_some();
+        self.setup.hashes || (syncs && self.setup.version.total > Some(SYNC))
     }
 
     /// Follows the connections: syncs what they wrote, and hashes it from the start on.
@@ -295,8 +305,8 @@ impl Transfer {
             let is_complete = work.pieces.left() == 0;
             if self.setup.is_durable && work.unsynced >= SYNC && !is_complete {
                 work.unsynced = 0;
-                let done = work.pieces.done.clone();
                 drop(work);
+                let done = self.settled();
                 self.setup.sink.sync()?;
                 if let Some(state) = self.state().as_mut() {
                     state.synced(done)?;
@@ -351,7 +361,7 @@ impl Drop for Transfer {
     /// Records the state, so that the transfer can be continued, however it ended.
     fn drop(&mut self) {
         let mut state = self.state().take();
-        if self.work().pieces.done.total() > 0 {
+        if self.work().fetched > 0 {
             // What cannot be recorded is fetched again.
             let _ = self.record(&mut state);
         }
@@ -364,16 +374,5 @@ struct Stopped<'a>(&'a Transfer);
 impl Drop for Stopped<'_> {
     fn drop(&mut self) {
         self.0.is_stopped.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Runs a connection until it ends or is to stop.
-async fn until(
-    mut stop: watch::Receiver<()>,
-    connection: impl Future<Output = Result<()>>,
-) -> Result<()> {
-    match select(pin!(connection), pin!(stop.changed())).await {
-        Either::Left((end, _)) => end,
-        Either::Right(_) => Ok(()),
     }
 }
