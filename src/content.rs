@@ -9,6 +9,7 @@ mod read;
 mod refresh;
 mod remote_reader;
 mod response;
+mod seekable;
 mod stat;
 mod stream;
 mod version;
@@ -20,6 +21,10 @@ pub(crate) use range::ByteRange;
 #[cfg(feature = "fs")]
 pub(crate) use refresh::{Expected, unchanged};
 pub use remote_reader::RemoteReader;
+#[cfg(feature = "fs")]
+pub(crate) use response::ContentResponse;
+#[cfg(feature = "disk")]
+pub(crate) use seekable::{Ranges, Seekable, delegate};
 pub use stat::ContentInfo;
 pub use stream::Content;
 pub(crate) use version::Version;

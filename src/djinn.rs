@@ -45,6 +45,8 @@ mod create_download;
 mod create_upload;
 mod delete;
 mod digest;
+#[cfg(feature = "disk")]
+mod disk;
 mod find;
 mod get;
 mod images;
@@ -57,6 +59,8 @@ mod reader;
 mod reconcile;
 #[cfg(feature = "fs")]
 mod save;
+#[cfg(all(feature = "disk", feature = "fs"))]
+mod save_raw;
 mod service;
 mod stat;
 mod upload;
@@ -85,6 +89,8 @@ pub use model::{
 pub use name::NamespacePath;
 #[cfg(feature = "fs")]
 pub use save::Save;
+#[cfg(all(feature = "disk", feature = "fs"))]
+pub use save_raw::SaveRaw;
 pub use stat::Stat;
 pub use wait::{WaitDownloaded, WaitWoken};
 

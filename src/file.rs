@@ -12,6 +12,9 @@ use std::io;
 use std::path::Path;
 
 use crate::error::Error;
+use crate::spans::Spans;
+#[cfg(feature = "disk")]
+pub(crate) use guarded::{read_at, write_at};
 pub(crate) use part::{PartFile, failed};
 pub(crate) use state::{State, Subject};
 
@@ -21,6 +24,8 @@ pub(crate) trait Sink: Send + Sync {
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Gives back bytes of the image that it took.
     fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+    /// Takes out of `done` what it took but has yet to write.
+    fn settle(&self, _done: &mut Spans) {}
     /// Waits until what it took is on the disk.
     fn sync(&self) -> io::Result<()>;
     /// Makes an error of a failed step, with the name of the sink.
@@ -37,6 +42,20 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
         true => Ok(file),
         false => Err(io::Error::other("not a regular file")),
     }
+}
+
+/// Opens a file or a device for reading; returns its length as well.
+#[cfg(feature = "disk")]
+pub(crate) fn open_readable(path: &Path) -> io::Result<(File, u64)> {
+    use std::io::Seek as _;
+
+    let mut options = File::options();
+    options.read(true);
+    set_nonblocking(&mut options);
+    let mut file = options.open(path)?;
+    // The length in the metadata of a block device is zero. A FIFO cannot seek.
+    let length = file.seek(io::SeekFrom::End(0))?;
+    Ok((file, length))
 }
 
 #[cfg(unix)]

@@ -81,6 +81,8 @@ mod client;
 mod content;
 pub mod devops;
 mod digest;
+#[cfg(feature = "disk")]
+pub mod disk;
 pub mod djinn;
 mod error;
 #[cfg(feature = "fs")]

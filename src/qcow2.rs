@@ -44,12 +44,16 @@
 //! ```
 
 mod bitmaps;
+#[cfg(feature = "disk")]
+mod cluster;
 mod examination;
 mod examine;
 mod extensions;
 mod extents;
 mod fields;
 mod format;
+#[cfg(feature = "disk")]
+mod geometry;
 mod header;
 mod header_checks;
 mod header_fields;
@@ -57,6 +61,8 @@ mod header_fields;
 mod inspect_file;
 mod inspector;
 mod luks;
+#[cfg(feature = "disk")]
+mod map;
 mod policy;
 mod report;
 mod snapshots;
@@ -64,7 +70,11 @@ mod table_bounds;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "disk")]
+pub(crate) use cluster::Decompressor;
 pub use format::Format;
+#[cfg(feature = "disk")]
+pub use geometry::Geometry;
 pub use header::{
     Bitmap, Compression, DataFile, Encryption, Feature, FeatureKind, Features, Header, Snapshot,
     Table,
@@ -75,5 +85,7 @@ pub use inspect_file::inspect_file;
 pub(crate) use inspect_file::inspect_open_file;
 pub(crate) use inspector::FIRST_READ;
 pub use inspector::{Inspection, Inspector, inspect};
+#[cfg(feature = "disk")]
+pub use map::{Extent, ExtentKind, Lookup, Map, Slice};
 pub use policy::Policy;
 pub use report::{Code, Finding, Report, Severity, Verdict};

@@ -2,6 +2,8 @@
 
 mod fetch;
 mod options;
+#[cfg(feature = "disk")]
+mod raw;
 
 use std::io;
 use std::path::PathBuf;
@@ -14,12 +16,30 @@ use crate::thread::{Caller, on_own_thread};
 use fetch::{Fetch, Order};
 pub(crate) use options::Options;
 pub use options::{Saved, WhenBusy};
+#[cfg(feature = "disk")]
+pub(crate) use raw::save_raw;
 
 /// The time that a fetch that was dropped may need to release its file.
 const RELEASE: Duration = Duration::from_secs(1);
 
 /// Saves on a thread of its own. When it stops, what can be resumed stays.
 pub(crate) async fn save(location: Location, path: PathBuf, options: Options) -> Result<Saved> {
+    on_thread(location, path, options, async |order, caller| {
+        run(&order, &caller).await
+    })
+    .await
+}
+
+/// Carries out an order on a thread of its own.
+async fn on_thread<F>(
+    location: Location,
+    path: PathBuf,
+    options: Options,
+    carry_out: impl FnOnce(Order, Caller) -> F + Send + 'static,
+) -> Result<Saved>
+where
+    F: Future<Output = Result<Saved>>,
+{
     // The working directory may be another one by the time that the thread begins.
     let target = std::path::absolute(&path).unwrap_or_default();
     let (operation, transport) = (location.operation.clone(), location.transport.clone());
@@ -34,7 +54,7 @@ pub(crate) async fn save(location: Location, path: PathBuf, options: Options) ->
             target,
             options,
         };
-        run(&order, &caller).await
+        carry_out(order, caller).await
     });
     let mut saved = operation.run(saving).await?;
     saved.path = path;
@@ -49,11 +69,7 @@ async fn run(order: &Order, caller: &Caller) -> Result<Saved> {
             return Ok(saved);
         }
     }
-    let locked = lock(order).await;
-    let Some((part, was_busy)) = locked.map_err(|error| failed("write", target, error))? else {
-        let message = format!("{} is being fetched by someone else", target.display());
-        return Err(Error::plain(ErrorKind::Busy, message));
-    };
+    let (part, was_busy) = wait_for_part(order).await?;
     if was_busy && options.when_busy == WhenBusy::Wait {
         if let Some(saved) = find(order, caller, began).await? {
             return Ok(saved);
@@ -117,6 +133,18 @@ async fn find(order: &Order, caller: &Caller, began: Instant) -> Result<Option<S
             elapsed: began.elapsed(),
         }
     }))
+}
+
+/// Takes hold of the part file; returns `true` with it if another fetch had it.
+async fn wait_for_part(order: &Order) -> Result<(PartFile, bool)> {
+    let (locked, target) = (lock(order).await, &order.target);
+    match locked.map_err(|error| failed("write", target, error))? {
+        Some(locked) => Ok(locked),
+        None => {
+            let message = format!("{} is being fetched by someone else", target.display());
+            Err(Error::plain(ErrorKind::Busy, message))
+        }
+    }
 }
 
 /// Locks the part file, unless another fetch has it; returns `true` with it if another one had.

@@ -69,7 +69,39 @@ impl Spans {
         }
     }
 
-    #[cfg(test)]
+    /// Removes a range.
+    #[cfg(feature = "disk")]
+    pub(crate) fn remove(&mut self, start: u64, end: u64) {
+        let first = self.0.partition_point(|&(_, before)| before <= start);
+        let last = self.0.partition_point(|&(after, _)| after < end);
+        let Some(cut) = self.0.get(first..last).filter(|cut| !cut.is_empty()) else {
+            return;
+        };
+        let (before, after) = (cut[0].0, cut[cut.len() - 1].1);
+        let left = [(before, start), (end, after)];
+        let left = left.into_iter().filter(|(start, end)| start < end);
+        self.0.splice(first..last, left);
+    }
+
+    /// Returns the ranges that are missing in a range.
+    #[cfg(feature = "disk")]
+    pub(crate) fn gaps_in(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        let mut gaps = Vec::new();
+        let mut at = start;
+        let first = self.0.partition_point(|&(_, before)| before <= start);
+        for &(from, to) in self.0[first..].iter().take_while(|(from, _)| *from < end) {
+            if at < from {
+                gaps.push((at, from));
+            }
+            at = to;
+        }
+        if at < end {
+            gaps.push((at, end));
+        }
+        gaps
+    }
+
+    #[cfg(any(test, feature = "disk"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.0.iter().copied()
     }

@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::Location;
 use super::body::Body;
+use super::{Location, Version};
 use crate::error::{ErrorKind, Result};
 use crate::progress::Meter;
 use crate::qcow2::{self, FIRST_READ, Inspection, Inspector, Policy, Report};
@@ -11,13 +11,23 @@ use crate::qcow2::{self, FIRST_READ, Inspection, Inspector, Policy, Report};
 impl Location {
     /// Reads the header of an image and the tables that it refers to, as a rule in one range.
     pub(crate) async fn inspect(self, policy: &Policy) -> Result<Report> {
+        let (report, ..) = self.inspect_first(policy).await?;
+        Ok(report)
+    }
+
+    /// The same, with the version that it is of and its first bytes.
+    pub(crate) async fn inspect_first(
+        self,
+        policy: &Policy,
+    ) -> Result<(Report, Version, BytesMut)> {
         let mut retries = self.transport.retry().start();
         let answer = self.get_first(FIRST_READ, &mut retries).await?;
         let end = (!answer.is_whole()).then_some(FIRST_READ);
         let mut body = Body::new(self.clone(), answer, end, retries, Meter::default());
         let mut held = BytesMut::new();
         let inspected = inspect_arriving(&self, &mut body, &mut held, policy);
-        inspected.await.map(|(report, _)| report)
+        let (report, _) = inspected.await?;
+        Ok((report, body.answer.version, held))
     }
 }
 

@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 
 #[cfg(not(unix))]
 pub(super) use other::*;
+#[cfg(all(feature = "disk", not(unix)))]
+pub(crate) use other::{read_at, write_at};
 #[cfg(unix)]
 pub(super) use unix::*;
+#[cfg(all(feature = "disk", unix))]
+pub(crate) use unix::{read_at, write_at};
 
 /// A file that is no longer, or not yet, the one at its path.
 #[derive(Debug, thiserror::Error)]
@@ -169,11 +173,11 @@ mod unix {
         Ok(found.is_ok_and(|found| (held.dev(), held.ino()) == (found.dev(), found.ino())))
     }
 
-    pub(in crate::file) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    pub(crate) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
         file.write_all_at(bytes, at)
     }
 
-    pub(in crate::file) fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+    pub(crate) fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
         file.read_exact_at(bytes, at)
     }
 
@@ -256,7 +260,7 @@ mod other {
         Ok(true)
     }
 
-    pub(in crate::file) fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    pub(crate) fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
         while !bytes.is_empty() {
             let count = file.seek_write(bytes, at)?;
             bytes = &bytes[count..];
@@ -265,11 +269,7 @@ mod other {
         Ok(())
     }
 
-    pub(in crate::file) fn read_at(
-        file: &File,
-        mut bytes: &mut [u8],
-        mut at: u64,
-    ) -> io::Result<()> {
+    pub(crate) fn read_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Result<()> {
         while !bytes.is_empty() {
             let count = file.seek_read(bytes, at)?;
             if count == 0 {

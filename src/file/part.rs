@@ -122,6 +122,15 @@ impl PartFile {
         Ok(true)
     }
 
+    /// Prepares a file of `length` bytes to be continued, of which anything may be written. Returns
+    /// `false` if it is not such a file.
+    #[cfg(feature = "disk")]
+    pub(crate) fn resume_scattered(&self, length: u64) -> io::Result<bool> {
+        self.untouched.store(u64::MAX, Ordering::Relaxed);
+        self.length.store(length, Ordering::Relaxed);
+        Ok(self.file.metadata()?.len() == length)
+    }
+
     /// Empties the file, and removes the state file.
     pub(crate) fn reset(&self) -> io::Result<()> {
         self.check()?;

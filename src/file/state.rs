@@ -29,6 +29,9 @@ pub(crate) struct Subject {
     pub(crate) url: String,
     pub(crate) length: u64,
     pub(crate) validator: String,
+    /// The size of the guest's disk, if that is what is made of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) disk: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -188,6 +191,7 @@ mod tests {
             url: "http://h/1".into(),
             length: 1000,
             validator: "\"é\"".into(),
+            disk: None,
         };
         let file = tempfile::tempfile().unwrap();
         let copy = file.try_clone().unwrap();

@@ -279,6 +279,10 @@ pub struct Snapshot {
     pub vm_clock_nsec: u64,
     /// Size of the saved memory of the guest in bytes.
     pub vm_state_size: u64,
+    /// Size of the guest's disk at that time, if the image says it.
+    pub virtual_size: Option<u64>,
+    /// The L1 table of the guest's disk at that time.
+    pub l1_table: Table,
 }
 
 /// A persistent dirty bitmap, which tracks changes since a backup.

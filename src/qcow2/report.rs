@@ -181,6 +181,13 @@ codes! {
     UnknownExtension = "unknown_extension", Note;
     /// A table outside the inspected bytes.
     TableUnread = "table_unread", Note;
+    /// An invalid entry of an L1 table. Found where the guest's disk is read, not by an inspection.
+    L1Entry = "l1_entry", Reject;
+    /// An invalid entry of an L2 table. Found where the guest's disk is read, not by an inspection.
+    L2Entry = "l2_entry", Reject;
+    /// A cluster that cannot be decompressed. Found where the guest's disk is read, not by an
+    /// inspection.
+    CompressedCluster = "compressed_cluster", Reject;
 }
 
 impl fmt::Display for Code {
@@ -216,6 +223,21 @@ pub struct Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Finding {}
+
+#[cfg(feature = "disk")]
+impl Finding {
+    /// Makes a finding of the default severity.
+    pub(crate) fn new(code: Code, offset: u64, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            severity: code.default_severity(),
+            offset,
+            message: message.into(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::examination::Examination;
 use super::extents::Unread;
 use super::fields::{Fields, text};
-use super::header::{Header, Snapshot};
+use super::header::{Header, Snapshot, Table};
 use super::report::Code;
 
 /// Length of the fixed part of an entry.
@@ -48,6 +48,8 @@ impl Examination<'_> {
                     0..8 => fixed.u32(32).into(),
                     _ => Fields(extra).u64(0),
                 },
+                virtual_size: (extra.len() >= 16).then(|| Fields(extra).u64(8)),
+                l1_table: Table::new(fixed.u64(0), fixed.u32(8).into(), 8),
             });
             offset += FIXED + rest.len() as u64;
         }

@@ -10,13 +10,14 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::options::Options;
-use crate::content::{Body, ByteRange, Location, Version, inspect_arriving};
+use crate::content::{Body, ByteRange, ContentResponse, Location, Version, inspect_arriving};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::{PartFile, Sink, State, Subject, failed};
 use crate::inspect::accept;
 use crate::progress::Meter;
 use crate::qcow2::{FIRST_READ, inspect_open_file};
+use crate::retry::Retries;
 use crate::spans::Spans;
 use crate::thread::Caller;
 use crate::transfer::{Plan, Setup, Transfer};
@@ -166,14 +167,17 @@ impl<'a> Fetch<'a> {
     fn found(&self) -> io::Result<Option<(State, Spans)>> {
         if !self.anew {
             let state = self.part.open_state()?;
-            let state = state.map(|file| State::resume(file, self.create()));
+            let state = state.map(|file| State::resume(file, create_state(&self.part)));
             if let Some(state) = state.transpose()?.flatten() {
-                let Subject { url, length, .. } = state.subject();
+                let Subject {
+                    url, length, disk, ..
+                } = state.subject();
                 let mut done = state.done().clone();
                 // Only the answer to a request says that it is still the same version, so that
                 // there must be something to ask for.
                 done.truncate(length.saturating_sub(1));
-                let is_same = self.url().is_ok_and(|now| now == *url) && *length > 0;
+                let is_same = self.order.url().is_ok_and(|now| now == *url);
+                let is_same = is_same && *length > 0 && disk.is_none();
                 if is_same && self.part.resume(done.end(), *length)? {
                     return Ok(Some((state, done)));
                 }
@@ -181,15 +185,6 @@ impl<'a> Fetch<'a> {
         }
         self.part.reset()?;
         Ok(None)
-    }
-
-    fn url(&self) -> Result<String> {
-        Ok(public_url(&self.order.location.url()?))
-    }
-
-    fn create(&self) -> Box<dyn Fn() -> io::Result<File> + Send> {
-        let part = self.part.clone();
-        Box::new(move || part.create_state())
     }
 
     /// Asks for the first gap, or for the whole if there is nothing yet; returns the answer, the
@@ -202,28 +197,16 @@ impl<'a> Fetch<'a> {
         if self.order.options.connections != Some(1) {
             self.order.apart.transport.prepare();
         }
-        let location = self.order.location.clone();
-        let round_trips = location.transport.round_trips();
-        let mut retries = location.transport.retry().start();
-        let subject = state.map(|state| state.subject().clone());
-        let gaps = subject.as_ref().map(|subject| done.gaps(subject.length));
+        let subject = state.map(State::subject);
+        let gaps = subject.map(|subject| done.gaps(subject.length));
         let first = gaps.as_ref().and_then(|gaps| gaps.first().copied());
-        let asked = self.caller.run(async move {
-            let answer = match (&subject, first) {
-                (Some(subject), Some((start, end))) => {
-                    let length = subject.length;
-                    let range = ByteRange::new(start, Some(end).filter(|&end| end < length));
-                    let (validator, total) = (&subject.validator, Some(length));
-                    location
-                        .get_rest(range, validator, total, &mut retries)
-                        .await?
-                }
-                _ => location.get(&mut retries).await?,
-            };
-            let latency = retries.attempt_elapsed() / round_trips;
-            Ok((answer, retries, latency))
+        let rest = subject.zip(first).map(|(subject, first)| {
+            let Subject {
+                length, validator, ..
+            } = subject;
+            (validator.clone(), *length, first)
         });
-        let (answer, retries, latency) = asked.await?;
+        let (answer, retries, latency) = ask(self.order, self.caller, rest).await?;
         self.answers += 1;
         let answer = answer.of_version(&self.seen)?;
         self.seen = answer.version.clone();
@@ -247,13 +230,14 @@ impl<'a> Fetch<'a> {
         else {
             return Ok(None);
         };
-        let url = self.url().map_err(io::Error::other)?;
+        let url = self.order.url().map_err(io::Error::other)?;
         let subject = Subject {
             url,
             length,
             validator,
+            disk: None,
         };
-        Ok(Some(State::begin(subject, self.create())))
+        Ok(Some(State::begin(subject, create_state(&self.part))))
     }
 
     /// Refuses a bad image by what was written, as an earlier fetch may have left some of it and a
@@ -275,6 +259,44 @@ impl<'a> Fetch<'a> {
     fn failed(&self, what: &str, error: io::Error) -> Error {
         self.part.failed(what, error)
     }
+}
+
+impl Order {
+    /// Returns the image's URL, as the state has it.
+    pub(super) fn url(&self) -> Result<String> {
+        Ok(public_url(&self.location.url()?))
+    }
+}
+
+/// Returns the way to make the state file.
+pub(super) fn create_state(part: &Arc<PartFile>) -> Box<dyn Fn() -> io::Result<File> + Send> {
+    let part = part.clone();
+    Box::new(move || part.create_state())
+}
+
+/// Asks for the whole, or for a range of a version by its validator and length. Returns the answer
+/// and the time of a round trip.
+pub(super) async fn ask(
+    order: &Order,
+    caller: &Caller,
+    rest: Option<(String, u64, (u64, u64))>,
+) -> Result<(ContentResponse, Retries, Duration)> {
+    let location = order.location.clone();
+    let round_trips = location.transport.round_trips();
+    let mut retries = location.transport.retry().start();
+    let asked = caller.run(async move {
+        let answer = match rest {
+            Some((validator, length, (start, end))) => {
+                let range = ByteRange::new(start, Some(end).filter(|&end| end < length));
+                let rest = location.get_rest(range, &validator, Some(length), &mut retries);
+                rest.await?
+            }
+            None => location.get(&mut retries).await?,
+        };
+        let latency = retries.attempt_elapsed() / round_trips;
+        Ok((answer, retries, latency))
+    });
+    asked.await
 }
 
 /// Returns `true` if another attempt may help.

@@ -10,9 +10,15 @@
 #![cfg(feature = "fs")]
 
 mod corpus;
+#[cfg(all(feature = "disk", feature = "testing", unix))]
+mod disks;
 mod effort;
 mod image;
 mod incremental;
 mod mutants;
 mod oslo;
 mod qemu;
+#[cfg(all(feature = "disk", feature = "testing", unix))]
+mod read;
+#[cfg(all(feature = "disk", feature = "testing", unix))]
+mod save_raw;

@@ -1,0 +1,46 @@
+//! The file of an image: on a server, or local.
+
+use std::ops::Range;
+#[cfg(feature = "fs")]
+use std::{fs::File, path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::content::{Location, Version};
+use crate::error::Result;
+
+/// The file of an image, of one version.
+#[derive(Clone)]
+pub(crate) enum ImageFile {
+    Remote {
+        location: Location,
+        version: Version,
+    },
+    #[cfg(feature = "fs")]
+    Local { file: Arc<File>, path: PathBuf },
+}
+
+impl ImageFile {
+    /// Reads a range, which must end within the file.
+    pub(crate) async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        match self {
+            Self::Remote { location, version } => {
+                let operation = location.operation.clone();
+                let read = location.clone().read(Some(version.clone()), range);
+                let (_, bytes) = operation.run(read).await?;
+                Ok(bytes)
+            }
+            #[cfg(feature = "fs")]
+            Self::Local { file, path } => {
+                let (file, path) = (file.clone(), path.clone());
+                let read = tokio::task::spawn_blocking(move || {
+                    let mut bytes = vec![0; (range.end - range.start) as usize];
+                    let read = crate::file::read_at(&file, &mut bytes, range.start);
+                    read.map_err(|error| crate::file::failed("read", &path, error))?;
+                    Ok(bytes.into())
+                });
+                read.await.map_err(crate::thread::lost)?
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The places of the guest's bytes, in the order of the file.
+
+use std::ops::Range;
+
+use crate::qcow2::{Code, Extent, ExtentKind, Finding, Geometry};
+use crate::spans::Spans;
+
+/// The most places that are held, of 24 bytes each.
+const MAX: usize = 4 << 20;
+/// Needed ranges that are not further apart are fetched as one: a request costs more.
+const GAP: u64 = 1 << 20;
+
+/// Bytes of the file, and where they belong on the guest's disk.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Place {
+    pub(crate) offset: u64,
+    /// In the file.
+    pub(crate) length: u64,
+    pub(crate) guest: u64,
+}
+
+impl Place {
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + self.length
+    }
+}
+
+/// All places of an image that the guest's disk is made of.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// None overlaps another.
+    data: Vec<Place>,
+    /// One compressed cluster each. They share sectors.
+    pub(crate) compressed: Vec<Place>,
+    geometry: Geometry,
+}
+
+impl Places {
+    pub(crate) fn new(geometry: Geometry) -> Self {
+        Self {
+            data: Vec::new(),
+            compressed: Vec::new(),
+            geometry,
+        }
+    }
+
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Adds the next extent of the disk.
+    pub(crate) fn add(&mut self, extent: &Extent) -> Result<(), Finding> {
+        let (places, offset, length) = match extent.kind {
+            ExtentKind::Data { offset } => (&mut self.data, offset, extent.length),
+            ExtentKind::Compressed { offset, length } => (&mut self.compressed, offset, length),
+            ExtentKind::Zero | ExtentKind::Hole => return Ok(()),
+        };
+        let end = (offset + length).min(self.geometry.file_length());
+        let place = Place {
+            offset,
+            length: end.saturating_sub(offset),
+            guest: extent.start,
+        };
+        let is_data = matches!(extent.kind, ExtentKind::Data { .. });
+        match places.last_mut() {
+            Some(last)
+                if is_data
+                    && last.end() == place.offset
+                    && last.guest + last.length == place.guest =>
+            {
+                last.length += place.length;
+            }
+            _ if place.length > 0 => places.push(place),
+            _ => {}
+        }
+        match self.data.len() + self.compressed.len() > MAX {
+            true => {
+                let message = "the guest's disk is in more than 4194304 pieces";
+                Err(Finding::new(Code::TablesTooLarge, offset, message))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Brings them into the order of the file, once all have been added.
+    pub(crate) fn sort(&mut self) -> Result<(), Finding> {
+        self.data.sort_unstable_by_key(|place| place.offset);
+        self.compressed.sort_unstable_by_key(|place| place.offset);
+        let mut pairs = self.data.iter().zip(self.data.iter().skip(1));
+        match pairs.find(|(place, next)| next.offset < place.end()) {
+            Some((_, next)) => {
+                let message = format!(
+                    "two parts of the guest's disk have the same place in the file, at {}",
+                    next.offset
+                );
+                Err(Finding::new(Code::L2Entry, next.offset, message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the ranges of the file that are needed, without those that are done. A compressed
+    /// cluster is needed whole, unless all of it is done.
+    pub(crate) fn needed(&self, done: &Spans) -> Vec<(u64, u64)> {
+        let mut needed = Vec::new();
+        for place in &self.data {
+            needed.extend(done.gaps_in(place.offset, place.end()));
+        }
+        for place in &self.compressed {
+            if !done.contains(place.offset, place.end()) {
+                needed.push((place.offset, place.end()));
+            }
+        }
+        needed.sort_unstable();
+        needed.dedup_by(|next, range| {
+            let is_near = next.0 <= range.1.saturating_add(GAP);
+            if is_near {
+                range.1 = range.1.max(next.1);
+            }
+            is_near
+        });
+        needed
+    }
+
+    /// Returns the ranges of the guest's disk that have no bytes in the file.
+    pub(crate) fn empty(&self) -> Vec<(u64, u64)> {
+        let (size, cluster) = (self.geometry.size(), self.geometry.cluster_size());
+        let mut full = Spans::default();
+        let data = self.data.iter().map(|place| (place.guest, place.length));
+        let compressed = self.compressed.iter().map(|place| (place.guest, cluster));
+        for (start, length) in data.chain(compressed) {
+            full.add(start, (start + length).min(size));
+        }
+        full.gaps(size)
+    }
+
+    /// Returns the data in a range of the file.
+    pub(crate) fn data_in(&self, range: Range<u64>) -> impl Iterator<Item = Place> + '_ {
+        let first = self
+            .data
+            .partition_point(|place| place.end() <= range.start);
+        let places = self.data[first..].iter();
+        let inside = places.take_while(move |place| place.offset < range.end);
+        inside.map(move |place| {
+            let offset = place.offset.max(range.start);
+            Place {
+                offset,
+                length: place.end().min(range.end) - offset,
+                guest: place.guest + (offset - place.offset),
+            }
+        })
+    }
+
+    /// Returns the numbers of the compressed clusters that may have bytes in a range of the file.
+    pub(crate) fn compressed_in(&self, range: &Range<u64>) -> Range<usize> {
+        // The length is counted in sectors, up to two clusters.
+        let longest = 2 * self.geometry.cluster_size() + 512;
+        let start = range.start.saturating_sub(longest);
+        let places = &self.compressed;
+        let first = places.partition_point(|place| place.offset < start);
+        first..places.partition_point(|place| place.offset < range.end)
+    }
+}
