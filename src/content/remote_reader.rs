@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// # Errors
 ///
-/// An [`io::Error`] of its traits has this crate's [`Error`] inside:
+/// An [`io::Error`](std::io::Error) of its traits has this crate's [`Error`] inside:
 ///
 /// ```
 /// use std::io::SeekFrom;
