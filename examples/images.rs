@@ -10,6 +10,9 @@ mod bar;
 mod demo;
 #[path = "images/devops.rs"]
 mod devops;
+#[cfg(feature = "disk")]
+#[path = "images/disk.rs"]
+mod disk;
 #[path = "images/djinn.rs"]
 mod djinn;
 #[path = "images/inspect.rs"]

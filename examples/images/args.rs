@@ -102,6 +102,15 @@ pub(crate) enum DjinnCommand {
         /// Id of the image.
         id: i64,
     },
+    /// Write bytes of the guest's disk inside an image to standard output.
+    #[cfg(feature = "disk")]
+    Read(Read),
+    /// Show what of the guest's disk inside an image is data, in bytes.
+    #[cfg(feature = "disk")]
+    Map {
+        /// Id of the image.
+        id: i64,
+    },
     /// Create the same image on another server, through this machine, without a file.
     Copy(Copy),
     /// Delete an image.
@@ -173,6 +182,23 @@ pub(crate) struct Content {
     /// SHA-256 that the content must have.
     #[arg(long, value_name = "HEX")]
     pub(crate) sha256: Option<Digest>,
+    /// Make FILE, a file or block device, the guest's disk as a raw disk.
+    #[cfg(feature = "disk")]
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+#[cfg(feature = "disk")]
+#[derive(clap::Args)]
+pub(crate) struct Read {
+    /// Id of the image.
+    pub(crate) id: i64,
+    /// First byte to read.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) offset: u64,
+    /// Number of bytes to read, instead of all up to the end.
+    #[arg(long, value_name = "N")]
+    pub(crate) length: Option<u64>,
 }
 
 #[derive(clap::Args)]

@@ -4,11 +4,14 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use futures::TryStreamExt;
+use machine_images::Saved;
 use machine_images::djinn::{Client, DownloadState, Image, Images, Source};
 use serde_json::json;
 
 use super::args::{Content, Copy, Djinn, DjinnCommand, List, Upload, no_server};
 use super::bar::Bar;
+#[cfg(feature = "disk")]
+use super::disk;
 use super::output::{Failure, Output, Result, closed, given};
 use super::{demo, inspect};
 
@@ -73,8 +76,14 @@ async fn command(images: Images, command: DjinnCommand, output: &Output) -> Resu
             let report = images.inspect(id).await?;
             inspect::show(&format!("image {id}"), &report, output)
         }
+        #[cfg(feature = "disk")]
+        DjinnCommand::Content(args) if args.raw => disk::save(&images, args, output).await,
         DjinnCommand::Content(args) => content(&images, args, output).await,
         DjinnCommand::Digest { id } => digest(&images, id, output).await,
+        #[cfg(feature = "disk")]
+        DjinnCommand::Read(args) => disk::read(&images, args).await,
+        #[cfg(feature = "disk")]
+        DjinnCommand::Map { id } => disk::map(&images, id, output).await,
         DjinnCommand::Copy(args) => copy(&images, args, output).await,
         DjinnCommand::Delete { id } => {
             images.delete(id).await?;
@@ -230,11 +239,15 @@ async fn content(images: &Images, args: Content, output: &Output) -> Result {
     if let Some(digest) = args.sha256 {
         request = request.sha256(digest);
     }
-    let saved = request.await?;
+    saved(&request.await?, args.file, output)
+}
+
+/// Shows what came of saving an image to a file.
+pub(crate) fn saved(saved: &Saved, file: String, output: &Output) -> Result {
     let sha256 = saved.sha256.map(|digest| digest.to_string());
     output.object(
         &json!({
-            "saved": args.file,
+            "saved": file,
             "bytes": saved.bytes,
             "fetched": saved.fetched,
             "resumed_from": saved.resumed_from,
@@ -243,7 +256,7 @@ async fn content(images: &Images, args: Content, output: &Output) -> Result {
             "sha256": sha256,
         }),
         &[
-            ("saved", args.file.clone()),
+            ("saved", file.clone()),
             ("bytes", saved.bytes.to_string()),
             ("fetched", saved.fetched.to_string()),
             ("resumed from", saved.resumed_from.to_string()),

@@ -83,11 +83,16 @@ fn every_argument_is_described() {
         "djinn get",
         "djinn inspect",
         "djinn list",
+        "djinn map",
+        "djinn read",
         "djinn upload",
         "djinn wait",
         "inspect",
     ];
-    assert_eq!(seen, expected);
+    let of_disk = |name: &str| ["djinn map", "djinn read"].contains(&name);
+    let expected = expected.into_iter();
+    let expected = expected.filter(|name| cfg!(feature = "disk") || !of_disk(name));
+    assert_eq!(seen, expected.collect::<Vec<_>>());
     assert!(entries > 100, "{entries}");
 }
 

@@ -9,6 +9,8 @@ mod blocking;
 mod ci_upload;
 mod copy;
 mod demo;
+#[cfg(feature = "disk")]
+mod disk;
 mod djinn;
 mod ends;
 mod help;
