@@ -84,7 +84,7 @@ fn a_read_beyond_the_end_is_short_and_a_missing_image_fails() {
         let failed = run(on(&server), &format!("--json djinn {command}"));
         let kind = &failed.failure()["error"];
         assert!(
-            ["not_found", "io"].contains(&kind.as_str().unwrap()),
+            ["not_found_or_unauthorized", "io"].contains(&kind.as_str().unwrap()),
             "{failed:?}"
         );
     }
