@@ -66,8 +66,6 @@ struct Mapped {
     present: bool,
     zero: bool,
     data: bool,
-    #[serde(default)]
-    compressed: bool,
     offset: Option<u64>,
 }
 
@@ -80,10 +78,13 @@ pub(crate) fn mapped(path: &Path) -> Vec<Found> {
     let found = extents.into_iter().map(|extent| {
         let kind = match extent {
             Mapped { present: false, .. } => "hole",
-            Mapped {
-                compressed: true, ..
-            } => "compressed",
             Mapped { zero: true, .. } => "zero",
+            // Versions before 8.2 say no more of a compressed cluster.
+            Mapped {
+                data: true,
+                offset: None,
+                ..
+            } => "compressed",
             Mapped { data: true, .. } => "data",
             _ => panic!("an extent of no kind"),
         };
