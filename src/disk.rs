@@ -3,6 +3,7 @@
 //! A [`Disk`] is opened by [`Images::disk`](crate::djinn::Images::disk) on a server, and by
 //! [`Disk::open`] on a local file. Both are the same from then on.
 
+mod contents;
 mod file;
 mod guest;
 mod open;
@@ -10,6 +11,7 @@ mod open;
 mod places;
 mod reader;
 
+pub(crate) use contents::inspect_contents;
 #[cfg(feature = "fs")]
 pub(crate) use file::ImageFile;
 #[cfg(feature = "fs")]

@@ -72,6 +72,8 @@ mod tests;
 
 #[cfg(feature = "disk")]
 pub(crate) use cluster::Decompressor;
+#[cfg(feature = "disk")]
+pub(crate) use format::DETECTABLE;
 pub use format::Format;
 #[cfg(feature = "disk")]
 pub use geometry::Geometry;

@@ -108,10 +108,29 @@ impl OpenDisk {
     }
 
     pub(crate) async fn opened(self) -> Result<Guest> {
-        let (report, file, length, first) = self.place.first(&self.policy).await?;
-        accept(report.clone())?;
+        let first = self.place.clone().first(&self.policy).await?;
+        accept(first.report.clone())?;
+        match Geometry::new(&first.report, first.length) {
+            Ok(geometry) => self.guest(first, geometry).await,
+            Err(finding) => Err(rejected(&first.report, finding)),
+        }
+    }
+
+    /// Returns the report, and the disk if it can be read, whatever the policy says.
+    pub(super) async fn tried(self) -> Result<(Report, Option<Guest>)> {
+        let first = self.place.clone().first(&self.policy).await?;
+        let report = first.report.clone();
+        Ok(match Geometry::new(&report, first.length) {
+            Ok(geometry) => (report, Some(self.guest(first, geometry).await?)),
+            Err(_) => (report, None),
+        })
+    }
+
+    async fn guest(self, first: First, mut geometry: Geometry) -> Result<Guest> {
+        let First {
+            report, file, held, ..
+        } = first;
         let refuse = |finding| rejected(&report, finding);
-        let mut geometry = Geometry::new(&report, length).map_err(refuse)?;
         if let Some(wanted) = &self.snapshot {
             let by_id = report.snapshots.iter().find(|found| found.id == *wanted);
             let by_name = || report.snapshots.iter().find(|found| found.name == *wanted);
@@ -122,7 +141,7 @@ impl OpenDisk {
         }
         let table = geometry.l1_table();
         let range = table.start as usize..table.end as usize;
-        let table = match first.get(range) {
+        let table = match held.get(range) {
             Some(held) => Bytes::copy_from_slice(held),
             None => file.read(table).await?,
         };
@@ -131,9 +150,18 @@ impl OpenDisk {
     }
 }
 
+/// The result of a first look at an image.
+struct First {
+    report: Report,
+    file: ImageFile,
+    length: u64,
+    /// The bytes read so far, from the start on.
+    held: BytesMut,
+}
+
 impl Place {
-    /// Inspects the image; returns the report, the file, its length, and the bytes read so far.
-    async fn first(self, policy: &Policy) -> Result<(Report, ImageFile, u64, BytesMut)> {
+    /// Inspects the image.
+    async fn first(self, policy: &Policy) -> Result<First> {
         match self {
             Self::Remote(location) => {
                 let (report, version, held) = location.clone().inspect_first(policy).await?;
@@ -142,7 +170,12 @@ impl Place {
                     return Err(Error::plain(ErrorKind::Length, message));
                 };
                 let file = ImageFile::Remote { location, version };
-                Ok((report, file, length, held))
+                Ok(First {
+                    report,
+                    file,
+                    length,
+                    held,
+                })
             }
             #[cfg(feature = "fs")]
             Self::Local(path) => {
@@ -156,7 +189,12 @@ impl Place {
                     let (report, file, length) = opened.map_err(failed)?;
                     let file = Arc::new(file);
                     let file = ImageFile::Local { file, path };
-                    Ok((report, file, length, BytesMut::new()))
+                    Ok(First {
+                        report,
+                        file,
+                        length,
+                        held: BytesMut::new(),
+                    })
                 });
                 opened.await.map_err(crate::thread::lost)?
             }

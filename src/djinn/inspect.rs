@@ -34,6 +34,8 @@ impl Images {
             images: self.clone(),
             id: id.into(),
             policy: Policy::default(),
+            #[cfg(feature = "disk")]
+            contents: false,
         }
     }
 }
@@ -45,12 +47,40 @@ pub struct Inspect {
     images: Images,
     id: ImageId,
     policy: Policy,
+    #[cfg(feature = "disk")]
+    contents: bool,
 }
 
 impl Inspect {
     /// Sets the policy that the report judges by. Defaults to [`Policy::default`].
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Looks at the beginning of the guest's disk as well. Defaults to `false`.
+    ///
+    /// [`Report::contents`] is the format that is found there, such as that of a partition table. An
+    /// image within the image is
+    /// [`InnerImage`](crate::qcow2::Code::InnerImage), a warning by default: a program that
+    /// looks for a format in the guest's disk could be led to files of its host. Takes up to
+    /// three requests more. A disk that cannot be read, such as that of an image with a backing
+    /// file, has no contents in the report.
+    ///
+    /// ```
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// use machine_images::qcow2::Format;
+    ///
+    /// let report = images.inspect(42).contents(true).await?;
+    /// if let Some(Format::Mbr | Format::Gpt) = report.contents {
+    ///     println!("a disk with partitions");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "disk")]
+    pub fn contents(mut self, contents: bool) -> Self {
+        self.contents = contents;
         self
     }
 
@@ -62,6 +92,11 @@ impl Inspect {
     pub async fn send(self) -> Result<Report> {
         let operation = Operation::new("inspect image").on(self.id);
         let location = self.images.location(operation.clone(), self.id);
+        #[cfg(feature = "disk")]
+        if self.contents {
+            let inspection = crate::disk::inspect_contents(location, self.policy);
+            return operation.run(inspection).await;
+        }
         let inspection = location.inspect(&self.policy);
         operation.run(inspection).await
     }

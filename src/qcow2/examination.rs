@@ -22,6 +22,7 @@ impl<'a> Examination<'a> {
             header: None,
             snapshots: Vec::new(),
             bitmaps: Vec::new(),
+            contents: None,
             findings: Vec::new(),
         };
         Self {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 /// Length of the prefix that [`Format::detect`] uses, up to the magic of ISO 9660.
-pub(super) const DETECTABLE: u64 = 0x8006;
+pub(crate) const DETECTABLE: u64 = 0x8006;
 
 /// Length of the footer of a VHD file.
 pub(super) const FOOTER: u64 = 512;
@@ -168,8 +168,24 @@ impl Format {
         matches!(self, Self::Mbr | Self::Gpt | Self::Unknown)
     }
 
+    /// Returns `true` if QEMU finds another disk in it, or files that it names.
+    #[cfg(feature = "disk")]
+    pub(crate) const fn is_disk_image(self) -> bool {
+        matches!(
+            self,
+            Self::Qcow2
+                | Self::Qcow
+                | Self::Qed
+                | Self::Vmdk
+                | Self::Vhd
+                | Self::Vhdx
+                | Self::Vdi
+                | Self::Parallels
+        )
+    }
+
     /// Returns a noun phrase for messages.
-    pub(super) const fn description(self) -> &'static str {
+    pub(crate) const fn description(self) -> &'static str {
         match self {
             Self::Qcow2 => "QCOW2",
             Self::Qcow => "QCOW version 1, which is obsolete",

@@ -181,6 +181,12 @@ codes! {
     UnknownExtension = "unknown_extension", Note;
     /// A table outside the inspected bytes.
     TableUnread = "table_unread", Note;
+    /// A guest's disk that begins like an image, of QCOW2 for instance. Found if the contents are
+    /// inspected, too.
+    InnerImage = "inner_image", Warn;
+    /// The format of the guest's disk, such as a partition table. Found if the contents are
+    /// inspected, too.
+    Contents = "contents", Note;
     /// An invalid entry of an L1 table. Found where the guest's disk is read, not by an inspection.
     L1Entry = "l1_entry", Reject;
     /// An invalid entry of an L2 table. Found where the guest's disk is read, not by an inspection.
@@ -229,6 +235,19 @@ impl fmt::Display for Finding {
 impl std::error::Error for Finding {}
 
 #[cfg(feature = "disk")]
+impl Report {
+    /// Adds a finding of the guest's disk.
+    pub(crate) fn add(&mut self, code: Code, severity: Severity, message: String) {
+        self.findings.push(Finding {
+            code,
+            severity,
+            offset: 0,
+            message,
+        });
+    }
+}
+
+#[cfg(feature = "disk")]
 impl Finding {
     /// Makes a finding of the default severity.
     pub(crate) fn new(code: Code, offset: u64, message: impl Into<String>) -> Self {
@@ -266,6 +285,8 @@ pub struct Report {
     pub snapshots: Vec<Snapshot>,
     /// The dirty bitmaps, if their directory was read. The header has their number.
     pub bitmaps: Vec<Bitmap>,
+    /// The format of what is on the guest's disk, if the contents were inspected, too.
+    pub contents: Option<Format>,
     /// All findings, in the order of the inspection.
     pub findings: Vec<Finding>,
 }

@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::Command;
 
 use machine_images::ErrorKind;
 use machine_images::disk::Disk;
+use machine_images::qcow2::{Code, Format, Policy, Verdict};
 use machine_images::testing::DjinnServer;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
@@ -113,4 +115,52 @@ async fn a_snapshot_is_the_disk_as_it_was() {
     }
     let error = Disk::open(&path).snapshot("third").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn the_contents_are_inspected_if_that_is_asked_for() {
+    let Some(inner) = named("plain-64k-1.1") else {
+        return;
+    };
+    let server = DjinnServer::start().unwrap();
+    let images = server.client().unwrap().images();
+    let folder = tempfile::tempdir().unwrap();
+    let mut partitioned = vec![0; 1 << 20];
+    partitioned[510..512].copy_from_slice(b"\x55\xaa");
+    for (name, contents, format, code) in [
+        ("mbr", partitioned, Format::Mbr, Code::Contents),
+        ("nothing", vec![0; 1 << 20], Format::Unknown, Code::Contents),
+        (
+            "qcow2",
+            std::fs::read(inner).unwrap(),
+            Format::Qcow2,
+            Code::InnerImage,
+        ),
+    ] {
+        let (raw, image) = (folder.path().join(name), folder.path().join("image"));
+        std::fs::write(&raw, contents).unwrap();
+        let mut convert = Command::new("qemu-img");
+        convert.args(["convert", "-c", "-f", "raw", "-O", "qcow2"]);
+        assert!(convert.args([&raw, &image]).status().unwrap().success());
+        let id = server
+            .add_image(name, std::fs::read(image).unwrap())
+            .unwrap();
+        let report = images.inspect(id).contents(true).await.unwrap();
+        assert_eq!(
+            (report.contents, report.has(code)),
+            (Some(format), true),
+            "{name}"
+        );
+        assert_eq!(report.verdict(), Verdict::Accept);
+        assert_eq!(images.inspect(id).await.unwrap().contents, None);
+        let strict = Policy::default().reject(Code::InnerImage);
+        let report = images
+            .inspect(id)
+            .contents(true)
+            .policy(strict)
+            .await
+            .unwrap();
+        let is_inner = code == Code::InnerImage;
+        assert_eq!(report.verdict() == Verdict::Reject, is_inner, "{name}");
+    }
 }
