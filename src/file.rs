@@ -14,6 +14,8 @@ use std::path::Path;
 use crate::error::Error;
 pub(crate) use part::{PartFile, failed};
 pub(crate) use state::{State, Subject};
+#[cfg(feature = "disk")]
+pub(crate) use zeros::is_zero;
 
 /// The destination of the bytes of an image.
 pub(crate) trait Sink: Send + Sync {
@@ -29,14 +31,35 @@ pub(crate) trait Sink: Send + Sync {
 
 /// Opens a regular file for reading, without blocking on a FIFO that has no writer.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true);
-    set_nonblocking(&mut options);
-    let file = options.open(path)?;
+    let file = open(path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(io::Error::other("not a regular file")),
     }
+}
+
+/// Opens a regular file or a block device for reading.
+#[cfg(feature = "disk")]
+pub(crate) fn open_disk(path: &Path) -> io::Result<File> {
+    let file = open(path)?;
+    let kind = file.metadata()?.file_type();
+    #[cfg(unix)]
+    let is_device = std::os::unix::fs::FileTypeExt::is_block_device(&kind);
+    #[cfg(windows)]
+    let is_device = false;
+    match kind.is_file() || is_device {
+        true => Ok(file),
+        false => Err(io::Error::other(
+            "neither a regular file nor a block device",
+        )),
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    set_nonblocking(&mut options);
+    options.open(path)
 }
 
 #[cfg(unix)]

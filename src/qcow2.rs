@@ -44,6 +44,8 @@
 //! ```
 
 mod bitmaps;
+#[cfg(all(feature = "fs", feature = "disk"))]
+mod compress;
 mod examination;
 mod examine;
 mod extensions;
@@ -56,6 +58,8 @@ mod header_fields;
 #[cfg(feature = "fs")]
 mod inspect_file;
 mod inspector;
+#[cfg(all(feature = "fs", feature = "disk"))]
+mod layout;
 mod luks;
 mod policy;
 mod report;
@@ -64,6 +68,8 @@ mod table_bounds;
 #[cfg(test)]
 mod tests;
 
+#[cfg(all(feature = "fs", feature = "disk"))]
+pub(crate) use compress::Compressor;
 pub use format::Format;
 pub use header::{
     Bitmap, Compression, DataFile, Encryption, Feature, FeatureKind, Features, Header, Snapshot,
@@ -75,5 +81,7 @@ pub use inspect_file::inspect_file;
 pub(crate) use inspect_file::inspect_open_file;
 pub(crate) use inspector::FIRST_READ;
 pub use inspector::{Inspection, Inspector, inspect};
+#[cfg(all(feature = "fs", feature = "disk"))]
+pub(crate) use layout::{CLUSTER, Clusters, Layout, Part, Parts, Stored};
 pub use policy::Policy;
 pub use report::{Code, Finding, Report, Severity, Verdict};
