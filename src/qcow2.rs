@@ -61,9 +61,13 @@ mod inspector;
 #[cfg(all(feature = "fs", feature = "disk"))]
 mod layout;
 mod luks;
+#[cfg(all(feature = "fs", feature = "disk"))]
+mod parts;
 mod policy;
 mod report;
 mod snapshots;
+#[cfg(all(feature = "fs", feature = "disk"))]
+mod stored;
 mod table_bounds;
 #[cfg(test)]
 mod tests;
@@ -82,6 +86,10 @@ pub(crate) use inspect_file::inspect_open_file;
 pub(crate) use inspector::FIRST_READ;
 pub use inspector::{Inspection, Inspector, inspect};
 #[cfg(all(feature = "fs", feature = "disk"))]
-pub(crate) use layout::{CLUSTER, Clusters, Layout, Part, Parts, Stored};
+pub(crate) use layout::{Layout, MAX_SIZE};
+#[cfg(all(feature = "fs", feature = "disk"))]
+pub(crate) use parts::{Part, Parts};
 pub use policy::Policy;
 pub use report::{Code, Finding, Report, Severity, Verdict};
+#[cfg(all(feature = "fs", feature = "disk"))]
+pub(crate) use stored::{CLUSTER, Clusters, Stored};

@@ -6,63 +6,61 @@ use flate2::{Compress, FlushCompress, Status};
 use zstd::bulk;
 
 use super::header::Compression;
-use super::layout::CLUSTER;
+use super::stored::CLUSTER;
 
-/// The fastest level is half as fast as the socket; the next costs more time than it saves bytes.
-const ZLIB_LEVEL: u32 = 1;
-const ZSTD_LEVEL: i32 = 1;
+/// Levels at which an image is as small as QEMU makes it, within one percent. Higher ones save
+/// little.
+const ZLIB_LEVEL: u32 = 5;
+const ZSTD_LEVEL: i32 = 3;
 /// The window that QEMU has for decompression, as a power of two.
 const ZLIB_WINDOW: u8 = 12;
 
 /// A compressor of clusters. Equal clusters have equal results, whatever was compressed before.
-pub(crate) enum Compressor {
+pub(crate) struct Compressor {
+    method: Method,
+    /// Room for any result. A compressor that has run out of room, and is reset, is not like a new
+    /// one: zlib-rs 0.6 panics sooner or later.
+    room: Vec<u8>,
+}
+
+enum Method {
     Zlib(Compress),
-    Zstd(bulk::Compressor<'static>, Vec<u8>),
+    Zstd(bulk::Compressor<'static>),
 }
 
 impl Compressor {
     pub(crate) fn new(compression: Compression) -> io::Result<Self> {
-        match compression {
+        let method = match compression {
             Compression::Zlib => {
                 let level = flate2::Compression::new(ZLIB_LEVEL);
                 let compress = Compress::new_with_window_bits(level, false, ZLIB_WINDOW);
-                Ok(Self::Zlib(compress))
+                Method::Zlib(compress)
             }
-            Compression::Zstd => {
-                let room = vec![0; zstd::zstd_safe::compress_bound(CLUSTER)];
-                Ok(Self::Zstd(bulk::Compressor::new(ZSTD_LEVEL)?, room))
-            }
+            Compression::Zstd => Method::Zstd(bulk::Compressor::new(ZSTD_LEVEL)?),
             Compression::Other(kind) => {
                 let message = format!("compression type {kind} is unknown: use Zlib or Zstd");
-                Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
-        }
+        };
+        let room = vec![0; 2 * CLUSTER];
+        Ok(Self { method, room })
     }
 
-    /// Appends the compressed cluster to `into`, and returns its length; zero if it is no shorter
-    /// than the cluster.
-    pub(crate) fn compress(&mut self, cluster: &[u8], into: &mut Vec<u8>) -> io::Result<u16> {
-        let start = into.len();
-        match self {
-            Self::Zlib(compress) => {
-                into.resize(start + CLUSTER - 1, 0);
+    /// Compresses a cluster. The result is empty if it is no shorter than the cluster.
+    pub(crate) fn compress(&mut self, cluster: &[u8]) -> io::Result<&[u8]> {
+        let room = self.room.as_mut_slice();
+        let length = match &mut self.method {
+            Method::Zlib(compress) => {
                 compress.reset();
-                let status = compress.compress(cluster, &mut into[start..], FlushCompress::Finish);
-                let length = match status.map_err(io::Error::other)? {
+                match compress.compress(cluster, room, FlushCompress::Finish)? {
                     Status::StreamEnd => compress.total_out() as usize,
-                    _ => 0,
-                };
-                into.truncate(start + length);
-            }
-            Self::Zstd(compress, room) => {
-                let length = compress.compress_to_buffer(cluster, room.as_mut_slice())?;
-                if length < CLUSTER {
-                    into.extend(&room[..length]);
+                    _ => return Err(io::Error::other("a cluster is not compressed to its end")),
                 }
             }
-        }
-        // Less than a cluster.
-        Ok((into.len() - start) as u16)
+            Method::Zstd(compress) => compress.compress_to_buffer(cluster, room)?,
+        };
+        let is_shorter = length < CLUSTER;
+        Ok(if is_shorter { &room[..length] } else { &[] })
     }
 }
 
@@ -80,7 +78,8 @@ mod tests {
             };
             (0..CLUSTER).map(noise).collect()
         };
-        let shares = [0.0, 0.1, 0.5, 0.9, 0.99, 1.0];
+        // Those in between are hardly shorter, or hardly longer.
+        let shares = [0.0, 0.1, 0.5, 0.9, 0.94, 0.96, 0.97, 0.98, 0.99, 1.0];
         let mut clusters = vec![vec![0; CLUSTER], vec![7; CLUSTER]];
         clusters.extend(shares.map(|share| of(share, &mut random)));
         clusters
@@ -90,10 +89,7 @@ mod tests {
     fn the_result_does_not_depend_on_what_was_compressed_before() {
         for kind in [Compression::Zlib, Compression::Zstd] {
             let compress = |compressor: &mut Compressor, cluster: &[u8]| {
-                let mut compressed = Vec::new();
-                let length = compressor.compress(cluster, &mut compressed).unwrap();
-                assert_eq!(usize::from(length), compressed.len());
-                compressed
+                compressor.compress(cluster).unwrap().to_vec()
             };
             let clusters = clusters();
             let alone: Vec<_> = clusters
@@ -101,7 +97,7 @@ mod tests {
                 .map(|cluster| compress(&mut Compressor::new(kind).unwrap(), cluster))
                 .collect();
             let mut used = Compressor::new(kind).unwrap();
-            for round in 0..40 {
+            for round in 0..10 {
                 for place in 0..clusters.len() {
                     let place = (place * (1 + round % 3) + round) % clusters.len();
                     assert!(
@@ -111,7 +107,7 @@ mod tests {
                 }
             }
             // Zeros are short, and noise is left as it is.
-            assert!((1..500).contains(&alone[0].len()), "{}", alone[0].len());
+            assert!((1..1000).contains(&alone[0].len()), "{}", alone[0].len());
             assert_eq!(alone.last().unwrap().len(), 0);
         }
     }

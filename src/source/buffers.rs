@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn memory_is_aligned_and_used_again_once_it_is_free() {
         let mut buffers = Buffers::default();
-        let mut chunk = |buffers: &mut Buffers| {
+        let chunk = |buffers: &mut Buffers| {
             let buffer = buffers.take();
             assert_eq!(buffer.len(), CHUNK);
             assert_eq!(buffer.as_ptr() as usize % ALIGN, 0);

@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
 use bytes::Bytes;
@@ -22,8 +22,8 @@ use super::file::OpenFile;
 use super::survey::{next_window, read_at, survey};
 use crate::file::open_disk;
 use crate::qcow2::{
-    CLUSTER, Clusters, Compression, Compressor, Inspection, Layout, Part, Parts, Policy, Report,
-    Stored, inspect,
+    CLUSTER, Clusters, Compression, Compressor, Inspection, Layout, MAX_SIZE, Part, Parts, Policy,
+    Report, Stored, inspect,
 };
 
 /// A raw disk, sent as a QCOW2 image: see [`Source::raw`](super::Source::raw).
@@ -51,9 +51,10 @@ impl RawDisk {
 
     /// Compresses the clusters, each by itself. Not compressed by default.
     ///
-    /// Uses all cores, at a fast level. [`Zstd`](Compression::Zstd) takes less time, and needs QEMU
-    /// 5.1 or newer to read the image. The disk is compressed twice: the first time for the lengths
-    /// alone. [`Other`](Compression::Other) fails when the source is opened.
+    /// The image is about as small as that of `qemu-img convert -c`. [`Zstd`](Compression::Zstd) is
+    /// faster and smaller, and needs QEMU 5.1 or newer to read the image. All cores compress; the
+    /// data is compressed twice, the first time for the lengths alone.
+    /// [`Other`](Compression::Other) fails when the source is opened.
     #[doc(alias = "zlib")]
     #[doc(alias = "zstd")]
     pub fn compress(mut self, compression: Compression) -> Self {
@@ -120,7 +121,7 @@ impl Image {
         // Before any work.
         compression.map(Compressor::new).transpose()?;
         let file = OpenFile::open_by(open_disk, path).await?;
-        let length = file.with(length).await?;
+        let length = file.with(accepted_length).await?;
         let windows = stream::try_unfold((file.clone(), 0), move |(file, at)| async move {
             let window = file.with(move |file| next_window(file, at, length));
             Ok(window
@@ -142,7 +143,7 @@ impl Image {
                 Ok(clusters)
             });
         let kind = compression.unwrap_or(Compression::Zlib);
-        let layout = Arc::new(Layout::new(clusters.await?, length, kind)?);
+        let layout = Arc::new(Layout::new(clusters.await?, length, kind));
         Ok(Self {
             file,
             length,
@@ -201,23 +202,11 @@ impl Image {
 
 /// What is used again for later chunks.
 #[derive(Default)]
-struct Memory {
-    buffers: Mutex<Buffers>,
-    compressors: Mutex<Vec<Compressor>>,
-}
+struct Memory(Mutex<(Buffers, Vec<Compressor>)>);
 
 impl Memory {
-    fn buffers<T>(&self, work: impl FnOnce(&mut Buffers) -> T) -> T {
-        work(&mut self.buffers.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn compressors<T>(&self, work: impl FnOnce(&mut Vec<Compressor>) -> T) -> T {
-        work(
-            &mut self
-                .compressors
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+    fn lock(&self) -> MutexGuard<'_, (Buffers, Vec<Compressor>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -230,12 +219,12 @@ struct Disk<'a> {
 impl Disk<'_> {
     /// Reads clusters as they are now.
     fn read(&self, batch: &[Stored], memory: &Memory) -> io::Result<Bytes> {
-        let mut buffer = memory.buffers(Buffers::take);
+        let mut buffer = memory.lock().0.take();
         buffer.truncate(batch.len() * CLUSTER);
         for (stored, into) in batch.iter().zip(buffer.chunks_mut(CLUSTER)) {
             self.read_cluster(stored.cluster, into)?;
         }
-        Ok(memory.buffers(|buffers| buffers.freeze(buffer)))
+        Ok(memory.lock().0.freeze(buffer))
     }
 
     /// Compresses clusters, which must have their lengths of before.
@@ -245,7 +234,8 @@ impl Disk<'_> {
         compression: Compression,
         memory: &Memory,
     ) -> io::Result<Bytes> {
-        let mut compressor = match memory.compressors(Vec::pop) {
+        let used = memory.lock().1.pop();
+        let mut compressor = match used {
             Some(compressor) => compressor,
             None => Compressor::new(compression)?,
         };
@@ -256,14 +246,14 @@ impl Disk<'_> {
         } in batch
         {
             self.read_cluster(number, &mut cluster)?;
-            if compressor.compress(&cluster, &mut chunk)? != length {
-                return Err(changed(&format!(
-                    "other bytes at {}",
-                    number * CLUSTER as u64
-                )));
+            let compressed = compressor.compress(&cluster)?;
+            if compressed.len() != usize::from(length) {
+                let at = number * CLUSTER as u64;
+                return Err(changed(&format!("other bytes at {at}")));
             }
+            chunk.extend(compressed);
         }
-        memory.compressors(|compressors| compressors.push(compressor));
+        memory.lock().1.push(compressor);
         Ok(chunk.into())
     }
 
@@ -274,6 +264,17 @@ impl Disk<'_> {
         let (data, rest) = into.split_at_mut(length);
         rest.fill(0);
         read_at(self.file, data, start)
+    }
+}
+
+/// Returns the length of a disk, if there can be an image of it.
+fn accepted_length(file: &File) -> io::Result<u64> {
+    match length(file)? {
+        length @ ..=MAX_SIZE => Ok(length),
+        length => {
+            let message = format!("{length} bytes are more than 1 PiB, the limit for a disk");
+            Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn survey(
     compression: Option<Compression>,
 ) -> io::Result<Vec<Stored>> {
     let mut compressor = compression.map(Compressor::new).transpose()?;
-    let (mut cluster, mut compressed) = (vec![0; CLUSTER], Vec::new());
+    let mut cluster = vec![0; CLUSTER];
     let (mut found, mut at) = (Vec::new(), window.start);
     while let Some(extent) = next_extent(file, at, window.end)? {
         at = extent.start;
@@ -50,10 +50,8 @@ pub(super) fn survey(
             }
             let length = match &mut compressor {
                 None => 0,
-                Some(compressor) => {
-                    compressed.clear();
-                    compressor.compress(&cluster, &mut compressed)?
-                }
+                // Less than a cluster.
+                Some(compressor) => compressor.compress(&cluster)?.len() as u16,
             };
             found.push(Stored {
                 cluster: number,
