@@ -191,12 +191,12 @@ impl Image {
 
     /// Fails if the disk has another length now.
     async fn check_length(self) -> io::Result<Bytes> {
-        let expected = self.length;
-        let found = self.file.with(length).await?;
-        match found == expected {
-            true => Ok(Bytes::new()),
-            false => Err(changed(&format!("it has {found} bytes, not {expected}"))),
-        }
+        let Self { file, length, .. } = self;
+        let check = file.with(move |file| match end(file)? {
+            end if end == length => Ok(Bytes::new()),
+            end => Err(changed(&format!("it has {end} bytes, not {length}"))),
+        });
+        check.await
     }
 }
 
@@ -269,7 +269,7 @@ impl Disk<'_> {
 
 /// Returns the length of a disk, if there can be an image of it.
 fn accepted_length(file: &File) -> io::Result<u64> {
-    match length(file)? {
+    match end(file)? {
         length @ ..=MAX_SIZE => Ok(length),
         length => {
             let message = format!("{length} bytes are more than 1 PiB, the limit for a disk");
@@ -279,7 +279,7 @@ fn accepted_length(file: &File) -> io::Result<u64> {
 }
 
 /// Returns the length of a file or block device.
-fn length(mut file: &File) -> io::Result<u64> {
+fn end(mut file: &File) -> io::Result<u64> {
     // The length in the metadata of a block device is zero.
     file.seek(SeekFrom::End(0))
 }

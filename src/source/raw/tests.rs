@@ -145,6 +145,55 @@ async fn every_disk_is_the_same_in_the_image() {
     }
 }
 
+/// The tables alone, with a hole for the data, of which there is more than one refcount block counts.
+#[test]
+fn qemu_finds_the_tables_of_a_large_image_right() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut clusters = Clusters::default();
+    let mut cluster = 0;
+    for place in 0..150_000_u64 {
+        cluster += match place % 1000 {
+            // On to other L2 tables, and other clusters of the L1 table.
+            0 => 900_000,
+            _ => random.u64(1..3),
+        };
+        let length = match random.bool() {
+            true => 0,
+            false => random.u16(1..),
+        };
+        clusters.push(Stored { cluster, length });
+    }
+    let size = (cluster + 1) * CLUSTER as u64;
+    let layout = Arc::new(Layout::new(clusters, size, Compression::Zlib));
+    assert!(layout.length() > 4 << 30);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tables.qcow2");
+    let file = File::create(&path).unwrap();
+    let mut at = 0;
+    for part in Parts::new(Arc::clone(&layout)) {
+        at += match part {
+            Part::Bytes(bytes) => {
+                file.write_all_at(&bytes, at).unwrap();
+                bytes.len() as u64
+            }
+            Part::Data(batch) => {
+                let length = |stored: &Stored| match stored.length {
+                    0 => CLUSTER as u64,
+                    length => length.into(),
+                };
+                batch.iter().map(length).sum()
+            }
+        };
+    }
+    file.set_len(at).unwrap();
+    assert_eq!(at, layout.length());
+    if has_qemu_img() {
+        let found = qemu_img(&["check", "-f", "qcow2"], &[&path]);
+        assert!(found.contains("No errors were found"), "{found}");
+        assert!(found.contains("150000/"), "{found}");
+    }
+}
+
 #[tokio::test]
 async fn zeros_are_left_out_and_the_rest_gets_smaller() {
     let metadata = 5 * 64 * KIB;
