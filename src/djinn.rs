@@ -96,4 +96,6 @@ pub use wait::{WaitDownloaded, WaitWoken};
 
 pub use crate::client::ClientBuilder;
 pub use crate::model::Extra;
+#[cfg(all(feature = "fs", feature = "disk"))]
+pub use crate::source::RawDisk;
 pub use crate::source::Source;

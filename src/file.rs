@@ -17,6 +17,8 @@ use crate::spans::Spans;
 pub(crate) use guarded::{read_at, write_at};
 pub(crate) use part::{PartFile, failed};
 pub(crate) use state::{State, Subject};
+#[cfg(feature = "disk")]
+pub(crate) use zeros::is_zero;
 
 /// The destination of the bytes of an image.
 pub(crate) trait Sink: Send + Sync {
@@ -34,28 +36,46 @@ pub(crate) trait Sink: Send + Sync {
 
 /// Opens a regular file for reading, without blocking on a FIFO that has no writer.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true);
-    set_nonblocking(&mut options);
-    let file = options.open(path)?;
+    let file = open(path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(io::Error::other("not a regular file")),
     }
 }
 
-/// Opens a file or a device for reading; returns its length as well.
+/// Opens a regular file or a block device for reading; returns its length as well.
 #[cfg(feature = "disk")]
-pub(crate) fn open_readable(path: &Path) -> io::Result<(File, u64)> {
+pub(crate) fn open_with_length(path: &Path) -> io::Result<(File, u64)> {
     use std::io::Seek as _;
 
+    let mut file = open_disk(path)?;
+    // The length in the metadata of a block device is zero.
+    let length = file.seek(io::SeekFrom::End(0))?;
+    Ok((file, length))
+}
+
+/// Opens a regular file or a block device for reading.
+#[cfg(feature = "disk")]
+pub(crate) fn open_disk(path: &Path) -> io::Result<File> {
+    let file = open(path)?;
+    let kind = file.metadata()?.file_type();
+    #[cfg(unix)]
+    let is_device = std::os::unix::fs::FileTypeExt::is_block_device(&kind);
+    #[cfg(windows)]
+    let is_device = false;
+    match kind.is_file() || is_device {
+        true => Ok(file),
+        false => Err(io::Error::other(
+            "neither a regular file nor a block device",
+        )),
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true);
     set_nonblocking(&mut options);
-    let mut file = options.open(path)?;
-    // The length in the metadata of a block device is zero. A FIFO cannot seek.
-    let length = file.seek(io::SeekFrom::End(0))?;
-    Ok((file, length))
+    options.open(path)
 }
 
 #[cfg(unix)]

@@ -46,6 +46,8 @@
 mod bitmaps;
 #[cfg(feature = "disk")]
 mod cluster;
+#[cfg(all(feature = "fs", feature = "disk"))]
+mod compress;
 mod examination;
 mod examine;
 mod extensions;
@@ -60,18 +62,26 @@ mod header_fields;
 #[cfg(feature = "fs")]
 mod inspect_file;
 mod inspector;
+#[cfg(all(feature = "fs", feature = "disk"))]
+mod layout;
 mod luks;
 #[cfg(feature = "disk")]
 mod map;
+#[cfg(all(feature = "fs", feature = "disk"))]
+mod parts;
 mod policy;
 mod report;
 mod snapshots;
+#[cfg(all(feature = "fs", feature = "disk"))]
+mod stored;
 mod table_bounds;
 #[cfg(test)]
 mod tests;
 
 #[cfg(feature = "disk")]
 pub(crate) use cluster::Decompressor;
+#[cfg(all(feature = "fs", feature = "disk"))]
+pub(crate) use compress::Compressor;
 #[cfg(feature = "disk")]
 pub(crate) use format::DETECTABLE;
 pub use format::Format;
@@ -87,7 +97,13 @@ pub use inspect_file::inspect_file;
 pub(crate) use inspect_file::inspect_open_file;
 pub(crate) use inspector::FIRST_READ;
 pub use inspector::{Inspection, Inspector, inspect};
+#[cfg(all(feature = "fs", feature = "disk"))]
+pub(crate) use layout::{Layout, MAX_SIZE};
 #[cfg(feature = "disk")]
 pub use map::{Extent, ExtentKind, Lookup, Map, Slice};
+#[cfg(all(feature = "fs", feature = "disk"))]
+pub(crate) use parts::{Part, Parts};
 pub use policy::Policy;
 pub use report::{Code, Finding, Report, Severity, Verdict};
+#[cfg(all(feature = "fs", feature = "disk"))]
+pub(crate) use stored::{CLUSTER, Clusters, Stored};

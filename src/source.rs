@@ -1,9 +1,15 @@
 //! Sources of the bytes of an upload.
 
+#[cfg(feature = "fs")]
+mod buffers;
 mod chunks;
 #[cfg(feature = "fs")]
 mod file;
 mod inspect;
+#[cfg(all(feature = "fs", feature = "disk"))]
+mod raw;
+#[cfg(all(feature = "fs", feature = "disk"))]
+mod survey;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,6 +17,8 @@ use std::io;
 #[cfg(feature = "fs")]
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+#[cfg(all(feature = "fs", feature = "disk"))]
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
@@ -18,6 +26,8 @@ use tokio::io::AsyncRead;
 
 pub(crate) use chunks::Chunks;
 use chunks::{into_io, read_chunks};
+#[cfg(all(feature = "fs", feature = "disk"))]
+pub use raw::RawDisk;
 
 use crate::error::Result;
 
@@ -33,6 +43,7 @@ use crate::error::Result;
 /// | from | with |
 /// |---|---|
 /// | [`PathBuf`](std::path::PathBuf), [`&Path`](std::path::Path) | [`Source::file`] or `into()` |
+/// | a raw disk, made a QCOW2 image | `Source::raw` (feature `disk`) |
 /// | [`Bytes`], `Vec<u8>`, `&'static [u8]` | `into()` |
 /// | [`AsyncRead`] | [`Source::reader`] |
 /// | [`Stream`] of chunks | [`Source::stream`] |
@@ -56,6 +67,8 @@ enum Kind {
     File(PathBuf),
     #[cfg(feature = "fs")]
     OpenFile(file::OpenFile),
+    #[cfg(all(feature = "fs", feature = "disk"))]
+    Raw(Arc<raw::Conversion>),
     Reader(Pin<Box<dyn AsyncRead + Send>>, Option<u64>),
     Stream(Chunks, Option<u64>),
     /// Content of a server, which is resumed, and fails by itself if that takes too long.
@@ -88,6 +101,34 @@ impl Source {
     #[cfg(feature = "fs")]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Kind::File(path.into()))
+    }
+
+    /// Sends a raw disk as a QCOW2 image, which is made while it is sent.
+    ///
+    /// Takes a regular file or a block device. The image is of version 3 with clusters of 64 KiB.
+    /// Holes and clusters of zeros are left out. A disk that does not end with a sector of 512 bytes
+    /// is filled up with zeros. There is no temporary file, and the memory needed does not grow with
+    /// the data, except for 2 MiB for each TiB of it, or 34 MiB if it is compressed.
+    ///
+    /// The disk is read twice: first to find the data, so that the length of the image is known, then
+    /// to send it. The first pass is done before the upload begins, reports no progress, and is not
+    /// repeated if the upload is. Data that changes between the passes is sent as it is then, or, of
+    /// a compressed image, may fail the upload; so does another length.
+    ///
+    /// ```
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// use machine_images::djinn::Source;
+    /// use machine_images::qcow2::Compression;
+    ///
+    /// let source = Source::raw("debian-12.img").compress(Compression::Zlib);
+    /// let image = images.create_upload("debian-12", source).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(all(feature = "fs", feature = "disk"))]
+    #[doc(alias = "convert")]
+    pub fn raw(path: impl Into<PathBuf>) -> RawDisk {
+        RawDisk::new(path.into())
     }
 
     /// Sends the bytes of a reader, up to its end.
@@ -159,6 +200,8 @@ impl Source {
             Kind::File(path) => Some(Self(Kind::File(path.clone()))),
             #[cfg(feature = "fs")]
             Kind::OpenFile(file) => Some(Self(Kind::OpenFile(file.clone()))),
+            #[cfg(all(feature = "fs", feature = "disk"))]
+            Kind::Raw(disk) => Some(Self(Kind::Raw(Arc::clone(disk)))),
             Kind::Reader(..) | Kind::Stream(..) | Kind::Content(..) => None,
         }
     }
@@ -183,6 +226,11 @@ impl Source {
                 let (length, chunks) = file.read().await?;
                 (Some(length), chunks, again)
             }
+            #[cfg(all(feature = "fs", feature = "disk"))]
+            Kind::Raw(disk) => {
+                let (length, chunks) = Box::pin(disk.read()).await?;
+                (Some(length), chunks, Some(Self(Kind::Raw(disk))))
+            }
             Kind::Reader(reader, length) => (length, read_chunks(reader), None),
             Kind::Stream(chunks, length) | Kind::Content(chunks, length) => (length, chunks, None),
         };
@@ -203,6 +251,8 @@ impl fmt::Debug for Source {
             Kind::File(path) => write!(f, "Source({})", path.display()),
             #[cfg(feature = "fs")]
             Kind::OpenFile(file) => write!(f, "Source({})", file.path().display()),
+            #[cfg(all(feature = "fs", feature = "disk"))]
+            Kind::Raw(disk) => write!(f, "Source({disk:?})"),
             Kind::Reader(_, Some(length)) => write!(f, "Source(reader of {length} bytes)"),
             Kind::Reader(_, None) => f.write_str("Source(reader)"),
             Kind::Stream(_, Some(length)) => write!(f, "Source(stream of {length} bytes)"),
@@ -256,5 +306,12 @@ impl From<PathBuf> for Source {
 impl From<&Path> for Source {
     fn from(path: &Path) -> Self {
         Self::file(path)
+    }
+}
+
+#[cfg(all(feature = "fs", feature = "disk"))]
+impl From<RawDisk> for Source {
+    fn from(disk: RawDisk) -> Self {
+        Self(Kind::Raw(Arc::new(raw::Conversion::new(disk))))
     }
 }

@@ -162,6 +162,29 @@ pub(crate) struct Upload {
     /// SHA-256 of the bytes sent, which an image found by --reconcile must have.
     #[arg(long, value_name = "HEX", requires = "reconcile")]
     pub(crate) sha256: Option<Digest>,
+    #[cfg(feature = "disk")]
+    #[command(flatten)]
+    pub(crate) raw: Raw,
+}
+
+#[cfg(feature = "disk")]
+#[derive(clap::Args)]
+pub(crate) struct Raw {
+    /// Take FILE, a file or block device, for a raw disk, and send it as a QCOW2 image.
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Compress the image that is made of a raw disk.
+    #[arg(long, value_name = "TYPE", requires = "raw")]
+    pub(crate) compress: Option<Compress>,
+}
+
+#[cfg(feature = "disk")]
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Compress {
+    /// Read by every QEMU.
+    Zlib,
+    /// Faster; read by QEMU 5.1 and newer.
+    Zstd,
 }
 
 #[derive(clap::Args)]

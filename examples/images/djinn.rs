@@ -6,8 +6,12 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use machine_images::Saved;
 use machine_images::djinn::{Client, DownloadState, Image, Images, Source};
+#[cfg(feature = "disk")]
+use machine_images::qcow2::Compression;
 use serde_json::json;
 
+#[cfg(feature = "disk")]
+use super::args::{Compress, wrong_usage};
 use super::args::{Content, Copy, Djinn, DjinnCommand, List, Upload, no_server};
 use super::bar::Bar;
 #[cfg(feature = "disk")]
@@ -134,10 +138,7 @@ async fn list(images: &Images, args: List, output: &Output) -> Result {
 }
 
 async fn upload(images: &Images, args: Upload, output: &Output) -> Result {
-    let source = match args.file.as_str() {
-        "-" => Source::reader(tokio::io::stdin(), None),
-        path => Source::file(path),
-    };
+    let source = source(&args);
     let bar = Bar::new(output, &args.name);
     let mut upload = images
         .create_upload(args.name, source)
@@ -153,6 +154,30 @@ async fn upload(images: &Images, args: Upload, output: &Output) -> Result {
         upload = upload.unchecked();
     }
     show(output, &upload.await?)
+}
+
+fn source(args: &Upload) -> Source {
+    #[cfg(feature = "disk")]
+    if args.raw.raw {
+        return raw(args);
+    }
+    match args.file.as_str() {
+        "-" => Source::reader(tokio::io::stdin(), None),
+        path => Source::file(path),
+    }
+}
+
+#[cfg(feature = "disk")]
+fn raw(args: &Upload) -> Source {
+    if args.file == "-" {
+        wrong_usage("--raw reads FILE twice, which standard input cannot be");
+    }
+    let disk = Source::raw(&args.file);
+    match args.raw.compress {
+        None => disk.into(),
+        Some(Compress::Zlib) => disk.compress(Compression::Zlib).into(),
+        Some(Compress::Zstd) => disk.compress(Compression::Zstd).into(),
+    }
 }
 
 /// The path of the namespace that an image is in, if the server tells.

@@ -181,7 +181,7 @@ impl Place {
             Self::Local(path) => {
                 let policy = policy.clone();
                 let opened = tokio::task::spawn_blocking(move || {
-                    let opened = crate::file::open_readable(&path).and_then(|(file, length)| {
+                    let opened = crate::file::open_with_length(&path).and_then(|(file, length)| {
                         let report = crate::qcow2::inspect_open_file(&file, &policy)?;
                         Ok((report, file, length))
                     });

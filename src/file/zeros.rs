@@ -34,7 +34,7 @@ pub(super) fn written(bytes: &[u8], at: u64) -> impl Iterator<Item = (usize, usi
 }
 
 /// Returns `true` if there are only zeros. Data shows itself early, so most of the time goes into zeros.
-fn is_zero(bytes: &[u8]) -> bool {
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     const STEP: usize = 64;
     let steps = bytes.chunks_exact(STEP);
     steps.remainder().iter().all(|&byte| byte == 0) && { steps }

@@ -1,22 +1,17 @@
 //! Files as sources: opened once, and read ahead of the socket.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use tokio::task::spawn_blocking;
 
+use super::buffers::Buffers;
 use super::chunks::Chunks;
 use crate::file::open_regular;
-
-const CHUNK: usize = 512 * 1024;
-/// The alignment of read buffers. The system may take twice as long to read into memory that is
-/// not aligned, and large allocations usually are not.
-const ALIGN: usize = 64;
 
 /// A regular file, opened once, so that every attempt sends the file that was inspected.
 #[derive(Clone)]
@@ -28,8 +23,16 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Opens a regular file.
     pub(super) async fn open(path: PathBuf) -> io::Result<Self> {
+        Self::open_by(open_regular, path).await
+    }
+
+    /// Opens a file in a way that blocks.
+    pub(super) async fn open_by(
+        open: fn(&Path) -> io::Result<File>,
+        path: PathBuf,
+    ) -> io::Result<Self> {
         let opened = spawn_blocking(move || {
-            let file = open_regular(&path).map_err(|error| with_path(&path, &error))?;
+            let file = open(&path).map_err(|error| with_path(&path, &error))?;
             let file = Arc::new(file);
             Ok(Self { file, path })
         });
@@ -55,7 +58,7 @@ impl OpenFile {
         let reader = Reader {
             file: self,
             position: 0,
-            sent: VecDeque::new(),
+            buffers: Buffers::default(),
         };
         let first = spawn_blocking(|| reader.next());
         let chunks = stream::try_unfold(Some(first), |reading| async {
@@ -73,14 +76,18 @@ impl OpenFile {
     }
 }
 
-#[cfg(unix)]
-fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, into, at)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, into, at)
+/// Reads at an offset, once.
+pub(super) fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
+    loop {
+        #[cfg(unix)]
+        let read = std::os::unix::fs::FileExt::read_at(file, into, at);
+        #[cfg(windows)]
+        let read = std::os::windows::fs::FileExt::seek_read(file, into, at);
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
 }
 
 /// Adds the path to the text of an error.
@@ -91,43 +98,25 @@ fn with_path(path: &Path, error: &io::Error) -> io::Error {
 struct Reader {
     file: OpenFile,
     position: u64,
-    /// Clones of the chunks handed out. Their memory is reused once they have been sent.
-    sent: VecDeque<Bytes>,
+    buffers: Buffers,
 }
 
 impl Reader {
     /// Returns the next chunk, and the reader for the one after it.
     fn next(mut self) -> io::Result<(Self, Option<Bytes>)> {
-        let mut buffer = match self.sent.front() {
-            Some(first) if first.is_unique() => self.sent.pop_front().map(BytesMut::from),
-            _ => None,
-        }
-        .unwrap_or_else(aligned_buffer);
-        buffer.resize(CHUNK, 0);
-        let count = loop {
-            match read_at(&self.file.file, &mut buffer, self.position) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(with_path(&self.file.path, &error)),
-                Ok(count) => break count,
-            }
-        };
+        let mut buffer = self.buffers.take();
+        let count = read_at(&self.file.file, &mut buffer, self.position)
+            .map_err(|error| with_path(&self.file.path, &error))?;
         self.position += count as u64;
         buffer.truncate(count);
-        let chunk = buffer.freeze();
-        self.sent.push_back(chunk.clone());
+        let chunk = self.buffers.freeze(buffer);
         Ok((self, (count > 0).then_some(chunk)))
     }
 }
 
-fn aligned_buffer() -> BytesMut {
-    let mut buffer = BytesMut::zeroed(CHUNK + ALIGN);
-    let padding = buffer.as_ptr().align_offset(ALIGN);
-    buffer.advance(padding.min(ALIGN));
-    buffer
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::buffers::CHUNK;
     use super::*;
 
     #[tokio::test]
@@ -145,10 +134,6 @@ mod tests {
             addresses.push(chunk.as_ptr() as usize);
         }
         assert!(read == contents);
-        assert!(
-            addresses.iter().all(|address| address % ALIGN == 0),
-            "{addresses:?}"
-        );
         addresses.sort_unstable();
         addresses.dedup();
         assert!(addresses.len() <= 3, "{addresses:?}");

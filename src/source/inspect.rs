@@ -37,6 +37,11 @@ impl Source {
                 let report = file.with(move |file| qcow2::inspect_open_file(file, &policy));
                 (report.await.map_err(failed)?, Kind::OpenFile(file))
             }
+            #[cfg(all(feature = "fs", feature = "disk"))]
+            Kind::Raw(disk) => {
+                let report = Box::pin(disk.inspect(policy)).await.map_err(failed)?;
+                (report, Kind::Raw(disk))
+            }
             Kind::Reader(reader, length) => {
                 let chunks = read_chunks(reader);
                 let inspected = inspect_chunks(chunks, length, policy, stall_timeout);

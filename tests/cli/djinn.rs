@@ -150,6 +150,44 @@ fn standard_input_is_uploaded() {
     assert_eq!(server.content(id), Some(std::fs::read(DISK).unwrap()));
 }
 
+#[cfg(feature = "disk")]
+#[test]
+fn a_raw_disk_is_uploaded_as_an_image() {
+    use machine_images::qcow2::{Compression, Inspection, Policy, inspect};
+
+    let server = DjinnServer::start().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let disk = directory.path().join("disk.img");
+    let text: Vec<u8> = (0..1 << 20).map(|at: u32| (at / 777) as u8).collect();
+    std::fs::write(&disk, text).unwrap();
+    let disk = disk.to_str().unwrap();
+    let mut lengths = Vec::new();
+    for (options, compression) in [
+        ("", Compression::Zlib),
+        ("--compress zlib", Compression::Zlib),
+        ("--compress zstd", Compression::Zstd),
+    ] {
+        let name = format!("disk-{}", lengths.len());
+        let args = format!("--json djinn upload {name} {disk} --raw {options}");
+        let ran = run(on(&server), args.trim()).ok();
+        let id = ran.json()[0]["id"].as_i64().unwrap();
+        let content = server.content(id).unwrap();
+        let length = content.len() as u64;
+        let Inspection::Done(report) = inspect(&content, Some(length), &Policy::default()) else {
+            panic!("more is needed than all");
+        };
+        let header = report.header.unwrap();
+        assert_eq!((header.virtual_size, header.version), (1 << 20, 3));
+        assert_eq!(header.compression, compression, "{options}");
+        lengths.push(length);
+    }
+    assert!(lengths[0] > 1 << 20, "{lengths:?}");
+    assert!(
+        lengths[1..].iter().all(|&length| length < 1 << 19),
+        "{lengths:?}"
+    );
+}
+
 #[test]
 fn digest_shows_the_sha256_of_the_contents() {
     let server = DjinnServer::start().unwrap();

@@ -64,6 +64,19 @@ fn a_digest_without_reconcile_is_wrong_usage() {
     is_wrong_usage(&ran, &["--reconcile"]);
 }
 
+#[cfg(feature = "disk")]
+#[test]
+fn a_raw_disk_is_a_file_and_only_it_is_compressed() {
+    for (args, text) in [
+        (format!("{DISK} --compress zlib"), "--raw"),
+        (format!("{DISK} --raw --compress lz4"), "zstd"),
+        ("- --raw".to_owned(), "standard input"),
+    ] {
+        let ran = run(program(), &format!("djinn --demo upload web {args}"));
+        is_wrong_usage(&ran, &[text]);
+    }
+}
+
 #[test]
 fn wrong_usage_says_no_secret() {
     for args in ["djinn list", "djinn --help", "devops --help"] {

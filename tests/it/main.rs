@@ -48,6 +48,8 @@ mod peers;
 mod prefetch;
 #[cfg(all(feature = "fs", feature = "testing"))]
 mod rate;
+#[cfg(all(feature = "disk", feature = "fs", feature = "testing"))]
+mod raw_disk;
 mod replay;
 #[cfg(feature = "testing")]
 mod retry;
