@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use machine_images::Error;
-use machine_images::djinn::Client;
+use machine_images::djinn::{Client, Source};
+use machine_images::qcow2::Compression;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -18,6 +19,11 @@ pub(crate) struct Args {
 enum Work {
     /// The disk of an image to a file, without waiting for the disk.
     SaveRaw { id: i64, target: PathBuf },
+    /// A raw disk to a new image.
+    UploadRaw {
+        disk: PathBuf,
+        compression: Option<String>,
+    },
 }
 
 pub(crate) fn run(args: Args) {
@@ -31,6 +37,15 @@ async fn work(args: Args) -> Result<(), Error> {
     match args.work {
         Work::SaveRaw { id, target } => {
             images.save_raw(id, target).durable(false).await?;
+        }
+        Work::UploadRaw { disk, compression } => {
+            let disk = Source::raw(disk);
+            let source: Source = match compression.as_deref() {
+                Some("zlib") => disk.compress(Compression::Zlib).into(),
+                Some("zstd") => disk.compress(Compression::Zstd).into(),
+                _ => disk.into(),
+            };
+            images.create_upload("bench", source).await?;
         }
     }
     Ok(())

@@ -137,7 +137,7 @@ async fn every_disk_is_the_same_in_the_image() {
         ("4 TiB", 4 * TIB, scattered),
     ] {
         for kind in KINDS {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = tempfile::Builder::new().prefix(name).tempdir().unwrap();
             let path = disk(&folder, length, &data);
             check(&folder, &path, kind).await;
         }
