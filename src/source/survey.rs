@@ -15,8 +15,8 @@ const BLOCK: usize = 4096;
 
 /// Finds the next window that begins with data: a range in bytes that starts with a cluster.
 pub(super) fn next_window(file: &File, at: u64, length: u64) -> io::Result<Option<Range<u64>>> {
-    let extent = next_extent(file, at, length)?;
-    Ok(extent.map(|Range { start, .. }| start..length.min(start + WINDOW)))
+    let start = next_data(file, at, length)?;
+    Ok(start.map(|start| start..length.min(start + WINDOW)))
 }
 
 /// Returns the clusters of a window that hold data.
@@ -27,37 +27,33 @@ pub(super) fn survey(
 ) -> io::Result<Vec<Stored>> {
     let mut compressor = compression.map(Compressor::new).transpose()?;
     let mut cluster = vec![0; CLUSTER];
-    let (mut found, mut at) = (Vec::new(), window.start);
-    while let Some(extent) = next_extent(file, at, window.end)? {
-        at = extent.start;
-        while at < extent.end {
-            let number = at / BYTES;
-            let length = BYTES.min(window.end - at) as usize;
-            cluster[length..].fill(0);
-            let (first, rest) = cluster.split_at_mut(BLOCK.min(length));
-            read_at(file, first, at)?;
-            let is_data = !is_zero(first);
-            if !is_data || compressor.is_some() {
-                read_at(
-                    file,
-                    &mut rest[..length - first.len()],
-                    at + first.len() as u64,
-                )?;
-            }
-            at += BYTES;
-            if !is_data && is_zero(rest) {
-                continue;
-            }
-            let length = match &mut compressor {
-                None => 0,
-                // Less than a cluster.
-                Some(compressor) => compressor.compress(&cluster)?.len() as u16,
-            };
-            found.push(Stored {
-                cluster: number,
-                length,
-            });
+    let mut found = Vec::new();
+    let mut next = Some(window.start);
+    while let Some(at) = next.filter(|&at| at < window.end) {
+        next = Some(at + BYTES);
+        let length = BYTES.min(window.end - at) as usize;
+        cluster[length..].fill(0);
+        let (first, rest) = cluster.split_at_mut(BLOCK.min(length));
+        read_at(file, first, at)?;
+        let is_data = !is_zero(first);
+        if !is_data || compressor.is_some() {
+            let rest = &mut rest[..length - first.len()];
+            read_at(file, rest, at + first.len() as u64)?;
         }
+        if !is_data && is_zero(rest) {
+            // Only here, as it is slow to ask where data ends.
+            next = next_data(file, at + BYTES, window.end)?;
+            continue;
+        }
+        let length = match &mut compressor {
+            None => 0,
+            // Less than a cluster.
+            Some(compressor) => compressor.compress(&cluster)?.len() as u16,
+        };
+        found.push(Stored {
+            cluster: at / BYTES,
+            length,
+        });
     }
     Ok(found)
 }
@@ -79,42 +75,32 @@ pub(super) fn read_at(file: &File, mut into: &mut [u8], mut at: u64) -> io::Resu
     Ok(())
 }
 
-/// Finds the next range that is no hole, from the start of a cluster on. Where the system does not
-/// know holes there is none.
-fn next_extent(file: &File, at: u64, end: u64) -> io::Result<Option<Range<u64>>> {
+/// Finds the cluster with the next data before `end`, as far as the file system knows.
+fn next_data(file: &File, at: u64, end: u64) -> io::Result<Option<u64>> {
     if at >= end {
         return Ok(None);
     }
-    let extent = data(file, at)?.filter(|extent| extent.start < end);
-    Ok(extent.map(|extent| {
-        let start = extent.start - extent.start % BYTES;
-        start..extent.end.min(end)
-    }))
+    let start = data(file, at)?.filter(|&start| start < end);
+    Ok(start.map(|start| start - start % BYTES))
 }
 
+/// Returns the start of the next data, or `None` if only a hole is left.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn data(file: &File, at: u64) -> io::Result<Option<Range<u64>>> {
+fn data(file: &File, at: u64) -> io::Result<Option<u64>> {
     use rustix::fs::{SeekFrom, seek};
     use rustix::io::Errno;
 
-    let seek = |to| match seek(file, to) {
-        Ok(place) => Ok(Some(place)),
+    match seek(file, SeekFrom::Data(at)) {
+        Ok(start) => Ok(Some(start)),
         Err(Errno::NXIO) => Ok(None),
-        Err(error) => Err(error),
-    };
-    let found = match seek(SeekFrom::Data(at)) {
-        Ok(None) => return Ok(None),
-        Ok(Some(start)) => seek(SeekFrom::Hole(start)).map(|end| start..end.unwrap_or(u64::MAX)),
-        Err(error) => Err(error),
-    };
-    match found {
         // The file system does not know holes.
-        Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(Some(at..u64::MAX)),
-        found => Ok(Some(found?)),
+        Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(Some(at)),
+        Err(error) => Err(error.into()),
     }
 }
 
+/// Everything is data where holes cannot be found.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn data(_: &File, at: u64) -> io::Result<Option<Range<u64>>> {
-    Ok(Some(at..u64::MAX))
+fn data(_: &File, at: u64) -> io::Result<Option<u64>> {
+    Ok(Some(at))
 }
