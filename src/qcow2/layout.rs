@@ -131,7 +131,7 @@ impl Layout {
                 break;
             }
             let l2_table = self.l2_at + place as u64;
-            put(&mut table, entry, l2_table * BYTES | COPIED);
+            put(&mut table, entry, (l2_table * BYTES) | COPIED);
         }
         table
     }
