@@ -37,7 +37,7 @@ use crate::error::Result;
 /// reader or stream is never held in memory as a whole. If it yields more or fewer bytes than its
 /// length, the upload fails with [`Source`](crate::ErrorKind::Source) and the server keeps no image.
 ///
-/// Files and bytes can be sent again, so an upload that could not connect is retried. Readers and
+/// Files, disks and bytes can be sent again, so an upload that could not connect is retried. Readers and
 /// streams are read once.
 ///
 /// | from | with |

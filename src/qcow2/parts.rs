@@ -93,7 +93,7 @@ impl Parts {
                     let (start, end) = (self.packed, self.packed + length);
                     self.packed = end;
                     let further = (end - 1) / SECTOR - start / SECTOR;
-                    start | further << SECTORS_SHIFT | COMPRESSED
+                    start | (further << SECTORS_SHIFT) | COMPRESSED
                 }
             };
             put(&mut table, stored.cluster % ENTRIES, entry);

@@ -294,4 +294,5 @@ fn parallelism() -> usize {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

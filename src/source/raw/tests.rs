@@ -79,7 +79,8 @@ fn qemu_img(arguments: &[&str], paths: &[&Path]) -> String {
         .args(paths)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    let command = format!("{arguments:?} {paths:?}");
+    assert!(output.status.success(), "{command}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -136,8 +137,10 @@ async fn every_disk_is_the_same_in_the_image() {
         ("mixed", 2 * MIB, mixed),
         ("4 TiB", 4 * TIB, scattered),
     ] {
+        let named = tempfile::Builder::new().prefix(name).tempdir().unwrap();
         for kind in KINDS {
-            let folder = tempfile::Builder::new().prefix(name).tempdir().unwrap();
+            // In the path, which a failure shows.
+            let folder = tempfile::tempdir_in(named.path()).unwrap();
             let path = disk(&folder, length, &data);
             check(&folder, &path, kind).await;
         }
