@@ -122,6 +122,19 @@ impl Places {
         needed
     }
 
+    /// Returns how many of the bytes that are needed are done.
+    pub(crate) fn resumed(&self, done: &Spans) -> u64 {
+        let mut needed = Spans::default();
+        for (start, end) in self.needed(&Spans::default()) {
+            needed.add(start, end);
+        }
+        let all = needed.total();
+        for (start, end) in done.iter() {
+            needed.remove(start, end);
+        }
+        all - needed.total()
+    }
+
     /// Returns the ranges of the guest's disk that have no bytes in the file.
     pub(crate) fn empty(&self) -> Vec<(u64, u64)> {
         let (size, cluster) = (self.geometry.size(), self.geometry.cluster_size());
