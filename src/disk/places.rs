@@ -122,17 +122,13 @@ impl Places {
         needed
     }
 
-    /// Returns how many of the bytes that are needed are done.
+    /// Returns how many of the bytes that are needed need not be fetched.
     pub(crate) fn resumed(&self, done: &Spans) -> u64 {
-        let mut needed = Spans::default();
-        for (start, end) in self.needed(&Spans::default()) {
-            needed.add(start, end);
-        }
-        let all = needed.total();
-        for (start, end) in done.iter() {
-            needed.remove(start, end);
-        }
-        all - needed.total()
+        let total = |done| -> u64 {
+            let needed = self.needed(done).into_iter();
+            needed.map(|(start, end)| end - start).sum()
+        };
+        total(&Spans::default()) - total(done)
     }
 
     /// Returns the ranges of the guest's disk that have no bytes in the file.

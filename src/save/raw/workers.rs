@@ -157,7 +157,8 @@ fn invalid(finding: Finding) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, finding)
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use std::time::Duration;
 

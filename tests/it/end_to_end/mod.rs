@@ -4,7 +4,7 @@
 mod djinn;
 mod find;
 mod list;
-mod qemu;
+pub(crate) mod qemu;
 mod reconcile;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -8,7 +8,7 @@ use machine_images::djinn::Source;
 use super::{DISK, Site};
 
 /// Tests without `qemu-img` pass over, unless they must not.
-fn has_qemu_img() -> bool {
+pub(crate) fn has_qemu_img() -> bool {
     let found = Command::new("qemu-img").arg("--version").output().is_ok();
     let required = std::env::var_os("MACHINE_IMAGES_REQUIRE_TOOLS").is_some();
     assert!(found || !required, "qemu-img is missing");
