@@ -3,7 +3,6 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use machine_images::testing::empty_qcow2;
 use machine_images::{ErrorKind, WhenBusy};
@@ -24,15 +23,17 @@ async fn an_existing_target_stays_until_the_new_one_is_whole() {
             let (target, done) = (setup.target(), done.clone());
             move || {
                 let mut lengths = Vec::new();
-                while !done.load(Ordering::Relaxed) {
+                loop {
+                    let is_last = done.load(Ordering::Relaxed);
                     lengths.push(std::fs::metadata(&target).unwrap().len());
                     lengths.dedup();
+                    if is_last {
+                        return lengths;
+                    }
                 }
-                lengths
             }
         });
         scene.save_raw(connections).await.unwrap();
-        std::thread::sleep(Duration::from_millis(20));
         done.store(true, Ordering::Relaxed);
         assert_eq!(watcher.join().unwrap(), [6, scene.disk.len() as u64]);
         scene.assert_saved();
