@@ -13,6 +13,8 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::spans::Spans;
+#[cfg(all(feature = "disk", unix))]
+pub(crate) use guarded::zero_out;
 #[cfg(feature = "disk")]
 pub(crate) use guarded::{read_at, write_at};
 pub(crate) use part::{PartFile, failed};

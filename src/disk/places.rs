@@ -122,6 +122,15 @@ impl Places {
         needed
     }
 
+    /// Returns how many of the bytes that are needed need not be fetched.
+    pub(crate) fn resumed(&self, done: &Spans) -> u64 {
+        let total = |done| -> u64 {
+            let needed = self.needed(done).into_iter();
+            needed.map(|(start, end)| end - start).sum()
+        };
+        total(&Spans::default()) - total(done)
+    }
+
     /// Returns the ranges of the guest's disk that have no bytes in the file.
     pub(crate) fn empty(&self) -> Vec<(u64, u64)> {
         let (size, cluster) = (self.geometry.size(), self.geometry.cluster_size());

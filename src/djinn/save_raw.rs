@@ -85,6 +85,9 @@ impl SaveRaw {
 
     /// Sets the behavior when the same file is being saved already. Defaults to
     /// [`WhenBusy::Fail`].
+    ///
+    /// After a wait, the disk is fetched all the same. A block device in use is an error with
+    /// either.
     pub fn when_busy(mut self, when_busy: WhenBusy) -> Self {
         self.options.when_busy = when_busy;
         self

@@ -11,7 +11,7 @@ pub(crate) use other::{read_at, write_at};
 #[cfg(unix)]
 pub(super) use unix::*;
 #[cfg(all(feature = "disk", unix))]
-pub(crate) use unix::{read_at, write_at};
+pub(crate) use unix::{read_at, write_at, zero_out};
 
 /// A file that is no longer, or not yet, the one at its path.
 #[derive(Debug, thiserror::Error)]
@@ -181,6 +181,26 @@ mod unix {
         file.read_exact_at(bytes, at)
     }
 
+    /// Makes a range of a file or block device read as zeros, if that can be had without writing
+    /// them.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn zero_out(file: &File, start: u64, end: u64) -> bool {
+        use rustix::fs::{FallocateFlags, fallocate};
+
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let ways = [
+            punch,
+            FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE,
+        ];
+        ways.into_iter()
+            .any(|way| fallocate(file, way, start, end - start).is_ok())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn zero_out(_: &File, _: u64, _: u64) -> bool {
+        false
+    }
+
     pub(in crate::file) fn sync_directory(path: &Path) -> io::Result<()> {
         match path.parent() {
             Some(parent) => File::open(parent)?.sync_all(),
@@ -279,6 +299,10 @@ mod other {
             at += count as u64;
         }
         Ok(())
+    }
+
+    pub(in crate::file) fn zero_out(_: &File, _: u64, _: u64) -> bool {
+        false
     }
 
     pub(in crate::file) fn sync_directory(_: &Path) -> io::Result<()> {

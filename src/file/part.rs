@@ -207,17 +207,23 @@ impl PartFile {
 
 /// The same bytes at the same place.
 impl Sink for PartFile {
-    /// Zeros become holes if nothing was ever written there.
+    /// Zeros become holes.
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let end = offset + bytes.len() as u64;
         if end > self.length.load(Ordering::Relaxed) {
             self.set_len(end)?;
         }
-        if offset < self.untouched.load(Ordering::Relaxed) {
-            return sys::write_at(&self.file, bytes, offset);
-        }
-        for (start, end) in zeros::written(bytes, offset) {
-            sys::write_at(&self.file, &bytes[start..end], offset + start as u64)?;
+        let is_touched = offset < self.untouched.load(Ordering::Relaxed);
+        let mut zeros = 0;
+        let last = (bytes.len(), bytes.len());
+        for (start, end) in zeros::written(bytes, offset).chain([last]) {
+            let (before, at) = (offset + zeros as u64, offset + start as u64);
+            // Something may be there.
+            if is_touched && before < at && !sys::zero_out(&self.file, before, at) {
+                sys::write_at(&self.file, &bytes[zeros..start], before)?;
+            }
+            sys::write_at(&self.file, &bytes[start..end], at)?;
+            zeros = end;
         }
         Ok(())
     }

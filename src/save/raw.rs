@@ -32,6 +32,10 @@ use crate::transfer::{Plan, Seen, Setup, Transfer};
 use device::Device;
 use sink::RawSink;
 
+/// The bytes of a device that become zeros between two looks at the caller.
+#[cfg(unix)]
+const ZEROED: usize = 64 << 20;
+
 /// Saves the guest's disk on a thread of its own. When it stops, what can be resumed stays.
 pub(crate) async fn save_raw(location: Location, path: PathBuf, options: Options) -> Result<Saved> {
     on_thread(location, path, options, async |order, caller| {
@@ -165,7 +169,8 @@ impl Raw<'_> {
         let modified = opened.version.modified;
         let finished = part.finish(options.durable, modified, self.caller);
         finished.map_err(|error| failed("finish", &self.order.target, error))?;
-        Ok(self.saved(size, done.total(), &seen, sha256))
+        let resumed_from = opened.places.resumed(&done);
+        Ok(self.saved(size, resumed_from, &seen, sha256))
     }
 
     #[cfg(unix)]
@@ -174,8 +179,11 @@ impl Raw<'_> {
         let failed = |what: &'static str| move |error| failed(what, path, error);
         let device = Device::open(path, size).map_err(failed("write"))?;
         for (start, end) in opened.places.empty() {
-            self.caller.check().map_err(failed("write"))?;
-            device.zero(start, end).map_err(failed("write"))?;
+            for at in (start..end).step_by(ZEROED) {
+                self.caller.check().map_err(failed("write"))?;
+                let zeroed = device.zero(at, end.min(at + ZEROED as u64));
+                zeroed.map_err(failed("write"))?;
+            }
         }
         let device = Arc::new(device);
         let none = Spans::default();

@@ -67,6 +67,8 @@ async fn public_futures_are_small_and_send() {
     ];
     #[cfg(feature = "fs")]
     sizes.push(check("save.send", images.save(1, "x").send()));
+    #[cfg(all(feature = "disk", feature = "fs"))]
+    sizes.push(check("save_raw.send", images.save_raw(1, "x").send()));
     sizes.extend(of_content(content().await));
     // Seen with --nocapture.
     #[allow(clippy::print_stdout)]

@@ -19,11 +19,14 @@ async fn an_existing_target_stays_until_the_new_one_is_whole() {
             let (target, done) = (setup.target(), done.clone());
             move || {
                 let mut lengths = Vec::new();
-                while !done.load(Ordering::Relaxed) {
+                loop {
+                    let is_last = done.load(Ordering::Relaxed);
                     lengths.push(std::fs::metadata(&target).unwrap().len());
                     lengths.dedup();
+                    if is_last {
+                        return lengths;
+                    }
                 }
-                lengths
             }
         });
         setup.server.inject(setup.on(Fault::CutResponse {
@@ -31,7 +34,6 @@ async fn an_existing_target_stays_until_the_new_one_is_whole() {
             close: Close::Reset,
         }));
         setup.save(connections, setup.target()).await.unwrap();
-        std::thread::sleep(Duration::from_millis(20));
         done.store(true, Ordering::Relaxed);
         assert_eq!(watcher.join().unwrap(), [6, LENGTH as u64]);
         setup.assert_saved();

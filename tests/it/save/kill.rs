@@ -15,10 +15,12 @@ use super::{MIB, Setup};
 /// Stands for as many connections as pay.
 const BY_ITSELF: usize = 0;
 
-/// How often each fetch is killed: `MACHINE_IMAGES_KILLS`, 10 unless it is set.
-fn kills() -> usize {
-    let kills = std::env::var("MACHINE_IMAGES_KILLS");
-    kills.map_or(10, |kills| kills.parse().unwrap())
+pub(super) const CONNECTIONS: [usize; 3] = [1, 4, BY_ITSELF];
+
+/// How often each fetch is killed, if it is said: `MACHINE_IMAGES_KILLS`.
+pub(super) fn kills() -> Option<usize> {
+    let kills = std::env::var("MACHINE_IMAGES_KILLS").ok();
+    kills.map(|kills| kills.parse().unwrap())
 }
 
 /// Not a test: the process that is killed, told by its environment what to fetch.
@@ -28,45 +30,71 @@ async fn child() {
     let var = |name| std::env::var(name).unwrap();
     let client = machine_images::djinn::Client::builder(var("KILL_URL")).token(var("KILL_TOKEN"));
     let images = client.build().unwrap().images();
-    let request = images.save(1, var("KILL_TARGET")).unchecked();
-    let request = match var("KILL_CONNECTIONS").parse().unwrap() {
-        BY_ITSELF => request,
-        connections => request.connections(connections),
+    let target = var("KILL_TARGET");
+    let connections = match var("KILL_CONNECTIONS").parse().unwrap() {
+        BY_ITSELF => None,
+        connections => Some(connections),
     };
-    request.await.unwrap();
+    match var("KILL_WHAT").as_str() {
+        #[cfg(feature = "disk")]
+        "disk" => {
+            let mut request = images.save_raw(1, target);
+            if let Some(connections) = connections {
+                request = request.connections(connections);
+            }
+            request.await.unwrap();
+        }
+        _ => {
+            let mut request = images.save(1, target).unchecked();
+            if let Some(connections) = connections {
+                request = request.connections(connections);
+            }
+            request.await.unwrap();
+        }
+    }
 }
 
-fn spawn(setup: &Setup, connections: usize) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "save::kill::child", "--ignored"])
-        .env("KILL_URL", setup.server.url().as_str())
-        .env("KILL_TOKEN", setup.server.token())
-        .env("KILL_TARGET", setup.target())
-        .env("KILL_CONNECTIONS", connections.to_string())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+/// A fetch that is killed again and again.
+pub(super) struct Killed<'a> {
+    pub(super) setup: &'a Setup,
+    /// `file`, or `disk` for the guest's.
+    pub(super) what: &'a str,
+    pub(super) connections: usize,
+    /// The length of what is fetched.
+    pub(super) length: usize,
 }
 
-#[test]
-fn a_killed_fetch_goes_on() {
-    const LENGTH: usize = 256 * MIB;
-    let kills = kills();
-    for connections in [1, 4, BY_ITSELF] {
-        let setup = Setup::of(super::image(LENGTH));
+impl Killed<'_> {
+    fn spawn(&self) -> Child {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "save::kill::child", "--ignored"])
+            .env("KILL_URL", self.setup.server.url().as_str())
+            .env("KILL_TOKEN", self.setup.server.token())
+            .env("KILL_TARGET", self.setup.target())
+            .env("KILL_CONNECTIONS", self.connections.to_string())
+            .env("KILL_WHAT", self.what)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Kills it so often at most, and lets it end; looks at what each left. Returns the number of
+    /// kills.
+    pub(super) fn run(&self, kills: usize, left: impl Fn()) -> usize {
+        let setup = self.setup;
         std::fs::write(setup.target(), "before").unwrap();
         // Slow enough for kills to hit their mark, and for the client to keep up: what is on the
         // line when it is killed is nobody's fault.
         let slow = Fault::Trickle {
             bytes: 64 * 1024,
-            every: Duration::from_millis(connections as u64),
+            every: Duration::from_millis(self.connections as u64),
         };
         setup.server.inject(setup.on(slow).always());
         let mut killed = 0;
         while killed < kills {
             // So that the last kill comes near the end, on average.
-            let mark = setup.sent() + fastrand::u64(0..=2 * (LENGTH / (kills + 1)) as u64);
-            let mut child = spawn(&setup, connections);
+            let mark = setup.sent() + fastrand::u64(0..=2 * (self.length / (kills + 1)) as u64);
+            let mut child = self.spawn();
             let began = Instant::now();
             let ended = loop {
                 if let Some(status) = child.try_wait().unwrap() {
@@ -89,25 +117,43 @@ fn a_killed_fetch_goes_on() {
                 break;
             }
             assert_eq!(std::fs::read(setup.target()).unwrap(), b"before");
+            left();
         }
         setup.server.clear_faults();
         if std::fs::metadata(setup.target()).unwrap().len() == 6 {
-            assert!(spawn(&setup, connections).wait().unwrap().success());
+            assert!(self.spawn().wait().unwrap().success());
         }
+        assert!(killed * 2 > kills, "{killed}");
+        killed
+    }
+
+    /// The number of connections that it has at most.
+    pub(super) fn most(&self) -> usize {
+        match self.connections {
+            BY_ITSELF => 8,
+            connections => connections,
+        }
+    }
+}
+
+#[test]
+fn a_killed_fetch_goes_on() {
+    const LENGTH: usize = 256 * MIB;
+    for connections in CONNECTIONS {
+        let setup = Setup::of(super::image(LENGTH));
+        let fetch = Killed {
+            setup: &setup,
+            what: "file",
+            connections,
+            length: LENGTH,
+        };
+        let killed = fetch.run(kills().unwrap_or(10), || {});
         setup.assert_saved();
         let more = setup.sent().saturating_sub(LENGTH as u64);
         println!("{connections} connections, {killed} kills: {more} bytes more than the image");
-        assert!(killed * 2 > kills, "{killed}");
         // A MiB a kill and connection, and what the last connections share.
-        let many = if connections == BY_ITSELF {
-            8
-        } else {
-            connections
-        };
-        assert!(
-            more <= ((killed + 4) * many * MIB) as u64,
-            "{more} after {killed} kills"
-        );
+        let most = (killed + 4) * fetch.most() * MIB;
+        assert!(more <= most as u64, "{more} after {killed} kills");
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod broken;
 mod child;
+#[cfg(all(feature = "disk", unix))]
+mod disk;
 mod files;
 mod interrupted;
 mod kill;
@@ -155,14 +157,22 @@ impl Setup {
 
     /// Fetches until so much was sent, and drops the fetch: what it leaves can be continued.
     pub(crate) async fn leave_half(&self, connections: usize) {
+        let fetch = self.save(connections, self.target()).send();
+        self.leave_at(self.image.len() / 2, fetch).await;
+    }
+
+    async fn leave_at<T>(&self, sent: usize, fetch: impl Future<Output = T> + Send + 'static)
+    where
+        T: std::fmt::Debug + Send + 'static,
+    {
         let slow = Fault::Trickle {
             bytes: 256 * 1024,
             every: Duration::from_millis(5),
         };
         self.server.inject(self.on(slow).always());
         self.server.clear_requests();
-        let fetch = tokio::spawn(self.save(connections, self.target()).send());
-        while self.sent() < self.image.len() as u64 / 2 {
+        let fetch = tokio::spawn(fetch);
+        while self.sent() < sent as u64 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         fetch.abort();
