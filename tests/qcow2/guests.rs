@@ -1,0 +1,398 @@
+//! Images with something wrong in their header, tables or compressed data: the disk that is read is
+//! that of `qemu-img convert`, or there is an error.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use futures::TryStreamExt;
+use machine_images::disk::Disk;
+use machine_images::djinn::Images;
+use machine_images::qcow2::{Code, Extent, ExtentKind};
+use machine_images::testing::DjinnServer;
+use machine_images::{Error, ErrorKind, Result};
+
+use crate::disks::named;
+use crate::mutants::{FIELDS, Random, field, number, write};
+
+/// `MACHINE_IMAGES_MUTANTS` sets another number.
+const MUTANTS: u64 = 1_000;
+/// One of so many is saved by `save_raw`, the others are read in place.
+const SAVED: u64 = 3;
+/// Neither we nor `qemu-img` may take longer.
+const TIME: Duration = Duration::from_secs(20);
+/// Larger disks are compared only where there is data, and at the edges of zeros.
+const WHOLE: u64 = 64 << 20;
+const EDGE: u64 = 64 << 10;
+
+const ORIGINALS: [&str; 18] = [
+    "plain-64k-1.1",
+    "plain-4k-0.10",
+    "zlib-64k-1.1",
+    "zlib-1k-0.10",
+    "zlib-2M-1.1",
+    "zstd-64k",
+    "zstd-4k",
+    "mixed-16k-1.1",
+    "mixed-64k-0.10",
+    "extended-16k",
+    "extended-64k",
+    "extended-zstd-64k",
+    "zeros-64k",
+    "zeros-4k",
+    "snapshots",
+    "prealloc-metadata",
+    "odd-zlib",
+    "large",
+];
+
+/// The places of an image that are worth a change.
+struct Original {
+    name: &'static str,
+    bytes: Vec<u8>,
+    cluster: u64,
+    /// Offsets of the entries that are in use, and of some that are not.
+    l1: Vec<u64>,
+    l2: Vec<u64>,
+    /// Offsets of the bitmaps of extended entries.
+    bitmaps: Vec<u64>,
+    /// Offsets and lengths.
+    compressed: Vec<(u64, u64)>,
+}
+
+impl Original {
+    fn of(name: &'static str) -> Option<Self> {
+        let bytes = fs::read(named(name)?).unwrap();
+        let bits = number(&bytes, 20, 4);
+        let (cluster, entries) = (1 << bits, number(&bytes, 36, 4));
+        let is_extended = number(&bytes, 4, 4) == 3 && number(&bytes, 72, 8) & 16 != 0;
+        let width = if is_extended { 16 } else { 8 };
+        let mut original = Self {
+            name,
+            cluster,
+            l1: Vec::new(),
+            l2: Vec::new(),
+            bitmaps: Vec::new(),
+            compressed: Vec::new(),
+            bytes,
+        };
+        let bytes = &original.bytes;
+        for index in 0..entries {
+            let at = number(bytes, 40, 8) + 8 * index;
+            let table = number(bytes, at, 8) & 0x00ff_ffff_ffff_fe00;
+            if table != 0 || index < 4 {
+                original.l1.push(at);
+            }
+            for at in (table..table + cluster).step_by(width) {
+                let entry = if table == 0 { 0 } else { number(bytes, at, 8) };
+                if entry != 0 || (table != 0 && at % (32 * width as u64) == 0) {
+                    original.l2.push(at);
+                    original.bitmaps.extend(is_extended.then_some(at + 8));
+                }
+                if entry & 1 << 62 != 0 {
+                    let shift = 62 - (bits - 8);
+                    let offset = entry & ((1 << shift) - 1);
+                    let sectors = (entry >> shift & ((1 << (bits - 8)) - 1)) + 1;
+                    original.compressed.push((offset, sectors * 512));
+                }
+            }
+        }
+        Some(original)
+    }
+
+    /// The mutant of this number, always the same for the same image.
+    fn mutant(&self, random: &mut Random) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        for _ in 0..=random.below(4) {
+            let (at, patch) = self.patch(random, &bytes);
+            let room = bytes.len().saturating_sub(at as usize).min(patch.len());
+            bytes[at as usize..][..room].copy_from_slice(&patch[..room]);
+        }
+        if random.below(40) == 0 {
+            bytes.truncate(random.below(bytes.len() as u64) as usize);
+        }
+        bytes
+    }
+
+    fn patch(&self, random: &mut Random, bytes: &[u8]) -> (u64, Vec<u8>) {
+        let of =
+            |random: &mut Random, places: &[u64]| (!places.is_empty()).then(|| random.of(places));
+        match random.below(16) {
+            0..3 => {
+                let (at, width) = random.of(&FIELDS);
+                let value = field(random, bytes, at, width);
+                return (at, value.to_be_bytes()[8 - width..].to_vec());
+            }
+            3..6 => {
+                if let Some(at) = of(random, &self.l1) {
+                    let value = self.entry(random, bytes, at, &self.l1);
+                    return (at, value.to_be_bytes().to_vec());
+                }
+            }
+            6..11 => {
+                if let Some(at) = of(random, &self.l2) {
+                    let value = self.entry(random, bytes, at, &self.l2);
+                    return (at, value.to_be_bytes().to_vec());
+                }
+            }
+            11..13 => {
+                if let Some(at) = of(random, &self.bitmaps) {
+                    let value = match random.below(4) {
+                        0 => random.next() & random.next() >> 32,
+                        1 => random.next() << 32,
+                        2 => random.next(),
+                        _ => number(bytes, at, 8) ^ 1 << random.below(64),
+                    };
+                    return (at, value.to_be_bytes().to_vec());
+                }
+            }
+            _ => {}
+        }
+        let (start, length) = match &self.compressed[..] {
+            [] => (0, bytes.len() as u64),
+            places => random.of(places),
+        };
+        let at = (start + random.below(length)).min(bytes.len() as u64 - 1);
+        let patch = match random.below(3) {
+            0 => vec![bytes[at as usize] ^ 1 << random.below(8)],
+            1 => vec![random.next() as u8],
+            _ => (0..random.below(40)).map(|_| random.next() as u8).collect(),
+        };
+        (at, patch)
+    }
+
+    /// A value that an entry of a table may take wrongly, or by chance rightly.
+    fn entry(&self, random: &mut Random, bytes: &[u8], at: u64, others: &[u64]) -> u64 {
+        let (right, length) = (number(bytes, at, 8), bytes.len() as u64);
+        match random.below(12) {
+            0 => number(bytes, random.of(others), 8),
+            1 => right.wrapping_add(512),
+            2 => right.wrapping_sub(512),
+            3 => right.wrapping_add(self.cluster),
+            4 => right.wrapping_sub(self.cluster),
+            5 => right & 0xff00_0000_0000_01ff | length.next_multiple_of(self.cluster),
+            6 => right & 0xff00_0000_0000_01ff | (length - 1) & !(self.cluster - 1),
+            7 => right ^ random.of(&[1, 1 << 62, 1 << 63, 1 << 56, 1 << 8, 3 << 62]),
+            8 => right ^ 1 << random.below(64),
+            9 => random.below(3),
+            10 => (1 << 63) + random.below(length) / self.cluster * self.cluster,
+            _ => random.next() >> random.below(64),
+        }
+    }
+}
+
+/// The end of one mutant for us and for QEMU.
+#[derive(Debug, Default)]
+struct Ends {
+    both: u64,
+    /// Of these, the disks that were not compared byte for byte.
+    large: u64,
+    neither: u64,
+    /// By the finding for which we refuse.
+    only_qemu: BTreeMap<String, u64>,
+    only_we: Vec<u64>,
+    slowest: Duration,
+}
+
+#[test]
+fn a_mutated_image_is_the_disk_of_qemu_img_convert_or_an_error() {
+    let originals: Option<Vec<_>> = ORIGINALS.into_iter().map(Original::of).collect();
+    let Some(originals) = originals else { return };
+    let wanted = env::var("MACHINE_IMAGES_MUTANTS");
+    let count = wanted.map_or(MUTANTS, |count| count.parse().unwrap());
+    let first = env::var("MACHINE_IMAGES_FIRST_MUTANT").map_or(0, |first| first.parse().unwrap());
+    let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
+    let shares: Vec<Ends> = thread::scope(|scope| {
+        let numbers = |share| (first + share..first + count).step_by(threads as usize);
+        let workers: Vec<_> = (0..threads)
+            .map(|share| {
+                let originals = &originals;
+                scope.spawn(move || compared(originals, numbers(share)))
+            })
+            .collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap())
+            .collect()
+    });
+    let mut all = Ends::default();
+    for share in shares {
+        all.both += share.both;
+        all.large += share.large;
+        all.neither += share.neither;
+        all.only_we.extend(share.only_we);
+        all.slowest = all.slowest.max(share.slowest);
+        for (code, count) in share.only_qemu {
+            *all.only_qemu.entry(code).or_default() += count;
+        }
+    }
+    eprintln!("{all:?}");
+    assert!(all.both > count / 10, "nothing was compared");
+    assert!(all.neither > count / 20, "nothing was refused");
+}
+
+fn compared(originals: &[Original], numbers: impl Iterator<Item = u64>) -> Ends {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let server = DjinnServer::start().unwrap();
+    let images = server.client().unwrap().images();
+    // A file in memory may be as long as anyone says.
+    let shared = Path::new("/dev/shm");
+    let folder = match shared.exists() {
+        true => tempfile::tempdir_in(shared).unwrap(),
+        false => tempfile::tempdir().unwrap(),
+    };
+    let [mutant, theirs, ours] =
+        ["mutant", "theirs.raw", "ours.raw"].map(|name| folder.path().join(name));
+    let mut ends = Ends::default();
+    for number in numbers {
+        let mut random = Random(number);
+        let original = &originals[random.below(originals.len() as u64) as usize];
+        let bytes = original.mutant(&mut random);
+        let of = format!("mutant {number}, of {}", original.name);
+        write(&mutant, &bytes);
+        let qemu = convert(&mutant, &theirs);
+        let began = Instant::now();
+        let found = runtime.block_on(async {
+            let found = async {
+                match number % SAVED {
+                    0 => save(&server, &images, bytes, &ours).await,
+                    _ => read(&mutant, &ours).await,
+                }
+            };
+            tokio::time::timeout(TIME, found).await
+        });
+        let found = found.unwrap_or_else(|_| panic!("{of} takes for ever"));
+        ends.slowest = ends.slowest.max(began.elapsed());
+        match (found, qemu) {
+            (Ok(extents), true) => {
+                ends.both += 1;
+                ends.large += u64::from(ours.metadata().unwrap().len() > WHOLE);
+                assert_same(&ours, &theirs, &extents, &of);
+            }
+            (Ok(_), false) => ends.only_we.push(number),
+            (Err(error), is_right) => {
+                let code = reason(&error, &of);
+                match is_right {
+                    true => *ends.only_qemu.entry(code).or_default() += 1,
+                    false => ends.neither += 1,
+                }
+            }
+        }
+        for path in [&theirs, &ours] {
+            let _ = fs::remove_file(path);
+        }
+    }
+    ends
+}
+
+fn convert(mutant: &Path, raw: &Path) -> bool {
+    let mut convert = Command::new("timeout");
+    convert.arg(TIME.as_secs().to_string()).arg("qemu-img");
+    convert.args(["convert", "-f", "qcow2", "-O", "raw"]);
+    convert.arg(mutant).arg(raw);
+    convert.stderr(Stdio::null()).status().unwrap().success()
+}
+
+/// Writes the disk to a file, except for zeros and holes.
+async fn read(mutant: &Path, raw: &Path) -> Result<Vec<Extent>> {
+    let disk = Disk::open(mutant).await?;
+    let file = File::create(raw).unwrap();
+    file.set_len(disk.size()).unwrap();
+    let extents: Vec<_> = disk.extents().try_collect().await?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut end = 0;
+    for extent in &extents {
+        assert!(extent.start == end && extent.length > 0, "{extents:?}");
+        end = extent.end();
+        if matches!(extent.kind, ExtentKind::Zero | ExtentKind::Hole) {
+            continue;
+        }
+        for at in (extent.start..end).step_by(buffer.len()) {
+            let room = (end - at).min(buffer.len() as u64) as usize;
+            let count = disk.read_at(at, &mut buffer[..room]).await?;
+            assert_eq!(count, room);
+            file.write_all_at(&buffer[..count], at).unwrap();
+        }
+    }
+    assert_eq!(end, disk.size());
+    Ok(extents)
+}
+
+async fn save(
+    server: &DjinnServer,
+    images: &Images,
+    bytes: Vec<u8>,
+    raw: &Path,
+) -> Result<Vec<Extent>> {
+    let id = server.add_image("mutant", bytes).unwrap();
+    let save = images.save_raw(id, raw).durable(false);
+    let saved = save.await;
+    let extents = match &saved {
+        Ok(_) => images.disk(id).await?.extents().try_collect().await?,
+        Err(_) => Vec::new(),
+    };
+    images.delete(id).await.unwrap();
+    saved.map(|_| extents)
+}
+
+/// Compares all of a small disk, and what has data of a large one.
+fn assert_same(ours: &Path, theirs: &Path, extents: &[Extent], of: &str) {
+    let [ours, theirs] = [ours, theirs].map(|path| File::open(path).unwrap());
+    let size = theirs.metadata().unwrap().len();
+    // QEMU counts in sectors.
+    assert_eq!(
+        ours.metadata().unwrap().len().next_multiple_of(512),
+        size,
+        "{of}"
+    );
+    let size = ours.metadata().unwrap().len();
+    let ranges = match size <= WHOLE {
+        true => vec![0..size],
+        false => extents
+            .iter()
+            .flat_map(|extent| match extent.kind {
+                ExtentKind::Zero | ExtentKind::Hole => {
+                    let edge = extent.length.min(EDGE);
+                    [
+                        extent.start..extent.start + edge,
+                        extent.end() - edge..extent.end(),
+                    ]
+                }
+                _ => [extent.start..extent.end(), 0..0],
+            })
+            .collect(),
+    };
+    let mut buffers = [vec![0; 1 << 20], vec![0; 1 << 20]];
+    for range in ranges {
+        for at in range.clone().step_by(1 << 20) {
+            let count = (range.end - at).min(1 << 20) as usize;
+            for (file, buffer) in [&ours, &theirs].into_iter().zip(&mut buffers) {
+                file.read_exact_at(&mut buffer[..count], at).unwrap();
+            }
+            let [ours, theirs] = [0, 1].map(|index| &buffers[index][..count]);
+            assert!(ours == theirs, "{of}: other bytes from {at} on");
+        }
+    }
+}
+
+/// Names the findings for which an image is refused; any other error is wrong.
+fn reason(error: &Error, of: &str) -> String {
+    assert_eq!(error.kind(), ErrorKind::ImageRejected, "{of}: {error:?}");
+    let report = error.inspection().unwrap();
+    let codes = report.rejections().map(|finding| match finding.code {
+        Code::L1Entry | Code::L2Entry => {
+            let words = finding.message.split(|c: char| c == ' ' || c == ',');
+            let is_word = |word: &&str| !word.starts_with(|c: char| c.is_ascii_digit());
+            words.filter(is_word).collect::<Vec<_>>().join(" ")
+        }
+        code => code.to_string(),
+    });
+    codes.collect::<Vec<_>>().join(" + ")
+}
