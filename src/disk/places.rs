@@ -10,6 +10,9 @@ const MAX: usize = 4 << 20;
 /// Needed ranges that are not further apart are fetched as one: a request costs more.
 const GAP: u64 = 1 << 20;
 
+/// Compressed clusters may share one sector: their lengths are counted in sectors.
+const SECTOR: u64 = 512;
+
 /// Bytes of the file, and where they belong on the guest's disk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Place {
@@ -30,7 +33,7 @@ impl Place {
 pub(crate) struct Places {
     /// None overlaps another.
     data: Vec<Place>,
-    /// One compressed cluster each. They share sectors.
+    /// One compressed cluster each. The next begins in the last sector of one, or after it.
     pub(crate) compressed: Vec<Place>,
     geometry: Geometry,
 }
@@ -86,8 +89,13 @@ impl Places {
     pub(crate) fn sort(&mut self) -> Result<(), Finding> {
         self.data.sort_unstable_by_key(|place| place.offset);
         self.compressed.sort_unstable_by_key(|place| place.offset);
-        let mut pairs = self.data.iter().zip(self.data.iter().skip(1));
-        match pairs.find(|(place, next)| next.offset < place.end()) {
+        let pairs = self.data.iter().zip(self.data.iter().skip(1));
+        let mut data = pairs.filter(|(place, next)| next.offset < place.end());
+        let pairs = self.compressed.iter().zip(self.compressed.iter().skip(1));
+        let mut compressed = pairs.filter(|(place, next)| {
+            next.offset == place.offset || next.offset + SECTOR <= place.end()
+        });
+        match data.next().or_else(|| compressed.next()) {
             Some((_, next)) => {
                 let message = format!(
                     "two parts of the guest's disk have the same place in the file, at {}",
@@ -102,36 +110,34 @@ impl Places {
     /// Returns the ranges of the file that are needed, without those that are done. A compressed
     /// cluster is needed whole, unless all of it is done.
     pub(crate) fn needed(&self, done: &Spans) -> Vec<(u64, u64)> {
-        let mut needed = Vec::new();
-        for place in &self.data {
-            needed.extend(done.gaps_in(place.offset, place.end()));
-        }
-        for place in &self.compressed {
-            if !done.contains(place.offset, place.end()) {
-                needed.push((place.offset, place.end()));
-            }
-        }
+        let places = self.data.iter();
+        let data = places.flat_map(|place| done.gaps_in(place.offset, place.end()));
+        let places = self.compressed.iter();
+        let compressed = places
+            .map(|place| (place.offset, place.end()))
+            .filter(|&(start, end)| !done.contains(start, end));
+        // Joined before they are brought together, so that there are few.
+        let mut needed = joined(data);
+        needed.extend(joined(compressed));
         needed.sort_unstable();
-        needed.dedup_by(|next, range| {
-            let is_near = next.0 <= range.1.saturating_add(GAP);
-            if is_near {
-                range.1 = range.1.max(next.1);
-            }
-            is_near
-        });
-        needed
+        joined(needed.into_iter())
     }
 
     /// Returns the ranges of the guest's disk that have no bytes in the file.
     pub(crate) fn empty(&self) -> Vec<(u64, u64)> {
         let (size, cluster) = (self.geometry.size(), self.geometry.cluster_size());
-        let mut full = Spans::default();
         let data = self.data.iter().map(|place| (place.guest, place.length));
         let compressed = self.compressed.iter().map(|place| (place.guest, cluster));
-        for (start, length) in data.chain(compressed) {
-            full.add(start, (start + length).min(size));
+        let mut full: Vec<_> = data.chain(compressed).collect();
+        full.sort_unstable();
+        let (mut empty, mut at) = (Vec::new(), 0);
+        for (start, length) in full.into_iter().chain([(size, 0)]) {
+            if at < start {
+                empty.push((at, start));
+            }
+            at = start + length;
         }
-        full.gaps(size)
+        empty
     }
 
     /// Returns the data in a range of the file.
@@ -153,11 +159,21 @@ impl Places {
 
     /// Returns the numbers of the compressed clusters that may have bytes in a range of the file.
     pub(crate) fn compressed_in(&self, range: &Range<u64>) -> Range<usize> {
-        // The length is counted in sectors, up to two clusters.
-        let longest = 2 * self.geometry.cluster_size() + 512;
-        let start = range.start.saturating_sub(longest);
         let places = &self.compressed;
-        let first = places.partition_point(|place| place.offset < start);
-        first..places.partition_point(|place| place.offset < range.end)
+        let first = places.partition_point(|place| place.offset + SECTOR <= range.start);
+        // Of those before, only the last can go on for longer than a sector.
+        first.saturating_sub(1)..places.partition_point(|place| place.offset < range.end)
     }
+}
+
+/// Joins ranges that are not far apart. They are in order.
+fn joined(ranges: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
+    let mut joined: Vec<(u64, u64)> = Vec::new();
+    for (start, end) in ranges {
+        match joined.last_mut() {
+            Some(last) if start <= last.1.saturating_add(GAP) => last.1 = last.1.max(end),
+            _ => joined.push((start, end)),
+        }
+    }
+    joined
 }

@@ -51,7 +51,7 @@ impl Assembly {
                 self.is_given[number] = true;
             }
         }
-        self.hold(start, &joined);
+        self.hold(start, joined);
         complete
     }
 
@@ -85,6 +85,15 @@ impl Assembly {
         };
         // There are as many as there are ends of runs.
         let starts: Vec<_> = self.held.iter().filter_map(touches).collect();
+        if let [start] = starts[..] {
+            // As a rule they go on where what is held ends, which is not copied each time.
+            let ends_there = |held: &Vec<u8>| start + held.len() as u64 == offset;
+            if self.held.get(&start).is_some_and(ends_there) {
+                let mut held = self.held.remove(&start).unwrap_or_default();
+                held.extend_from_slice(bytes);
+                return (start, held);
+            }
+        }
         let mut parts = Vec::new();
         for start in starts {
             if let Some(held) = self.held.remove(&start) {
@@ -103,16 +112,22 @@ impl Assembly {
     }
 
     /// Keeps the bytes that clusters still wait for.
-    fn hold(&mut self, start: u64, bytes: &[u8]) {
+    fn hold(&mut self, start: u64, mut bytes: Vec<u8>) {
         let all = start..start + bytes.len() as u64;
         let mut wanted = Spans::default();
         for number in self.waiting(&all) {
             let place = self.places.compressed[number];
             wanted.add(place.offset.max(all.start), place.end().min(all.end));
         }
-        for (from, to) in wanted.iter() {
+        for (from, to) in wanted.iter().skip(1) {
             let part = &bytes[(from - start) as usize..(to - start) as usize];
             self.held.insert(from, part.to_vec());
+        }
+        // As a rule there is one part, which is not copied.
+        if let Some((from, to)) = wanted.iter().next() {
+            bytes.truncate((to - start) as usize);
+            bytes.drain(..(from - start) as usize);
+            self.held.insert(from, bytes);
         }
     }
 }
