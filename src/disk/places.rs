@@ -93,7 +93,7 @@ impl Places {
         let mut data = pairs.filter(|(place, next)| next.offset < place.end());
         let pairs = self.compressed.iter().zip(self.compressed.iter().skip(1));
         let mut compressed = pairs.filter(|(place, next)| {
-            next.offset == place.offset || next.offset + SECTOR <= place.end()
+            next.offset == place.offset || next.offset + SECTOR < place.end()
         });
         match data.next().or_else(|| compressed.next()) {
             Some((_, next)) => {
@@ -176,4 +176,140 @@ fn joined(ranges: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
         }
     }
     joined
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CLUSTER: u64 = 4096;
+    const LENGTH: u64 = 64 * CLUSTER;
+
+    /// Adds extents to places of a disk of 64 clusters, in its order.
+    fn places(extents: &[Option<ExtentKind>]) -> (Places, Result<(), Finding>) {
+        let size = extents.len() as u64 * CLUSTER - 512;
+        let mut places = Places::new(Geometry::plain(12, size, LENGTH));
+        for (kind, start) in extents.iter().zip((0..size).step_by(CLUSTER as usize)) {
+            if let Some(kind) = *kind {
+                let length = CLUSTER.min(size - start);
+                places
+                    .add(&Extent {
+                        start,
+                        length,
+                        kind,
+                    })
+                    .unwrap();
+            }
+        }
+        let sorted = places.sort();
+        (places, sorted)
+    }
+
+    fn kinds() -> impl Strategy<Value = Vec<Option<ExtentKind>>> {
+        let data = (0..64_u64).prop_map(|number| ExtentKind::Data {
+            offset: number * CLUSTER,
+        });
+        let compressed = (0..LENGTH, 1..17_u64).prop_map(|(offset, sectors)| {
+            let end = (offset / 512 + sectors) * 512;
+            let length = end.min(LENGTH) - offset;
+            ExtentKind::Compressed { offset, length }
+        });
+        prop::collection::vec(prop::option::of(prop_oneof![data, compressed]), 1..12)
+    }
+
+    /// The ranges of places in the file, one by one.
+    fn all(places: &Places) -> impl Iterator<Item = &Place> {
+        places.data.iter().chain(&places.compressed)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn what_is_needed_and_done_are_all_of_them(
+            extents in kinds(),
+            spans in prop::collection::vec((0..LENGTH, 0..LENGTH / 4), 0..6),
+        ) {
+            let (places, _) = places(&extents);
+            let mut done = Spans::default();
+            spans.iter().for_each(|&(start, length)| { done.add(start, (start + length).min(LENGTH)); });
+            let needed = places.needed(&done);
+            let mut covered = Spans::default();
+            for &(start, end) in &needed {
+                prop_assert!(start < end && end <= LENGTH && start >= covered.end());
+                covered.add(start, end);
+            }
+            for place in &places.compressed {
+                let is_done = done.contains(place.offset, place.end());
+                prop_assert!(is_done || covered.contains(place.offset, place.end()));
+            }
+            done.iter().for_each(|(start, end)| { covered.add(start, end); });
+            for place in all(&places) {
+                prop_assert!(covered.contains(place.offset, place.end()));
+            }
+            if all(&places).all(|place| done.contains(place.offset, place.end())) {
+                prop_assert!(needed.is_empty());
+            }
+        }
+
+        #[test]
+        fn what_is_empty_has_no_place(extents in kinds()) {
+            let (places, _) = places(&extents);
+            let size = places.geometry().size();
+            let mut empty = Spans::default();
+            for (start, end) in places.empty() {
+                prop_assert!(start < end && end <= size);
+                empty.add(start, end);
+            }
+            for (extent, start) in extents.iter().zip((0..size).step_by(CLUSTER as usize)) {
+                let end = (start + CLUSTER).min(size);
+                prop_assert_eq!(empty.contains(start, end), extent.is_none());
+            }
+        }
+
+        #[test]
+        fn those_in_a_range_are_found(extents in kinds(), start in 0..LENGTH, length in 1..LENGTH) {
+            let (places, sorted) = places(&extents);
+            if sorted.is_err() {
+                return Ok(());
+            }
+            let range = start..(start + length).min(LENGTH);
+            let touches = |place: &&Place| place.offset < range.end && range.start < place.end();
+            for place in places.data_in(range.clone()) {
+                prop_assert!(range.start <= place.offset && place.end() <= range.end);
+                let of = |whole: &&Place| {
+                    let same = whole.guest.wrapping_sub(whole.offset) == place.guest.wrapping_sub(place.offset);
+                    same && whole.offset <= place.offset && place.end() <= whole.end()
+                };
+                prop_assert!(places.data.iter().any(|whole| of(&whole)));
+            }
+            let lengths: u64 = places.data_in(range.clone()).map(|place| place.length).sum();
+            let expected = places.data.iter().filter(touches).map(|place| {
+                place.end().min(range.end) - place.offset.max(range.start)
+            });
+            prop_assert_eq!(lengths, expected.sum::<u64>());
+            let numbers = places.compressed_in(&range);
+            for (number, place) in places.compressed.iter().enumerate() {
+                prop_assert!(!touches(&place) || numbers.contains(&number));
+            }
+        }
+
+        #[test]
+        fn two_at_one_place_are_a_finding(extents in kinds()) {
+            let (places, sorted) = places(&extents);
+            let mut is_wrong = false;
+            for (number, place) in places.data.iter().enumerate() {
+                let mut others = places.data[number + 1..].iter();
+                is_wrong |= others.any(|other| other.offset < place.end());
+            }
+            for (number, place) in places.compressed.iter().enumerate() {
+                let last = place.end().saturating_sub(512);
+                let mut others = places.compressed[number + 1..].iter();
+                is_wrong |= others.any(|other| other.offset < last || other.offset == place.offset);
+            }
+            prop_assert_eq!(sorted.is_err(), is_wrong);
+        }
+    }
 }

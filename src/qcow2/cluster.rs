@@ -67,3 +67,77 @@ impl Decompressor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn compressed(compression: Compression, cluster: &[u8]) -> Vec<u8> {
+        match compression {
+            Compression::Zstd => zstd::bulk::compress(cluster, 3).unwrap(),
+            // With a window of 32 KiB, which other programs than QEMU may use.
+            _ => {
+                let level = flate2::Compression::new(9);
+                let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), level);
+                encoder.write_all(cluster).unwrap();
+                encoder.finish().unwrap()
+            }
+        }
+    }
+
+    /// Bytes that come again only after 20,000 others.
+    fn text(length: usize) -> Vec<u8> {
+        let noise = |at: usize| ((at % 20_000) as u32).wrapping_mul(0x9E37_79B1) >> 23;
+        (0..length).map(|at| noise(at) as u8).collect()
+    }
+
+    #[test]
+    fn a_cluster_is_filled_from_the_front_of_the_input() {
+        for compression in [Compression::Zlib, Compression::Zstd] {
+            for length in [512, 64 << 10, 2 << 20] {
+                let cluster = text(length);
+                let mut input = compressed(compression, &cluster);
+                let enough = input.len();
+                input.extend([0xaa; 511]);
+                let mut decompressor = Decompressor::new(compression).unwrap();
+                let mut found = vec![1; length];
+                assert!(decompressor.fill(&input, &mut found));
+                assert!(found == cluster);
+                assert!(!decompressor.fill(&input[..enough / 2], &mut found));
+                // Of a longer cluster there is too little.
+                assert!(!decompressor.fill(&input, &mut vec![1; length + 1]));
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_input_fills_the_cluster_or_fails_and_the_next_is_right(
+            is_zstd: bool,
+            input in prop::collection::vec(any::<u8>(), 0..600),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            length in 1_usize..5000,
+        ) {
+            let compression = if is_zstd { Compression::Zstd } else { Compression::Zlib };
+            let mut decompressor = Decompressor::new(compression).unwrap();
+            let right = compressed(compression, &text(length));
+            let mut damaged = right.clone();
+            for (index, byte) in changes {
+                *index.get_mut(&mut damaged) = byte;
+            }
+            for input in [input, damaged] {
+                let mut room = vec![7; length + 100];
+                decompressor.fill(&input, &mut room[..length]);
+                prop_assert!(room[length..].iter().all(|&byte| byte == 7));
+                prop_assert!(decompressor.fill(&right, &mut room[..length]));
+                prop_assert!(room[..length] == text(length));
+            }
+        }
+    }
+}

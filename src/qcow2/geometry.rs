@@ -66,6 +66,21 @@ impl Geometry {
         })
     }
 
+    /// Makes the measures of a plain image, without tables.
+    #[cfg(test)]
+    pub(crate) fn plain(cluster_bits: u32, size: u64, file_length: u64) -> Self {
+        Self {
+            version: 3,
+            cluster_bits,
+            is_extended: false,
+            compression: Compression::Zlib,
+            size,
+            file_length,
+            l1_table: Table::default(),
+            metadata: Vec::new(),
+        }
+    }
+
     /// Returns the measures for the disk as it was when this internal snapshot was made.
     ///
     /// # Errors

@@ -386,3 +386,6 @@ impl Subclusters {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
