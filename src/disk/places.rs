@@ -128,16 +128,18 @@ impl Places {
         let (size, cluster) = (self.geometry.size(), self.geometry.cluster_size());
         let data = self.data.iter().map(|place| (place.guest, place.length));
         let compressed = self.compressed.iter().map(|place| (place.guest, cluster));
-        let mut full: Vec<_> = data.chain(compressed).collect();
-        full.sort_unstable();
-        let (mut empty, mut at) = (Vec::new(), 0);
-        for (start, length) in full.into_iter().chain([(size, 0)]) {
-            if at < start {
-                empty.push((at, start));
-            }
+        let mut ranges: Vec<_> = data.chain(compressed).collect();
+        ranges.sort_unstable();
+        ranges.push((size, 0));
+        // Each becomes the gap before it, as there may be millions.
+        let mut at = 0;
+        for range in &mut ranges {
+            let (start, length) = *range;
+            *range = (at, start);
             at = start + length;
         }
-        empty
+        ranges.retain(|(start, end)| start < end);
+        ranges
     }
 
     /// Returns the data in a range of the file.
