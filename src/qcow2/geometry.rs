@@ -67,7 +67,7 @@ impl Geometry {
     }
 
     /// Makes the measures of a plain image, without tables.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "fs"))]
     pub(crate) fn plain(cluster_bits: u32, size: u64, file_length: u64) -> Self {
         Self {
             version: 3,

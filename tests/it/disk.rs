@@ -314,7 +314,7 @@ async fn clusters_compressed_at_one_place_are_read_but_not_saved() {
 #[tokio::test]
 async fn small_clusters_far_apart_do_not_bring_all_that_is_between_them() {
     const APART: u64 = 32 << 10;
-    let entries: Vec<u64> = (1..64).map(|number| 1 << 63 | number * APART).collect();
+    let entries: Vec<u64> = (1..64).map(|number| (1 << 63) | (number * APART)).collect();
     let file = Arc::new(image(9, &entries, 64 << 15));
     let served = file.clone();
     let server = RawServer::answering(move |request| {

@@ -262,7 +262,7 @@ fn check(image: &Image, start: u64, length: u64) -> Result<(), TestCaseError> {
     let part = image.cluster() / image.parts();
     let start = start % image.size;
     let range = start..(start + length % (100 << image.bits) + 1).min(image.size);
-    let clusters = range.start >> image.bits..(range.end - 1 >> image.bits) + 1;
+    let clusters = range.start >> image.bits..((range.end - 1) >> image.bits) + 1;
     let expected: Result<Vec<Vec<Part>>, Code> = clusters
         .clone()
         .map(|cluster| image.expected(cluster))
