@@ -83,6 +83,12 @@ pub(crate) fn mapped(path: &Path) -> Vec<Found> {
             Mapped {
                 compressed: true, ..
             } => "compressed",
+            // QEMU before 8.2 does not say so, but has no place for it either.
+            Mapped {
+                data: true,
+                offset: None,
+                ..
+            } => "compressed",
             Mapped { zero: true, .. } => "zero",
             Mapped { data: true, .. } => "data",
             _ => panic!("an extent of no kind"),

@@ -61,8 +61,8 @@ struct Ends {
     /// Of these, the disks with a cluster of which two versions of libzstd make different bytes.
     by_library: u64,
     neither: u64,
-    /// By the finding for which we refuse.
-    only_qemu: BTreeMap<String, u64>,
+    /// By the finding for which we refuse, with one of the mutants.
+    only_qemu: BTreeMap<String, (u64, u64)>,
     only_we: Vec<u64>,
     slowest: Duration,
 }
@@ -95,8 +95,9 @@ fn a_mutated_image_is_the_disk_of_qemu_img_convert_or_an_error() {
         all.neither += share.neither;
         all.only_we.extend(share.only_we);
         all.slowest = all.slowest.max(share.slowest);
-        for (code, count) in share.only_qemu {
-            *all.only_qemu.entry(code).or_default() += count;
+        for (code, (count, number)) in share.only_qemu {
+            let known = all.only_qemu.entry(code).or_default();
+            *known = (known.0 + count, number);
         }
     }
     eprintln!("{all:?}");
@@ -155,7 +156,10 @@ fn compared(originals: &[Original], numbers: impl Iterator<Item = u64>) -> Ends 
             (Err(error), is_right) => {
                 let code = reason(&error, &of);
                 match is_right {
-                    true => *ends.only_qemu.entry(code).or_default() += 1,
+                    true => {
+                        let known = ends.only_qemu.entry(code).or_default();
+                        *known = (known.0 + 1, number);
+                    }
                     false => ends.neither += 1,
                 }
             }
