@@ -72,6 +72,9 @@ impl Spans {
     /// Removes a range.
     #[cfg(feature = "disk")]
     pub(crate) fn remove(&mut self, start: u64, end: u64) {
+        if start >= end {
+            return;
+        }
         let first = self.0.partition_point(|&(_, before)| before <= start);
         let last = self.0.partition_point(|&(after, _)| after < end);
         let Some(cut) = self.0.get(first..last).filter(|cut| !cut.is_empty()) else {
@@ -171,6 +174,39 @@ mod tests {
             prop_assert_eq!(bytes, found);
             let missing: u64 = spans.gaps(64).iter().map(|(start, end)| end - start).sum();
             prop_assert_eq!(missing + spans.total(), 64);
+        }
+    }
+
+    #[cfg(feature = "disk")]
+    proptest! {
+        #[test]
+        fn what_is_removed_is_missing(
+            steps in prop::collection::vec((any::<bool>(), 0_u64..64, 0_u64..64), 0..20),
+            (from, to) in (0_u64..64, 0_u64..64),
+        ) {
+            let mut spans = Spans::default();
+            let mut bytes = [false; 64];
+            for (is_added, start, end) in steps {
+                match is_added {
+                    true => drop(spans.add(start, end)),
+                    false => spans.remove(start, end),
+                }
+                for byte in start..end {
+                    bytes[byte as usize] = is_added;
+                }
+                prop_assert!(spans.is_within(64), "{:?}", spans);
+            }
+            for byte in 0..64 {
+                prop_assert_eq!(spans.contains(byte, byte + 1), bytes[byte as usize]);
+            }
+            let mut missing = Vec::new();
+            for byte in (from..to).filter(|&byte| !bytes[byte as usize]) {
+                match missing.last_mut() {
+                    Some((_, end)) if *end == byte => *end += 1,
+                    _ => missing.push((byte, byte + 1)),
+                }
+            }
+            prop_assert_eq!(spans.gaps_in(from, to), missing);
         }
     }
 }

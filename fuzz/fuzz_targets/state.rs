@@ -1,7 +1,7 @@
 //! Any state of a file that is being fetched: with checks that hold, damaged, or without.
 
 #![no_main]
-#![allow(dead_code)]
+#![allow(dead_code, unexpected_cfgs)]
 
 #[path = "../../src/spans.rs"]
 mod spans;

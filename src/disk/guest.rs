@@ -17,8 +17,10 @@ use crate::qcow2::{Code, Decompressor, Extent, ExtentKind, Finding, Lookup, Map,
 const TABLES: usize = 64;
 /// The number of requests at once.
 const AT_ONCE: usize = 4;
-/// Ranges that are not further apart are read as one.
+/// Ranges that are not further apart are read as one, as long as the bytes between them are no
+/// more than those that are wanted, or than these.
 const GAP: u64 = 64 << 10;
+const SPARE: u64 = 1 << 20;
 /// Reads are rounded to whole clusters, unless they are larger than this.
 const WHOLE: u64 = 64 << 10;
 
@@ -60,9 +62,10 @@ impl Guest {
     /// Returns all extents, unmerged, and reads several tables at once.
     pub(crate) fn extents(self) -> impl Stream<Item = Result<Extent>> + Send {
         let (this, size) = (self.clone(), self.map().geometry().size());
-        let mut at = 0;
+        let (mut at, mut room) = (0, self.map().geometry().file_length());
         let lookups = iter::from_fn(move || {
             let lookup = (at < size).then(|| this.map().lookup(at))?;
+            let lookup = lookup.and_then(|lookup| fits(lookup, &mut room));
             at = match &lookup {
                 Ok(Lookup::Extent(extent)) => extent.end(),
                 Ok(Lookup::Table(slice)) => slice.guest.end,
@@ -140,7 +143,9 @@ impl Guest {
         let extents = self.extents_within(&range).await?;
         let geometry = self.map().geometry();
         let (end, compression) = (geometry.file_length(), geometry.compression());
-        let needed = joined(extents.iter().filter_map(|extent| place(extent, end)));
+        let needed = extents.iter().filter_map(|extent| place(extent, end));
+        // Small clusters far apart must not bring many times what is wanted.
+        let needed = joined(needed, (range.end - range.start).max(SPARE));
         let fetched = stream::iter(needed).map(|range| {
             let this = self.clone();
             async move { Ok((range.start, this.file().read(range).await?)) }
@@ -189,6 +194,20 @@ pub(crate) fn rejected(report: &Report, finding: Finding) -> Error {
     Error::new(Cause::Image(Box::new(report)))
 }
 
+/// Takes the length of a table from the room that is left for tables. A small file whose L1 table
+/// names the same L2 tables over and over would take years to read.
+fn fits(lookup: Lookup, room: &mut u64) -> Result<Lookup, Finding> {
+    if let Lookup::Table(slice) = &lookup {
+        let length = slice.file.end - slice.file.start;
+        let Some(rest) = room.checked_sub(length) else {
+            let message = "the L1 table names more L2 tables than the file has room for";
+            return Err(Finding::new(Code::L1Entry, slice.file.start, message));
+        };
+        *room = rest;
+    }
+    Ok(lookup)
+}
+
 /// Returns the place of an extent in the file, as far as there is one.
 fn place(extent: &Extent, file_length: u64) -> Option<Range<u64>> {
     let (offset, length) = match extent.kind {
@@ -199,13 +218,15 @@ fn place(extent: &Extent, file_length: u64) -> Option<Range<u64>> {
     Some(offset..(offset + length).min(file_length)).filter(|place| !place.is_empty())
 }
 
-/// Joins ranges that overlap or are near each other.
-fn joined(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
+/// Joins ranges that overlap or are near each other, with at most `spare` bytes between them.
+fn joined(ranges: impl Iterator<Item = Range<u64>>, mut spare: u64) -> Vec<Range<u64>> {
     let mut ranges: Vec<_> = ranges.collect();
     ranges.sort_unstable_by_key(|range| range.start);
     ranges.dedup_by(|next, range| {
-        let is_near = next.start <= range.end.saturating_add(GAP);
+        let gap = next.start.saturating_sub(range.end);
+        let is_near = gap <= GAP.min(spare);
         if is_near {
+            spare -= gap;
             range.end = range.end.max(next.end);
         }
         is_near

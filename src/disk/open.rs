@@ -140,8 +140,9 @@ impl OpenDisk {
             geometry = geometry.snapshot(snapshot).map_err(refuse)?;
         }
         let table = geometry.l1_table();
-        let range = table.start as usize..table.end as usize;
-        let table = match held.get(range) {
+        let [start, end] =
+            [table.start, table.end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+        let table = match held.get(start..end) {
             Some(held) => Bytes::copy_from_slice(held),
             None => file.read(table).await?,
         };

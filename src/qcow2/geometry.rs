@@ -4,9 +4,15 @@ use std::ops::Range;
 
 use super::header::{Compression, Snapshot, Table};
 use super::report::{Code, Finding, Report, Severity};
+use super::table_bounds::LENGTH_MAX;
 
 /// The bytes of an L2 table that are read at a time.
 const SLICE: u64 = 64 << 10;
+
+/// Cuts a size to whole sectors.
+const fn whole_sectors(size: u64) -> u64 {
+    size - size % 512
+}
 
 /// The measures of an image, by which the guest's disk is found in it: see [`Map`](super::Map).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +55,7 @@ impl Geometry {
             cluster_bits: header.cluster_size.ilog2(),
             is_extended: header.features.extended_l2(),
             compression: header.compression,
-            size: header.virtual_size,
+            size: whole_sectors(header.virtual_size),
             file_length,
             l1_table: header.l1_table,
             metadata: vec![
@@ -58,6 +64,21 @@ impl Geometry {
                 table(&header.refcount_table),
             ],
         })
+    }
+
+    /// Makes the measures of a plain image, without tables.
+    #[cfg(all(test, feature = "fs"))]
+    pub(crate) fn plain(cluster_bits: u32, size: u64, file_length: u64) -> Self {
+        Self {
+            version: 3,
+            cluster_bits,
+            is_extended: false,
+            compression: Compression::Zlib,
+            size,
+            file_length,
+            l1_table: Table::default(),
+            metadata: Vec::new(),
+        }
     }
 
     /// Returns the measures for the disk as it was when this internal snapshot was made.
@@ -74,9 +95,11 @@ impl Geometry {
             "ends after the end of the file"
         } else if length > 32 << 20 {
             "is larger than 32 MiB"
+        } else if snapshot.virtual_size > Some(LENGTH_MAX) {
+            "is that of a disk larger than QEMU supports"
         } else {
             self.l1_table = snapshot.l1_table;
-            self.size = snapshot.virtual_size.unwrap_or(self.size);
+            self.size = snapshot.virtual_size.map_or(self.size, whole_sectors);
             self.metadata.push(offset..offset + length);
             return Ok(self);
         };
@@ -84,7 +107,8 @@ impl Geometry {
         Err(Finding::new(Code::SnapshotTable, offset, message))
     }
 
-    /// Returns the size of the guest's disk.
+    /// Returns the size of the guest's disk: that of the header in whole sectors of 512 bytes, as
+    /// QEMU leaves out the rest.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size

@@ -175,7 +175,7 @@ impl Map {
     }
 
     /// Looks up an offset on the guest's disk. The extent that is returned holds it, or begins
-    /// there.
+    /// there. Past the end of the disk it is a hole without length.
     ///
     /// # Errors
     ///
@@ -185,6 +185,7 @@ impl Map {
         let index = at / table_covers;
         let entry = usize::try_from(index)
             .ok()
+            .filter(|_| at < size)
             .and_then(|i| self.entries.get(i));
         let entry = entry.copied().unwrap_or_default();
         let field = self.geometry.l1_table().start + index * 8;
@@ -194,7 +195,8 @@ impl Map {
         }
         let table = entry & OFFSET;
         if table == 0 {
-            let end = (index + 1) * table_covers + self.holes_after(index) * table_covers;
+            let tables = index + 1 + self.holes_after(index);
+            let end = tables.saturating_mul(table_covers);
             return Ok(Lookup::Extent(Extent {
                 start: at,
                 length: end.min(size).saturating_sub(at),
@@ -238,7 +240,8 @@ impl Map {
     ) -> Result<Vec<Extent>, Finding> {
         let mut extents: Vec<Extent> = Vec::new();
         let (cluster, length) = (self.geometry.cluster_size(), self.geometry.entry_length());
-        let range = range.start.max(slice.guest.start)..range.end.min(slice.guest.end);
+        let end = slice.guest.end.min(self.geometry.size());
+        let range = range.start.max(slice.guest.start)..range.end.min(end);
         let skipped = range.start.saturating_sub(slice.guest.start) / cluster;
         let first = slice.guest.start + skipped * cluster;
         let starts = (first..range.end).step_by(cluster as usize);
@@ -251,7 +254,7 @@ impl Map {
                     _ => None,
                 },
             };
-            let field = slice.file.start + index as u64 * length;
+            let field = slice.file.start.saturating_add(index as u64 * length);
             for extent in entry.extents(&self.geometry, field)? {
                 let Some(extent) = extent.within(&range) else {
                     continue;
@@ -383,3 +386,6 @@ impl Subclusters {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

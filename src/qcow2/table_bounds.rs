@@ -4,8 +4,8 @@ use super::examination::Examination;
 use super::header::{Header, Table};
 use super::report::Code;
 
-/// Length of the longest file that QEMU reads or writes, which bounds the offset of a table.
-const LENGTH_MAX: u64 = 0x7fff_ffff_c000_0000;
+/// Length of the longest file or disk that QEMU reads or writes, which bounds the offset of a table.
+pub(super) const LENGTH_MAX: u64 = 0x7fff_ffff_c000_0000;
 const L1_MAX: u64 = 32 << 20;
 const REFCOUNT_TABLE_MAX: u64 = 8 << 20;
 /// 65,536 snapshots of at least 40 bytes.

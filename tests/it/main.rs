@@ -22,6 +22,8 @@ mod consistent;
 mod copy;
 mod devops;
 mod digest;
+#[cfg(all(feature = "disk", feature = "fs", feature = "testing"))]
+mod disk;
 mod djinn;
 #[cfg(feature = "testing")]
 mod early_answer;

@@ -13,6 +13,8 @@ mod corpus;
 #[cfg(all(feature = "disk", feature = "testing", unix))]
 mod disks;
 mod effort;
+#[cfg(all(feature = "disk", feature = "testing", unix))]
+mod guests;
 mod image;
 mod incremental;
 mod mutants;

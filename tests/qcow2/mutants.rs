@@ -18,7 +18,7 @@ const ACCEPTED: u64 = 20;
 const REJECTED: u64 = 50;
 
 /// Width and offset of every field of the header.
-const FIELDS: [(u64, usize); 20] = [
+pub(crate) const FIELDS: [(u64, usize); 20] = [
     (0, 4),
     (4, 4),
     (8, 8),
@@ -51,21 +51,21 @@ const EXTENSIONS: [u32; 7] = [
 ];
 
 /// SplitMix64: small, and the same everywhere.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ mixed >> 31
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    fn of<T: Copy>(&mut self, items: &[T]) -> T {
+    pub(crate) fn of<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len() as u64) as usize]
     }
 }
@@ -124,7 +124,7 @@ impl Mutant {
 
 /// A value that a field may take wrongly: a small number, a power of two or its neighbour, the
 /// right one a little off, or that of another field.
-fn field(random: &mut Random, bytes: &[u8], at: u64, width: usize) -> u64 {
+pub(crate) fn field(random: &mut Random, bytes: &[u8], at: u64, width: usize) -> u64 {
     let right = number(bytes, at, width);
     let cluster = 1_u64
         .checked_shl(number(bytes, 20, 4) as u32)
@@ -143,7 +143,7 @@ fn field(random: &mut Random, bytes: &[u8], at: u64, width: usize) -> u64 {
     }
 }
 
-fn number(bytes: &[u8], at: u64, width: usize) -> u64 {
+pub(crate) fn number(bytes: &[u8], at: u64, width: usize) -> u64 {
     let field = &bytes[at as usize..][..width];
     field
         .iter()
@@ -321,7 +321,7 @@ fn whatever_qemu_img_info_refuses_is_rejected() {
 }
 
 /// Sparse, for most of an image is zeros.
-fn write(path: &Path, bytes: &[u8]) {
+pub(crate) fn write(path: &Path, bytes: &[u8]) {
     let file = File::create(path).unwrap();
     file.set_len(bytes.len() as u64).unwrap();
     for (number, block) in bytes.chunks(4096).enumerate() {

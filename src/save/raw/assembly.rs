@@ -51,7 +51,7 @@ impl Assembly {
                 self.is_given[number] = true;
             }
         }
-        self.hold(start, &joined);
+        self.hold(start, joined);
         complete
     }
 
@@ -85,6 +85,15 @@ impl Assembly {
         };
         // There are as many as there are ends of runs.
         let starts: Vec<_> = self.held.iter().filter_map(touches).collect();
+        if let [start] = starts[..] {
+            // As a rule they go on where what is held ends, which is not copied each time.
+            let ends_there = |held: &Vec<u8>| start + held.len() as u64 == offset;
+            if self.held.get(&start).is_some_and(ends_there) {
+                let mut held = self.held.remove(&start).unwrap_or_default();
+                held.extend_from_slice(bytes);
+                return (start, held);
+            }
+        }
         let mut parts = Vec::new();
         for start in starts {
             if let Some(held) = self.held.remove(&start) {
@@ -103,16 +112,121 @@ impl Assembly {
     }
 
     /// Keeps the bytes that clusters still wait for.
-    fn hold(&mut self, start: u64, bytes: &[u8]) {
+    fn hold(&mut self, start: u64, mut bytes: Vec<u8>) {
         let all = start..start + bytes.len() as u64;
         let mut wanted = Spans::default();
         for number in self.waiting(&all) {
             let place = self.places.compressed[number];
             wanted.add(place.offset.max(all.start), place.end().min(all.end));
         }
-        for (from, to) in wanted.iter() {
+        for (from, to) in wanted.iter().skip(1) {
             let part = &bytes[(from - start) as usize..(to - start) as usize];
             self.held.insert(from, part.to_vec());
+        }
+        // As a rule there is one part, which is not copied.
+        if let Some((from, to)) = wanted.iter().next() {
+            bytes.truncate((to - start) as usize);
+            bytes.drain(..(from - start) as usize);
+            self.held.insert(from, bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+    use crate::qcow2::{Extent, ExtentKind, Geometry};
+
+    const LENGTH: u64 = 40_000;
+
+    /// Clusters of a file, each of some sectors, which may share the last.
+    fn clusters(steps: &[(u64, u64)]) -> Arc<Places> {
+        let mut places = Places::new(Geometry::plain(12, 1 << 30, LENGTH));
+        let (mut next, mut end) = (0, 0_u64);
+        for (&(gap, sectors), start) in steps.iter().zip((0..).step_by(4096)) {
+            // In the last sector of the one before, or after it.
+            let offset = end.saturating_sub(512).max(next) + gap;
+            let length = (offset / 512 + sectors) * 512 - offset;
+            let kind = ExtentKind::Compressed { offset, length };
+            places
+                .add(&Extent {
+                    start,
+                    length: 4096,
+                    kind,
+                })
+                .unwrap();
+            (next, end) = (offset + 1, offset + length);
+        }
+        places.sort().unwrap();
+        Arc::new(places)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn each_cluster_is_given_once_however_the_bytes_come(
+            steps in prop::collection::vec((0_u64..1500, 1_u64..17), 1..8),
+            before in prop::collection::vec((0..LENGTH, 0..LENGTH / 2), 0..3),
+            cuts in prop::collection::vec(0..LENGTH, 0..30),
+            order in prop::collection::vec(any::<Index>(), 1..60),
+        ) {
+            let file: Vec<u8> = (0..LENGTH).map(|at| (at * 31 / 7) as u8).collect();
+            let places = clusters(&steps);
+            prop_assume!(places.compressed.iter().all(|place| place.end() <= LENGTH));
+            let mut done = Spans::default();
+            before.iter().for_each(|&(start, length)| { done.add(start, (start + length).min(LENGTH)); });
+            let is_done: Vec<bool> = places.compressed.iter()
+                .map(|place| done.contains(place.offset, place.end()))
+                .collect();
+            let mut assembly = Assembly::new(places.clone(), &done);
+            // What of it belongs to an incomplete cluster comes again.
+            let mut arrived = Spans::default();
+            arrived.add(0, LENGTH);
+            for (start, end) in places.needed(&done) {
+                arrived.remove(start, end);
+            }
+            let mut ends: Vec<u64> = cuts.into_iter().chain([0, LENGTH]).collect();
+            ends.sort_unstable();
+            let pieces: Vec<_> = ends.windows(2).map(|pair| (pair[0], pair[1])).collect();
+            // Some of them more than once, and at last all.
+            let order = order.iter().map(|index| *index.get(&pieces));
+            let order: Vec<_> = order.chain(pieces.iter().copied()).collect();
+            let mut given = vec![false; places.compressed.len()];
+            let mut settled = is_done.clone();
+            let mut waiting = Vec::new();
+            for (turn, (start, end)) in order.into_iter().enumerate() {
+                let bytes = &file[start as usize..end as usize];
+                for (number, bytes) in assembly.add(start, bytes) {
+                    prop_assert!(!given[number] && !is_done[number]);
+                    given[number] = true;
+                    let place = places.compressed[number];
+                    prop_assert!(bytes == file[place.offset as usize..place.end() as usize]);
+                    waiting.push(number);
+                }
+                arrived.add(start, end);
+                if turn % 3 == 0 {
+                    for number in waiting.drain(..waiting.len() / 2) {
+                        assembly.settle(number);
+                        settled[number] = true;
+                    }
+                }
+                let mut claimed = arrived.clone();
+                assembly.take_open(&mut claimed);
+                for (place, &settled) in places.compressed.iter().zip(&settled) {
+                    prop_assert!(settled || !claimed.contains(place.offset, place.end()));
+                }
+            }
+            let all_given = given.iter().zip(&is_done).all(|(given, done)| given != done);
+            prop_assert!(all_given, "{:?} {:?}", given, is_done);
+            prop_assert!(assembly.held.is_empty(), "{:?}", assembly.held.keys());
+            for number in waiting {
+                assembly.settle(number);
+            }
+            prop_assert!(assembly.open.is_empty());
         }
     }
 }

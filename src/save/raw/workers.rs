@@ -10,8 +10,11 @@ use crate::disk::{Places, undone};
 use crate::file::Sink;
 use crate::qcow2::{Decompressor, Finding};
 
-/// The jobs that wait, for each thread: a cluster each, so that the memory is bounded.
+/// The jobs that wait, for each thread: a cluster each.
 const WAITING: usize = 4;
+/// The bytes of all jobs that wait, if clusters are large. A cluster may be twice as long in the
+/// file.
+const BYTES: u64 = 16 << 20;
 
 type Job = (usize, Vec<u8>);
 
@@ -51,7 +54,8 @@ impl Workers {
         let mut sender = None;
         if !places.compressed.is_empty() {
             let cores = thread::available_parallelism().map_or(1, usize::from);
-            let (jobs, waiting) = sync_channel(WAITING * cores);
+            let most = BYTES / (2 * places.geometry().cluster_size());
+            let (jobs, waiting) = sync_channel((WAITING * cores).min(most as usize));
             let waiting = Arc::new(Mutex::new(waiting));
             sender = Some(jobs);
             for _ in 0..cores {
