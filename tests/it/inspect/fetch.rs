@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use machine_images::djinn::{Client, Images};
+use machine_images::jiff::Timestamp;
 use machine_images::qcow2::{Code, Policy};
 use machine_images::testing::{Close, DjinnServer, Fault};
 use machine_images::{Digest, ErrorKind};
@@ -249,10 +250,16 @@ async fn tables_elsewhere_take_one_small_request_more() {
 #[tokio::test]
 async fn a_server_that_shows_one_table_and_sends_another_is_found_out() {
     let (server, images) = site();
-    let good = server.add_image("good", with_snapshot()).unwrap();
+    // Of one time, as they are to be taken for one version.
+    let add = |name, image: Vec<u8>| {
+        let image = server.new_image(name).content(image);
+        let time = Timestamp::from_second(1_700_000_000).unwrap();
+        image.created_at(time).add().unwrap()
+    };
+    let good = add("good", with_snapshot());
     let mut image = with_snapshot();
     image[1_900_544..].fill(0xff);
-    let bad = server.add_image("bad", image).unwrap();
+    let bad = add("bad", image);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk.qcow2");
     let location = format!("/api/images/{good}");
