@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::Args;
+use crate::embedded::Embedded;
 use crate::images::{DATA, Images, ZEROS};
 use crate::measure::{Pairs, cost};
 use crate::nginx::Nginx;
@@ -31,10 +32,12 @@ enum Work {
     Copy {
         /// Against a file in between, instead of curl.
         saved: bool,
+        /// Between two of the crate's own servers.
+        embedded: bool,
     },
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 10] = [
     Case {
         name: "contents to a new file",
         goals: [0.45, 0.65, 24.0],
@@ -75,12 +78,34 @@ const CASES: [Case; 8] = [
     Case {
         name: "copy to another server",
         goals: [1.05, 1.00, 32.0],
-        work: Work::Copy { saved: false },
+        work: Work::Copy {
+            saved: false,
+            embedded: false,
+        },
     },
     Case {
         name: "copy to another server, against save and upload",
         goals: [0.70, 1.00, 32.0],
-        work: Work::Copy { saved: true },
+        work: Work::Copy {
+            saved: true,
+            embedded: false,
+        },
+    },
+    Case {
+        name: "copy between two embedded servers",
+        goals: [1.05, 1.00, 32.0],
+        work: Work::Copy {
+            saved: false,
+            embedded: true,
+        },
+    },
+    Case {
+        name: "copy between two embedded servers, against save and upload",
+        goals: [0.70, 1.00, 32.0],
+        work: Work::Copy {
+            saved: true,
+            embedded: true,
+        },
     },
     Case {
         name: "over TLS to a new file",
@@ -137,12 +162,22 @@ impl Bench<'_> {
             let mut both = [None; 2];
             // Taking turns at going first as well.
             for side in [pair % 2, (pair + 1) % 2] {
+                // New ones: what they have already makes a transfer slower.
+                let embedded = matches!(case.work, Work::Copy { embedded: true, .. });
+                let embedded = embedded.then(|| Embedded::start(&image));
+                let servers = match &embedded {
+                    Some(embedded) => [embedded.from.clone(), embedded.to.clone()],
+                    None => [self.base(false), self.sink.clone()],
+                };
                 let mut command = match side {
-                    0 => self.ours(case.work, &image, &file),
-                    _ => self.curl(case.work, &image, &file),
+                    0 => self.ours(case.work, &servers, &image, &file),
+                    _ => self.curl(case.work, &servers, &image, &file),
                 };
                 both[side] = Some(cost(&mut command));
-                if pair == 0 && side == 0 && file.exists() {
+                if let (0, 0, Some(embedded)) = (pair, side, &embedded) {
+                    fetch(&embedded.to, &file);
+                    same(&file, &image);
+                } else if pair == 0 && side == 0 && file.exists() {
                     same(&file, &image);
                     let allocated = fs::metadata(&file).unwrap().blocks() * 512;
                     let share = 100 * allocated / (self.args.size << 20);
@@ -173,7 +208,7 @@ impl Bench<'_> {
         );
     }
 
-    fn ours(&self, work: Work, image: &Path, file: &Path) -> Command {
+    fn ours(&self, work: Work, servers: &[String; 2], image: &Path, file: &Path) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg("client");
         if self.args.multi_thread {
@@ -199,31 +234,25 @@ impl Bench<'_> {
                 command.args([&self.sink, "upload"]).arg(image);
             }
             Work::Copy { .. } => {
-                command.args([&self.base(false), "copy", &DATA.to_string(), &self.sink]);
+                let [from, to] = servers;
+                command.args([from, "copy", &DATA.to_string(), to]);
             }
         }
         command
     }
 
-    /// A copy by way of a file.
-    fn saved(&self, file: &Path) -> Command {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        let (base, id) = (self.base(false), DATA.to_string());
-        command.args(["client", &base, "copy", &id, &self.sink]);
-        command.arg("--file").arg(file);
-        command
-    }
-
-    fn curl(&self, work: Work, image: &Path, file: &Path) -> Command {
+    fn curl(&self, work: Work, servers: &[String; 2], image: &Path, file: &Path) -> Command {
         let mut command = Command::new("curl");
         command.args(["-sSf", "-H", "Accept: application/x-qemu-disk"]);
         match work {
-            Work::Copy { saved: true } => return self.saved(file),
-            Work::Copy { saved: false } => {
-                let from = format!("{}/images/{DATA}", self.base(false));
-                let to = format!("{}/images?name=bench", self.sink);
-                let headers = "-H Content-Type:application/x-qemu-disk";
-                let pipe = format!("curl -s {from} | curl -sSf -X POST {headers} -T - '{to}'");
+            Work::Copy { saved: true, .. } => return copy_saved(servers, file),
+            Work::Copy { saved: false, .. } => {
+                let from = format!("{}/images/{DATA}", servers[0]);
+                let to = format!("{}/images?name=curl", servers[1]);
+                let auth = "-sf -H Authorization:Bearer\\ bench";
+                let from = format!("curl {auth} -H Accept:application/x-qemu-disk {from}");
+                let headers = "-X POST -H Content-Type:application/x-qemu-disk";
+                let pipe = format!("{from} | curl {auth} {headers} -T - '{to}'");
                 command = Command::new("sh");
                 command.args(["-c", &pipe]).stdout(Stdio::null());
             }
@@ -261,6 +290,23 @@ impl Bench<'_> {
             false => self.nginx.base(),
         }
     }
+}
+
+/// A copy by way of a file.
+fn copy_saved([from, to]: &[String; 2], file: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["client", from, "copy", &DATA.to_string(), to]);
+    command.arg("--file").arg(file);
+    command
+}
+
+/// Fetches the first image that was created.
+fn fetch(base: &str, file: &Path) {
+    let mut command = Command::new("curl");
+    command.args(["-sSf", "-H", "Authorization: Bearer bench"]);
+    command.args(["-H", "Accept: application/x-qemu-disk", "-o"]);
+    command.arg(file).arg(format!("{base}/images/1"));
+    assert!(command.status().unwrap().success(), "no image was created");
 }
 
 fn same(a: &Path, b: &Path) {

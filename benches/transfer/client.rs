@@ -117,7 +117,7 @@ async fn work(args: Args) -> Result<(), Error> {
                         .durable(false)
                         .compute_sha256(true)
                         .await?;
-                    sink.create_upload("bench", Source::file(file)).await?;
+                    sink.create_upload("saved", Source::file(file)).await?;
                 }
             }
         }

@@ -7,6 +7,7 @@
 
 mod cases;
 mod client;
+mod embedded;
 mod images;
 mod lines;
 mod lists;
@@ -50,6 +51,9 @@ enum Work {
     /// One transfer by the crate: what this program starts itself for.
     #[command(hide = true)]
     Client(client::Args),
+    /// The crate's own servers.
+    #[command(hide = true)]
+    Servers { image: std::path::PathBuf },
 }
 
 impl Args {
@@ -60,8 +64,10 @@ impl Args {
 
 fn main() {
     let args = Args::parse();
-    if let Some(Work::Client(work)) = args.work {
-        return client::run(work);
+    match args.work {
+        Some(Work::Client(work)) => return client::run(work),
+        Some(Work::Servers { image }) => return embedded::serve(image),
+        None => {}
     }
     namespace::enter();
     cases::run(&args);
