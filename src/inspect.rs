@@ -1,10 +1,17 @@
 //! The inspection of images in transit, and the error for those that the policy rejects.
 
+#[cfg(feature = "fs")]
+mod file;
+
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 
 use crate::error::{Cause, Error, Result};
 use crate::qcow2::{self, Inspection, Policy, Report, Verdict};
+#[cfg(feature = "fs")]
+pub use file::inspect_file;
+#[cfg(feature = "fs")]
+pub(crate) use file::inspect_open_file;
 
 /// Fails if the report rejects the image.
 pub(crate) fn accept(report: Report) -> Result<()> {

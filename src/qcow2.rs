@@ -46,8 +46,6 @@
 mod bitmaps;
 #[cfg(feature = "disk")]
 mod cluster;
-#[cfg(all(feature = "fs", feature = "disk"))]
-mod compress;
 mod examination;
 mod examine;
 mod extensions;
@@ -59,8 +57,6 @@ mod geometry;
 mod header;
 mod header_checks;
 mod header_fields;
-#[cfg(feature = "fs")]
-mod inspect_file;
 mod inspector;
 #[cfg(all(feature = "fs", feature = "disk"))]
 mod layout;
@@ -78,10 +74,10 @@ mod table_bounds;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "fs")]
+pub use crate::inspect::inspect_file;
 #[cfg(feature = "disk")]
 pub(crate) use cluster::Decompressor;
-#[cfg(all(feature = "fs", feature = "disk"))]
-pub(crate) use compress::Compressor;
 #[cfg(feature = "disk")]
 pub(crate) use format::DETECTABLE;
 pub use format::Format;
@@ -91,10 +87,6 @@ pub use header::{
     Bitmap, Compression, DataFile, Encryption, Feature, FeatureKind, Features, Header, Snapshot,
     Table,
 };
-#[cfg(feature = "fs")]
-pub use inspect_file::inspect_file;
-#[cfg(feature = "fs")]
-pub(crate) use inspect_file::inspect_open_file;
 pub(crate) use inspector::FIRST_READ;
 pub use inspector::{Inspection, Inspector, inspect};
 #[cfg(all(feature = "fs", feature = "disk"))]

@@ -3,6 +3,8 @@
 #[cfg(feature = "fs")]
 mod buffers;
 mod chunks;
+#[cfg(all(feature = "fs", feature = "disk"))]
+mod compress;
 #[cfg(feature = "fs")]
 mod file;
 mod inspect;

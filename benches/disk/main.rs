@@ -42,6 +42,9 @@ struct Args {
     /// Where the disks go; should be a disk.
     #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"))]
     directory: PathBuf,
+    /// The qemu-img that reads over HTTP, which needs Debian's qemu-block-extra.
+    #[arg(long, default_value = "qemu-img")]
+    qemu_img: String,
     // What `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -168,7 +171,8 @@ fn run(case: &Case, args: &Args, disks: &Disks, nginx: &Nginx, sink: &str) {
                 )
             }
             Against::Http => format!(
-                "qemu-img convert -f qcow2 -O raw 'json:{{\"driver\":\"qcow2\",\"file\":{{\"driver\":\"http\",\"url\":\"{url}\"}}}}' {target}"
+                "{} convert -f qcow2 -O raw 'json:{{\"driver\":\"qcow2\",\"file\":{{\"driver\":\"http\",\"url\":\"{url}\"}}}}' {target}",
+                args.qemu_img
             ),
             Against::Upload => {
                 let options = case.kind.options();

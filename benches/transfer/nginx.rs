@@ -30,7 +30,7 @@ impl Nginx {
             "daemon off; master_process off; user root; pid {home_path}/pid; error_log {home_path}/errors;
             events {{ }}
             http {{
-                access_log off; sendfile on; etag off;
+                access_log off; sendfile on; etag off; keepalive_requests 1000000;
                 client_body_temp_path {home_path}/b; proxy_temp_path {home_path}/p;
                 fastcgi_temp_path {home_path}/f; uwsgi_temp_path {home_path}/u;
                 scgi_temp_path {home_path}/s;

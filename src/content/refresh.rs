@@ -12,8 +12,8 @@ use super::{ByteRange, Location};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Result};
 use crate::file::failed;
-use crate::inspect::accept;
-use crate::qcow2::{Policy, inspect_open_file};
+use crate::inspect::{accept, inspect_open_file};
+use crate::qcow2::Policy;
 use crate::thread::Caller;
 
 /// The conditions for a file besides being unchanged.

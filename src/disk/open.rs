@@ -183,7 +183,7 @@ impl Place {
                 let policy = policy.clone();
                 let opened = tokio::task::spawn_blocking(move || {
                     let opened = crate::file::open_with_length(&path).and_then(|(file, length)| {
-                        let report = crate::qcow2::inspect_open_file(&file, &policy)?;
+                        let report = crate::inspect::inspect_open_file(&file, &policy)?;
                         Ok((report, file, length))
                     });
                     let failed = |error| crate::file::failed("read", &path, error);

@@ -1,6 +1,8 @@
 //! Every code by a header of its own, without any tool.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use super::{Code, Inspection, Inspector, Policy, Report, Verdict, inspect};
 
@@ -265,4 +267,44 @@ fn the_names_of_codes_are_those_of_the_json() {
             format!("{:?}", code.as_str())
         );
     }
+}
+
+/// Only the front page names `inspect_file`, which is defined elsewhere.
+#[test]
+fn it_needs_no_other_module_and_does_no_io() {
+    const OTHERS: [&str; 14] = [
+        "crate::",
+        "std::env",
+        "std::fs",
+        "std::io",
+        "std::net",
+        "std::path",
+        "std::process",
+        "std::thread",
+        "std::time",
+        "async ",
+        "futures::",
+        "reqwest",
+        "tokio",
+        "tracing",
+    ];
+    let mut paths = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/qcow2")];
+    let mut count = 0;
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            paths.extend(fs::read_dir(path).unwrap().map(|file| file.unwrap().path()));
+            continue;
+        }
+        if path.ends_with("tests.rs") {
+            continue;
+        }
+        count += 1;
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap().lines();
+        for line in code.filter(|line| !line.trim_start().starts_with("//")) {
+            let other = OTHERS.iter().find(|other| line.contains(**other));
+            assert_eq!(other, None, "{}: {line}", path.display());
+        }
+    }
+    assert!(count > 15, "{count} files");
 }

@@ -14,9 +14,9 @@ use crate::content::{Body, ByteRange, ContentResponse, Location, Version, inspec
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::{PartFile, Sink, State, Subject, failed};
-use crate::inspect::accept;
+use crate::inspect::{accept, inspect_open_file};
 use crate::progress::Meter;
-use crate::qcow2::{FIRST_READ, inspect_open_file};
+use crate::qcow2::FIRST_READ;
 use crate::retry::Retries;
 use crate::spans::Spans;
 use crate::thread::Caller;

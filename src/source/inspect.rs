@@ -34,7 +34,8 @@ impl Source {
             #[cfg(feature = "fs")]
             Kind::OpenFile(file) => {
                 let policy = policy.clone();
-                let report = file.with(move |file| qcow2::inspect_open_file(file, &policy));
+                let report =
+                    file.with(move |file| crate::inspect::inspect_open_file(file, &policy));
                 (report.await.map_err(failed)?, Kind::OpenFile(file))
             }
             #[cfg(all(feature = "fs", feature = "disk"))]

@@ -18,12 +18,13 @@ use tokio::sync::OnceCell;
 
 use super::buffers::Buffers;
 use super::chunks::Chunks;
+use super::compress::Compressor;
 use super::file::OpenFile;
 use super::survey::{next_window, read_at, survey};
 use crate::file::open_disk;
 use crate::qcow2::{
-    CLUSTER, Clusters, Compression, Compressor, Inspection, Layout, MAX_SIZE, Part, Parts, Policy,
-    Report, Stored, inspect,
+    CLUSTER, Clusters, Compression, Inspection, Layout, MAX_SIZE, Part, Parts, Policy, Report,
+    Stored, inspect,
 };
 
 /// A raw disk, sent as a QCOW2 image: see [`Source::raw`](super::Source::raw).

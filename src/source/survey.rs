@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 
+use super::compress::Compressor;
 use crate::file::is_zero;
-use crate::qcow2::{CLUSTER, Compression, Compressor, Stored};
+use crate::qcow2::{CLUSTER, Compression, Stored};
 
 const BYTES: u64 = CLUSTER as u64;
 /// The length of a window, which one task surveys.

@@ -5,8 +5,7 @@ use std::io;
 use flate2::{Compress, FlushCompress, Status};
 use zstd::bulk;
 
-use super::header::Compression;
-use super::stored::CLUSTER;
+use crate::qcow2::{CLUSTER, Compression};
 
 /// Levels at which an image is about one percent larger than QEMU makes it. Higher ones save little,
 /// and take half as long again.

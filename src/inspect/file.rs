@@ -4,9 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use super::inspector::{Inspection, Inspector};
-use super::policy::Policy;
-use super::report::Report;
+use crate::qcow2::{Inspection, Inspector, Policy, Report};
 
 /// Inspects a local file or block device.
 ///
