@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use futures::TryStreamExt;
+use machine_images::disk::Disk;
 use machine_images::djinn::{Images, Source};
 use machine_images::testing::DjinnServer;
 use machine_images::{Result, Side};
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
 
 const DISK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/disk.qcow2");
 
@@ -23,6 +25,8 @@ pub(super) enum Call {
     Ranges,
     /// To a file, after a look at the image's header.
     Checked,
+    /// The guest's disk to a file.
+    Raw,
     Stream,
     /// A part of the contents, as a stream.
     Range,
@@ -40,6 +44,7 @@ impl Call {
             "upload" => Self::Upload,
             "download" => Self::Download,
             "file, checked" => Self::Checked,
+            "save_raw" => Self::Raw,
             "file" => Self::File,
             "file, in ranges" => Self::Ranges,
             "stream" => Self::Stream,
@@ -127,6 +132,7 @@ impl Scene {
             Call::File => self.file(1, false).await,
             Call::Ranges => self.file(4, false).await,
             Call::Checked => self.file(1, true).await,
+            Call::Raw => self.raw().await,
             Call::Stream => self.stream().await,
             Call::Range => self.range().await,
             Call::CopyFrom => self.copy_from().await,
@@ -178,6 +184,28 @@ impl Scene {
         saved?;
         let left = std::fs::read_dir(self.directory.path()).unwrap().count();
         Ok(left == 1 && std::fs::read(path).unwrap() == self.disk)
+    }
+
+    async fn raw(&self) -> Result<bool> {
+        let path = self.directory.path().join("disk.raw");
+        let saved = self
+            .images
+            .save_raw(self.image, &path)
+            .connections(1)
+            .durable(false)
+            .await;
+        if saved.is_err() {
+            assert!(!path.exists(), "a file after {saved:?}");
+        }
+        saved?;
+        let left = std::fs::read_dir(self.directory.path()).unwrap().count();
+        let mut guest = Vec::new();
+        Disk::open(DISK)
+            .await?
+            .read_to_end(&mut guest)
+            .await
+            .unwrap();
+        Ok(left == 1 && std::fs::read(path).unwrap() == guest)
     }
 
     async fn stream(&self) -> Result<bool> {

@@ -19,7 +19,11 @@ impl Row {
     /// Whether it is this fault, and each outcome is among those of its cell: where two ends of a
     /// connection race there are two, `a or b`.
     pub(super) fn fits(&self, label: &str, found: &[String]) -> bool {
-        let fits = |(cell, found): (&String, &String)| cell.split(" or ").any(|one| one == found);
+        // Without its number, too, of which some cells have none.
+        let is = |one: &str, found: &str| {
+            one == found || found.rsplit_once(' ').is_some_and(|(kind, _)| one == kind)
+        };
+        let fits = |(cell, found): (&String, &String)| cell.split(" or ").any(|one| is(one, found));
         self.label == label
             && self.cells.len() == found.len()
             && self.cells.iter().zip(found).all(fits)
