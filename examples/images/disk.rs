@@ -13,6 +13,9 @@ use super::bar::Bar;
 use super::djinn::saved;
 use super::output::{Failure, Output, Result, closed};
 
+/// The bytes that a disk reads ahead by default.
+const READ_AHEAD: u64 = 2 << 20;
+
 pub(crate) async fn read(images: &Images, args: Read) -> Result {
     let failed = |error: io::Error| match error.downcast() {
         Ok(error) => Failure::Client(error),
@@ -20,6 +23,9 @@ pub(crate) async fn read(images: &Images, args: Read) -> Result {
     };
     let mut disk = images.disk(args.id).await?;
     let mut left = args.length.unwrap_or(u64::MAX);
+    if left < READ_AHEAD {
+        disk = disk.read_ahead(left);
+    }
     disk.seek(io::SeekFrom::Start(args.offset))
         .await
         .map_err(failed)?;

@@ -60,6 +60,18 @@ fn the_raw_disk_is_read_in_place_and_saved() {
     ];
     let part = on(&server).args(part).output().unwrap();
     assert!(part.stdout == output.stdout[1048000..1049000]);
+    // Nothing behind what was asked for is fetched.
+    server.clear_requests();
+    let sector = [
+        "djinn", "read", "1", "--offset", "5242880", "--length", "512",
+    ];
+    let sector = on(&server).args(sector).output().unwrap();
+    assert!(sector.stdout == output.stdout[5242880..5243392]);
+    let requests = server.requests();
+    let range = requests.last().unwrap().header("range").unwrap();
+    let (start, end) = range.trim_start_matches("bytes=").split_once('-').unwrap();
+    let length = end.parse::<u64>().unwrap() + 1 - start.parse::<u64>().unwrap();
+    assert_eq!(length, 4096, "{range}");
     let streamed = ["djinn", "content", "1", "-", "--raw"];
     let streamed = on(&server).args(streamed).output().unwrap();
     assert!(streamed.stdout == output.stdout);
