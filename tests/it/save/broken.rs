@@ -85,7 +85,7 @@ async fn a_transfer_that_never_gets_further_ends_within_its_retries() {
             .unchecked()
             .connections(connections);
         let error = request.await.unwrap_err();
-        assert_eq!(error.status(), Some(503));
+        assert_eq!(error.status(), Some(503), "{error:?}");
         assert_eq!(error.attempts(), 3);
         let requests = setup.server.requests().len();
         assert!(requests <= 1 + 3 * connections, "{requests}");
