@@ -20,6 +20,7 @@
 //! requests: the header, the L1 table, the L2 table, and the first clusters of the disk.
 //!
 //! ```no_run
+//! # // Not run, as it needs a server with an image; tests/qcow2/read.rs counts such requests.
 //! use machine_images::djinn::Client;
 //!
 //! const SECTOR: u64 = 512;

@@ -249,7 +249,7 @@ impl Bench<'_> {
             Work::Copy { saved: false, .. } => {
                 let from = format!("{}/images/{DATA}", servers[0]);
                 let to = format!("{}/images?name=curl", servers[1]);
-                let auth = "-sf -H Authorization:Bearer\\ bench";
+                let auth = "-sSf -H Authorization:Bearer\\ bench";
                 let from = format!("curl {auth} -H Accept:application/x-qemu-disk {from}");
                 let headers = "-X POST -H Content-Type:application/x-qemu-disk";
                 let pipe = format!("{from} | curl {auth} {headers} -T - '{to}'");

@@ -269,7 +269,6 @@ fn the_names_of_codes_are_those_of_the_json() {
     }
 }
 
-/// Only the front page names `inspect_file`, which is defined elsewhere.
 #[test]
 fn it_needs_no_other_module_and_does_no_io() {
     const OTHERS: [&str; 14] = [
@@ -288,7 +287,10 @@ fn it_needs_no_other_module_and_does_no_io() {
         "tokio",
         "tracing",
     ];
-    let mut paths = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/qcow2")];
+    // The one thing on the front page that is defined elsewhere.
+    const ELSEWHERE: &str = "pub use crate::inspect::inspect_file;";
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = vec![src.join("qcow2.rs"), src.join("qcow2")];
     let mut count = 0;
     while let Some(path) = paths.pop() {
         if path.is_dir() {
@@ -300,8 +302,15 @@ fn it_needs_no_other_module_and_does_no_io() {
         }
         count += 1;
         let text = fs::read_to_string(&path).unwrap();
-        let code = text.split("#[cfg(test)]").next().unwrap().lines();
+        let code = text
+            .split("#[cfg(test)]\nmod tests {")
+            .next()
+            .unwrap()
+            .lines();
         for line in code.filter(|line| !line.trim_start().starts_with("//")) {
+            if line == ELSEWHERE && path == src.join("qcow2.rs") {
+                continue;
+            }
             let other = OTHERS.iter().find(|other| line.contains(**other));
             assert_eq!(other, None, "{}: {line}", path.display());
         }

@@ -105,7 +105,7 @@ async fn from_env(variables: &[(&str, &str)]) -> Result<Sent, String> {
 }
 
 #[tokio::test]
-#[ignore = "is run by others, in an environment of its own"]
+#[ignore = "run by the_environment_names_server_and_login and others, in an environment of its own"]
 #[allow(clippy::print_stderr)]
 async fn child() {
     match Client::from_env() {

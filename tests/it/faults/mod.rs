@@ -23,6 +23,9 @@ const TIMEOUT: Duration = Duration::from_millis(1500);
 const DELAY: Duration = Duration::from_millis(1);
 const LONGER_DELAY: Duration = Duration::from_millis(200);
 
+/// The requests of a call: `save_raw` makes five, each of them up to three times.
+const MOST: usize = 15;
+
 /// Cells under way at a time: most of them wait.
 const AT_ONCE: usize = 8;
 
@@ -78,6 +81,7 @@ async fn cell(mode: Mode, fault: Fault, call: Call) -> String {
     if rows::is_over_at_once(&fault) {
         scene.give_back().await;
     }
+    assert!(count <= MOST, "{count} requests of {call:?}");
     format!("{outcome} {count}")
 }
 

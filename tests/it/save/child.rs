@@ -11,7 +11,7 @@ use super::{Gate, quick};
 
 /// Not a test: the process, told by its environment what to fetch.
 #[tokio::test]
-#[ignore = "run by tests that need a process"]
+#[ignore = "run by Child, for tests that need a process of another user or limits"]
 async fn fetch() {
     let var = |name: &str| std::env::var(name).unwrap();
     let client = Client::builder(var("CHILD_URL"))

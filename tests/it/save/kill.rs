@@ -25,7 +25,7 @@ pub(super) fn kills() -> Option<usize> {
 
 /// Not a test: the process that is killed, told by its environment what to fetch.
 #[tokio::test]
-#[ignore = "run by a_killed_fetch_goes_on"]
+#[ignore = "run by a_killed_fetch_goes_on, which kills it"]
 async fn child() {
     let var = |name| std::env::var(name).unwrap();
     let client = machine_images::djinn::Client::builder(var("KILL_URL")).token(var("KILL_TOKEN"));
