@@ -107,15 +107,12 @@ async fn a_server_without_ranges_is_asked_for_one_once_and_ends_with_the_file() 
 #[tokio::test]
 async fn a_server_that_is_too_busy_for_all_ends_a_fetch() {
     let setup = Setup::new();
-    let requests = AtomicUsize::new(0);
     let cut = Fault::CutResponse {
         after: MIB as u64,
         close: machine_images::testing::Close::Clean,
     };
     setup.server.inject(setup.on(cut));
-    let busy = setup.on(Fault::status(503));
-    let busy = busy.when(move |_| requests.fetch_add(1, Ordering::Relaxed) > 0);
-    setup.server.inject(busy.always());
+    setup.server.inject(setup.on(Fault::status(503)).always());
     let error = by_itself(&setup).connections(4).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Server);
     setup.server.clear_faults();
