@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures::future::pending;
+
 use super::Transfer;
 use crate::content::{Body, ByteRange, Version};
 use crate::error::{Error, ErrorKind, Result};
@@ -11,7 +13,8 @@ use crate::progress::Meter;
 const IDLE: Duration = Duration::from_millis(10);
 
 impl Transfer {
-    /// Fetches runs until nothing is left, beginning with `first` if there is one.
+    /// Fetches runs until nothing is left, beginning with `first` if there is one. One that retires
+    /// waits to be stopped: the TCP connections that it opened, and others use, end with its runtime.
     pub(super) async fn connection(&self, who: usize, mut first: Option<Body>) -> Result<()> {
         while !self.is_complete() {
             let (result, is_patient) = match first.take() {
@@ -26,9 +29,9 @@ impl Transfer {
             };
             match result {
                 Ok(true) => {}
-                Ok(false) => return Ok(()),
+                Ok(false) => return pending().await,
                 Err(error) => match self.retire(who, error, is_patient)? {
-                    true => return Ok(()),
+                    true => return pending().await,
                     false => continue,
                 },
             }
