@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use super::images::Images;
 use super::model::{Image, ImageId};
 use super::name::{NamespacePath, check_name};
-use super::reconcile::{self, Reconcile};
+use super::reconcile::{Reconcile, Search};
 use super::upload::Target;
 use super::{content, get};
 use crate::call::awaitable;
@@ -159,8 +159,8 @@ impl CopyImage {
     /// Looks for the image on the target if the response is lost, instead of failing with
     /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown). Defaults to `false`.
     ///
-    /// The name is looked up first: if the target has it, nothing is sent, and the copy fails with
-    /// [`NameTaken`](ErrorKind::NameTaken). The rest is as for
+    /// The name is looked up first: if the target has it, nothing is fetched or sent, and the copy
+    /// fails with [`NameTaken`](ErrorKind::NameTaken). The rest is as for
     /// [`CreateUpload::reconcile`](super::CreateUpload::reconcile), but that the image is never sent
     /// a second time.
     #[doc(alias = "idempotent")]
@@ -211,8 +211,6 @@ impl CopyImage {
         if let Some(name) = &self.name {
             check_name(name)?;
         }
-        // Boxed to keep the future small.
-        let passing = Box::pin(self.open()).await.map_err(of_source)?;
         let name = match self.name.take() {
             Some(name) => name,
             None => {
@@ -221,22 +219,29 @@ impl CopyImage {
             }
         };
         let target = Target {
-            transport: self.target,
+            transport: self.target.clone(),
             name,
-            namespace: self.namespace,
+            namespace: self.namespace.take(),
         };
-        let passed = Arc::clone(&passing.passed);
-        let length = passing.body.length();
-        let source = Source::content(passing.into_stream(), length);
-        let uploaded = match self.reconcile {
-            None => Box::pin(target.upload(source, self.meter)).await,
+        // Boxed to keep the future small.
+        let search = match self.reconcile.take() {
+            None => None,
             Some(options) => {
                 let options = Reconcile {
                     sha256: self.sha256,
                     ..options
                 };
-                Box::pin(reconcile::upload(&target, source, self.meter, options)).await
+                let search = Box::pin(Search::begin(&target, options)).await;
+                Some(search.map_err(|error| error.on_side(Side::Target))?)
             }
+        };
+        let passing = Box::pin(self.open()).await.map_err(of_source)?;
+        let passed = Arc::clone(&passing.passed);
+        let length = passing.body.length();
+        let source = Source::content(passing.into_stream(), length);
+        let uploaded = match search {
+            None => Box::pin(target.upload(source, self.meter)).await,
+            Some(search) => Box::pin(search.upload(source, self.meter)).await,
         };
         let image = uploaded.map_err(|error| match error.into_source_error() {
             Ok(error) => of_source(error),

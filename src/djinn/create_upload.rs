@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::images::Images;
 use super::model::Image;
 use super::name::{NamespacePath, check_name};
-use super::reconcile::{self, Reconcile};
+use super::reconcile::{Reconcile, Search};
 use super::upload::Target;
 use crate::call::awaitable;
 use crate::digest::Digest;
@@ -221,8 +221,8 @@ impl CreateUpload {
             None => self.target.upload(self.source, self.meter).await,
             // Boxed, as it is rarely used and would make the future half as large again.
             Some(options) => {
-                let upload = reconcile::upload(&self.target, self.source, self.meter, options);
-                Box::pin(upload).await
+                let search = Box::pin(Search::begin(&self.target, options)).await?;
+                Box::pin(search.upload(self.source, self.meter)).await
             }
         }
     }

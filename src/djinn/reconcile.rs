@@ -40,54 +40,6 @@ impl Default for Reconcile {
     }
 }
 
-/// Sends the image until it exists or cannot be created.
-pub(super) async fn upload(
-    target: &Target,
-    mut source: Source,
-    meter: Meter,
-    options: Reconcile,
-) -> Result<Image> {
-    let mut search = Search::begin(target, options).await?;
-    let mut retries = target.transport.retry().start();
-    // The length of an upload that was sent to its end and not clearly answered.
-    let mut sent = None;
-    loop {
-        let again = source.again();
-        let error = match target.upload(source, meter.clone()).await {
-            Ok(image) => return Ok(image),
-            Err(error) => error,
-        };
-        let kind = error.kind();
-        if is_unclear(kind) {
-            sent = Some(error.sent());
-        }
-        // An earlier attempt may have created it. The body of the response may be lost.
-        let may_be_taken = match kind {
-            ErrorKind::NameTaken => true,
-            ErrorKind::Rejected => error.fields().is_none(),
-            _ => false,
-        };
-        match (kind, sent) {
-            (ErrorKind::NotSent, _) => {}
-            (kind, Some(length)) if is_unclear(kind) || may_be_taken => {
-                match search.find(length).await {
-                    Ok(Some(image)) => return Ok(image),
-                    Ok(None) if kind == ErrorKind::OutcomeUnknown => {}
-                    _ => return Err(error),
-                }
-            }
-            _ => return Err(error),
-        }
-        let Some(again) = again else {
-            return Err(error);
-        };
-        // The time of the upload and the lookup does not count towards that of the retries.
-        retries.restart_clock();
-        retries.pause(error, true).await?;
-        source = again;
-    }
-}
-
 /// Returns `true` if the server may have created the image although the call failed.
 fn is_unclear(kind: ErrorKind) -> bool {
     matches!(
@@ -100,7 +52,7 @@ fn is_unclear(kind: ErrorKind) -> bool {
 }
 
 /// The search for an image of a name that was free before.
-struct Search<'a> {
+pub(super) struct Search<'a> {
     target: &'a Target,
     images: Images,
     /// The token's user.
@@ -115,7 +67,7 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     /// Fails if the name is taken, so that an image found later is new.
-    async fn begin(target: &'a Target, options: Reconcile) -> Result<Self> {
+    pub(super) async fn begin(target: &'a Target, options: Reconcile) -> Result<Self> {
         let me = user(&target.transport).await.map_err(unknown_user)?;
         let namespace = target.namespace.as_ref().map(|namespace| {
             let owner = namespace.owner().unwrap_or(&me.username);
@@ -137,6 +89,48 @@ impl<'a> Search<'a> {
             return Ok(search);
         }
         Err(Error::plain(ErrorKind::NameTaken, is_taken(&target.name)))
+    }
+
+    /// Sends the image until it exists or cannot be created.
+    pub(super) async fn upload(mut self, mut source: Source, meter: Meter) -> Result<Image> {
+        let mut retries = self.target.transport.retry().start();
+        // The length of an upload that was sent to its end and not clearly answered.
+        let mut sent = None;
+        loop {
+            let again = source.again();
+            let error = match self.target.upload(source, meter.clone()).await {
+                Ok(image) => return Ok(image),
+                Err(error) => error,
+            };
+            let kind = error.kind();
+            if is_unclear(kind) {
+                sent = Some(error.sent());
+            }
+            // An earlier attempt may have created it. The body of the response may be lost.
+            let may_be_taken = match kind {
+                ErrorKind::NameTaken => true,
+                ErrorKind::Rejected => error.fields().is_none(),
+                _ => false,
+            };
+            match (kind, sent) {
+                (ErrorKind::NotSent, _) => {}
+                (kind, Some(length)) if is_unclear(kind) || may_be_taken => {
+                    match self.find(length).await {
+                        Ok(Some(image)) => return Ok(image),
+                        Ok(None) if kind == ErrorKind::OutcomeUnknown => {}
+                        _ => return Err(error),
+                    }
+                }
+                _ => return Err(error),
+            }
+            let Some(again) = again else {
+                return Err(error);
+            };
+            // The time of the upload and the lookup does not count towards that of the retries.
+            retries.restart_clock();
+            retries.pause(error, true).await?;
+            source = again;
+        }
     }
 
     /// Looks for the image until it exists, or the server has had the time to create it.

@@ -83,13 +83,20 @@ async fn a_lost_response_is_an_unknown_outcome_or_is_reconciled() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_sends_nothing_with_reconcile() {
+async fn a_name_that_is_taken_fetches_and_sends_nothing_with_reconcile() {
     let site = Site::new(DISK.to_vec());
     site.target.add_image("debian", DISK).unwrap();
     let error = site.copy().reconcile(true).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NameTaken);
     let requests = site.target.requests();
     assert!(requests.iter().all(|request| request.method == "GET"));
+    let requests = site.source.requests();
+    let is_content = |accept| accept == "application/x-qemu-disk";
+    assert!(
+        !requests
+            .iter()
+            .any(|request| request.header("accept").is_some_and(is_content))
+    );
 }
 
 #[tokio::test]
