@@ -24,6 +24,14 @@
     feature = "fs",
     doc = "| [`save`](Images::save) | the bytes of an image, to a file |"
 )]
+#![cfg_attr(
+    feature = "disk",
+    doc = "| [`disk`](Images::disk) | the bytes of the guest's disk inside an image, from any position |"
+)]
+#![cfg_attr(
+    all(feature = "disk", feature = "fs"),
+    doc = "| [`save_raw`](Images::save_raw) | the guest's disk, to a file or a block device |"
+)]
 //! | [`inspect`](Images::inspect), [`stat`](Images::stat), [`digest`](Images::digest) | the header, the length and the digest of an image |
 //! | [`copy`](Images::copy) | copies an image to another server |
 //! | [`delete`](Images::delete) | deletes an image |

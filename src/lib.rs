@@ -14,6 +14,10 @@
 //! - [`Content`] is the content of an image, [`Page`] one page of a list, [`Error`] the error type.
 //! - [`qcow2`] inspects the headers of images.
 #![cfg_attr(
+    feature = "disk",
+    doc = "- [`disk`] reads the guest's disk inside an image, on a server or in a file."
+)]
+#![cfg_attr(
     feature = "blocking",
     doc = "- [`blocking`] has the calls for programs without async code."
 )]
@@ -34,6 +38,7 @@
 //! | `rustls-no-provider` | TLS by rustls; the program installs the crypto provider | |
 //! | `native-tls` | TLS by the platform's library | |
 //! | `fs` | uploads from files, and contents saved to files | yes |
+//! | `disk` | the guest's disk inside an image: read in place, saved as a raw disk, sent as QCOW2 | |
 //! | `blocking` | calls for programs without async code | |
 //! | `webhooks` | deliveries of webhooks verified and decoded | |
 //! | `testing` | embedded servers for tests | |

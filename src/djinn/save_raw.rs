@@ -76,8 +76,10 @@ impl SaveRaw {
         self
     }
 
-    /// Resumes the transfer of an earlier call, and keeps what a later one can resume. Defaults to
-    /// `true`.
+    /// Resumes the transfer of an earlier call, and keeps what a later one can resume: the files
+    /// `TARGET.part` and `TARGET.part.state`. Defaults to `true`.
+    ///
+    /// With `false` a failure leaves neither. A kill leaves the first, which the next call removes.
     pub fn resume(mut self, resume: bool) -> Self {
         self.options.resume = resume;
         self
@@ -86,8 +88,8 @@ impl SaveRaw {
     /// Sets the behavior when the same file is being saved already. Defaults to
     /// [`WhenBusy::Fail`].
     ///
-    /// After a wait, the disk is fetched all the same. A block device in use is an error with
-    /// either.
+    /// After a wait, the disk is fetched all the same. A block device that is in use is an error in
+    /// any case.
     pub fn when_busy(mut self, when_busy: WhenBusy) -> Self {
         self.options.when_busy = when_busy;
         self
@@ -116,7 +118,7 @@ impl SaveRaw {
     }
 
     /// Fetches the disk. [`Saved::bytes`] is its size, [`Saved::sha256`] the digest of the QCOW2
-    /// file.
+    /// file, if one was expected.
     ///
     /// # Errors
     ///

@@ -46,7 +46,7 @@ impl Options {
     }
 }
 
-/// The behaviour when the same file is being fetched already, by this process or another.
+/// The behavior when the same file is being fetched already, by this process or another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenBusy {
