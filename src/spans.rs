@@ -87,7 +87,6 @@ impl Spans {
     }
 
     /// Returns the ranges that are missing in a range.
-    #[cfg(feature = "disk")]
     pub(crate) fn gaps_in(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
         let mut gaps = Vec::new();
         let mut at = start;

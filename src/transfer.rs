@@ -10,8 +10,8 @@
 //! others, up to 8 unless a number is set: if a round trip takes over 5 ms, all during the first one, or
 //! else when the rate no longer grows by itself, and as long as they bring more. One without work takes
 //! the end of the run that will be done last, so much that both end together. Whoever loses the end of a
-//! run stops reading there, and its TCP connection with it. The last bytes may be asked for twice; the
-//! first copy counts.
+//! run stops reading there, and its TCP connection with it. The last bytes may be asked for twice; each
+//! byte is written once, as what was hashed must stay.
 //!
 //! If a TCP connection breaks, `Body` asks on a new one for what is left of the run, if the image is
 //! still the same version, as often as the retry policy has it. If that fails, others can claim the
@@ -30,7 +30,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::ops::Range;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -96,7 +95,6 @@ pub(crate) struct Transfer {
     work: Mutex<Work>,
     /// Tells the thread that follows of what was written.
     moved: Condvar,
-    is_stopped: AtomicBool,
     state: Mutex<Option<State>>,
 }
 
@@ -127,7 +125,6 @@ impl Transfer {
                 unsynced: 0,
             }),
             moved: Condvar::new(),
-            is_stopped: false.into(),
             state: Mutex::new(plan.state),
             setup,
         })
@@ -142,7 +139,7 @@ impl Transfer {
     }
 
     fn is_complete(&self) -> bool {
-        self.work().pieces.left() == 0
+        self.work().pieces.left == 0
     }
 
     /// Returns what is left of a connection's run, whose answer goes on to `end`.
@@ -172,31 +169,30 @@ impl Transfer {
     /// Begins the first run with what has arrived of it: the bytes before the end of `held`.
     pub(crate) fn begin(&self, held: &[u8]) -> Result<()> {
         let mut work = self.work();
-        let (resumed, left) = (work.pieces.done.total(), work.pieces.left());
+        let (resumed, left) = (work.pieces.done.total(), work.pieces.left);
         let first = work.pieces.claim_first(0);
         drop(work);
         // Less is not worth a file.
         if resumed == 0 && left > RECORD {
-            let recorded = self.record(&mut self.state());
-            recorded.map_err(|error| self.setup.sink.failed("write", error))?;
+            self.record(&mut self.state())?;
         }
         self.setup.meter.start(self.setup.version.total, resumed);
-        match first {
-            Some((start, _)) => {
-                let arrived = usize::try_from(start)
-                    .ok()
-                    .and_then(|start| held.get(start..));
-                self.write(0, start, arrived.unwrap_or_default())
-            }
-            None => Ok(()),
-        }
+        let Some((start, _)) = first else {
+            return Ok(());
+        };
+        let arrived = held.get(usize::try_from(start).unwrap_or(usize::MAX)..);
+        self.write(0, start, arrived.unwrap_or_default())
     }
 
-    /// Has the sink take what came, and counts it.
+    /// Has the sink take what is new of what came, and counts it.
     fn write(&self, who: usize, position: u64, bytes: &[u8]) -> Result<()> {
-        let written = self.setup.sink.write(position, bytes);
-        written.map_err(|error| self.setup.sink.failed("write", error))?;
         let count = bytes.len() as u64;
+        let new = self.work().pieces.take(position, position + count);
+        for (start, end) in new {
+            let bytes = &bytes[(start - position) as usize..(end - position) as usize];
+            let written = self.setup.sink.write(start, bytes);
+            written.map_err(|error| self.setup.sink.failed("write", error))?;
+        }
         let mut work = self.work();
         work.pieces.wrote(who, position, count);
         work.carriers.insert(who);
@@ -204,15 +200,14 @@ impl Transfer {
         work.unsynced += count;
         work.unrecorded += count;
         let done = work.pieces.done.total();
-        let is_complete = work.pieces.left() == 0;
+        let is_complete = work.pieces.left == 0;
         let is_due = work.unrecorded >= RECORD * work.alive as u64;
         drop(work);
         self.moved.notify_one();
         if is_due {
             // Whoever has the state is recording, and the next chunk is soon.
             if let Ok(mut state) = self.state.try_lock() {
-                let recorded = self.record(&mut state);
-                recorded.map_err(|error| self.setup.sink.failed("record the state of", error))?;
+                self.record(&mut state)?;
             }
         }
         match is_complete {
@@ -222,9 +217,10 @@ impl Transfer {
         Ok(())
     }
 
-    fn record(&self, state: &mut Option<State>) -> io::Result<()> {
+    fn record(&self, state: &mut Option<State>) -> Result<()> {
         let Some(state) = state else { return Ok(()) };
-        state.written(self.settled())
+        let recorded = state.written(self.settled());
+        recorded.map_err(|error| self.setup.sink.failed("record the state of", error))
     }
 
     fn settled(&self) -> Spans {
@@ -241,22 +237,21 @@ impl Transfer {
     pub(crate) async fn run(self: &Arc<Self>, first: Body) -> Result<Option<Digest>> {
         // Dropped when this is given up or done, which ends the connections.
         let (alive, stop) = watch::channel(());
-        let stopped = Stopped(self);
+        let (following, followed) = watch::channel(());
         let follower = self.needs_follower().then(|| {
             let transfer = self.clone();
-            tokio::task::spawn_blocking(seen_by_caller(move || transfer.follow()))
+            tokio::task::spawn_blocking(seen_by_caller(move || transfer.follow(&followed)))
         });
         let mut connections = FuturesUnordered::new();
         let own = self.connection(0, Some(first));
         connections.push(until(stop.clone(), own).boxed_local());
         let mut result = Ok(());
         while result.is_ok() && !self.is_complete() {
-            let more = self.work().more();
+            let (more, tick) = self.work().more();
             for who in more {
                 let thread = self.clone().on_own_thread(who, stop.clone());
                 connections.push(thread.boxed_local());
             }
-            let tick = self.work().tick();
             match select(connections.next(), pin!(tokio::time::sleep(tick))).await {
                 Either::Left((Some(end), _)) => result = end,
                 Either::Left((None, _)) => break,
@@ -265,7 +260,7 @@ impl Transfer {
         }
         drop(alive);
         if result.is_err() {
-            drop(stopped);
+            drop(following);
         }
         // They hold the sink until they have ended.
         while connections.next().await.is_some() {}
@@ -295,14 +290,14 @@ impl Transfer {
     }
 
     /// Follows the connections: syncs what they wrote, and hashes it from the start on.
-    fn follow(&self) -> io::Result<Option<Digest>> {
+    fn follow(&self, followed: &watch::Receiver<()>) -> io::Result<Option<Digest>> {
         let (mut hasher, mut hashed) = (Hasher::default(), 0);
         let mut complete_since = None;
         let mut buffer = vec![0; BUFFER];
         let mut work = self.work();
-        while !self.is_stopped.load(Ordering::Relaxed) {
+        while followed.has_changed().is_ok() {
             let prefix = work.pieces.done.prefix();
-            let is_complete = work.pieces.left() == 0;
+            let is_complete = work.pieces.left == 0;
             if self.setup.is_durable && work.unsynced >= SYNC && !is_complete {
                 work.unsynced = 0;
                 drop(work);
@@ -344,16 +339,12 @@ impl Work {
         Some((run, self.alive == 1))
     }
 
-    /// Decides on more connections; returns their numbers.
-    fn more(&mut self) -> Range<usize> {
-        let (left, latency) = (self.pieces.left(), self.pieces.latency);
+    /// Decides on more connections; returns their numbers, and when to decide again.
+    fn more(&mut self) -> (Range<usize>, Duration) {
+        let (left, latency) = (self.pieces.left, self.pieces.latency);
         let more = self.line.more(self.alive, self.fetched, left, latency);
         self.alive += more.len();
-        more
-    }
-
-    fn tick(&self) -> Duration {
-        self.line.tick(self.pieces.latency)
+        (more, self.line.tick(latency))
     }
 }
 
@@ -365,14 +356,5 @@ impl Drop for Transfer {
             // What cannot be recorded is fetched again.
             let _ = self.record(&mut state);
         }
-    }
-}
-
-/// Ends the thread that follows.
-struct Stopped<'a>(&'a Transfer);
-
-impl Drop for Stopped<'_> {
-    fn drop(&mut self) {
-        self.0.is_stopped.store(true, Ordering::Relaxed);
     }
 }

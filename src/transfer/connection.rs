@@ -27,28 +27,16 @@ impl Transfer {
                     (self.fetch(who, range, is_patient).await, is_patient)
                 }
             };
-            match result {
-                Ok(true) => {}
-                Ok(false) => return pending().await,
-                Err(error) => match self.retire(who, error, is_patient)? {
-                    true => return pending().await,
-                    false => continue,
-                },
+            let goes_on = result.or_else(|error| self.retire(who, error, is_patient))?;
+            if !goes_on {
+                return pending().await;
             }
         }
         Ok(())
     }
 
-    /// Fetches a run; returns `false` if there is to be no further one.
-    async fn fetch(&self, who: usize, range: (u64, u64), is_patient: bool) -> Result<bool> {
-        match self.open(who, range, is_patient).await? {
-            Some(body) => self.drain(who, body).await,
-            None => Ok(false),
-        }
-    }
-
-    /// Asks for a run; returns `None` if the server sends no ranges, and others go on.
-    async fn open(&self, who: usize, run: (u64, u64), is_patient: bool) -> Result<Option<Body>> {
+    /// Fetches a run; returns `false` if the server sends no ranges, and others go on.
+    async fn fetch(&self, who: usize, run: (u64, u64), is_patient: bool) -> Result<bool> {
         let (start, end) = run;
         let mut location = self.setup.location.clone();
         if !is_patient {
@@ -72,11 +60,11 @@ impl Transfer {
             }
             work.pieces.give_back(who);
             work.alive -= 1;
-            return Ok(None);
+            return Ok(false);
         }
         self.work().pieces.answered(retries.attempt_elapsed());
         let body = Body::new(location, answer, Some(end), retries, Meter::default());
-        Ok(Some(body))
+        self.drain(who, body).await
     }
 
     /// Writes what comes until the run is done, or its end was given away.
@@ -102,7 +90,7 @@ impl Transfer {
         Ok(true)
     }
 
-    /// Gives back what a connection that failed leaves undone; returns `true` if it is to end.
+    /// Gives back what a connection that failed leaves undone; returns `false` if it is to end.
     /// Its error is that of the transfer unless others go on.
     fn retire(&self, who: usize, error: Error, is_patient: bool) -> Result<bool> {
         let mut work = self.work();
@@ -112,10 +100,10 @@ impl Transfer {
             tracing::debug!(error = %error, "one connection less");
             work.line.refused(error.retry_after());
             work.alive -= 1;
-            return Ok(true);
+            return Ok(false);
         }
         match !is_patient && error.is_too_many() {
-            true => Ok(false),
+            true => Ok(true),
             false => Err(error),
         }
     }

@@ -32,8 +32,10 @@ pub(super) struct Pieces {
     /// The pace of each in its last run, in bytes a second; 0 for one that has yet to be made.
     paces: Vec<f64>,
     pub(super) done: Spans,
+    /// The bytes that are done or being written.
+    taken: Spans,
     /// The bytes of the plan that are left.
-    left: u64,
+    pub(super) left: u64,
     /// The least time from a request to its answer.
     pub(super) latency: Duration,
 }
@@ -57,11 +59,6 @@ struct Run {
 impl Run {
     fn left(&self) -> u64 {
         self.end.saturating_sub(self.position)
-    }
-
-    /// Returns `true` if so much is left that another connection may take some of it.
-    fn can_be_shared(&self) -> bool {
-        self.left() >= 2 * LEAST && !self.is_doubled
     }
 
     /// The pace of late. A run that stands still becomes slower.
@@ -94,6 +91,7 @@ impl Pieces {
             todo: plan,
             runs: Vec::new(),
             paces: Vec::new(),
+            taken: done.clone(),
             done,
             latency,
         }
@@ -150,7 +148,8 @@ impl Pieces {
         let worth = if own > 0.0 { WORTH } else { WORTH_NEW } * latency;
         let runs = self.runs.iter_mut().flatten();
         let run = runs
-            .filter(|run| run.can_be_shared() && run.time_left(latency) > worth.as_secs_f64())
+            .filter(|run| run.left() >= 2 * LEAST && !run.is_doubled)
+            .filter(|run| run.time_left(latency) > worth.as_secs_f64())
             .max_by(|a, b| a.time_left(latency).total_cmp(&b.time_left(latency)))?;
         let size = if own > 0.0 {
             let time = (WORK * latency).max(LONG).as_secs_f64();
@@ -207,6 +206,14 @@ impl Pieces {
                 run.end = end;
             }
         }
+    }
+
+    /// Returns those of the bytes that came which are to be written: each is written once, as a
+    /// second copy may be another one, and the first may have been hashed.
+    pub(super) fn take(&mut self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        let new = self.taken.gaps_in(start, end);
+        self.taken.add(start, end);
+        new
     }
 
     /// Adds bytes that a connection wrote, perhaps more than are left of its run.
@@ -266,10 +273,6 @@ impl Pieces {
         self.todo.clear();
         self.runs.clear();
     }
-
-    pub(super) fn left(&self) -> u64 {
-        self.left
-    }
 }
 
 #[cfg(test)]
@@ -294,7 +297,7 @@ mod tests {
         assert_eq!(pieces.claim(2), Some((65 * MIB, 66 * MIB)));
         assert_eq!(pieces.claim(3), Some((64 * MIB, 65 * MIB)));
         assert_eq!(pieces.run(1), Some((2 * MIB, 64 * MIB)));
-        assert_eq!(pieces.left(), 65 * MIB);
+        assert_eq!(pieces.left, 65 * MIB);
         // What one leaves is that of the one before it again.
         pieces.give_back(3);
         pieces.give_back(2);
@@ -341,9 +344,9 @@ mod tests {
         assert_eq!(pieces.claim(1), Some((10, LEAST)));
         pieces.wrote(0, 10, 100);
         pieces.wrote(1, 10, 200);
-        assert_eq!(pieces.left(), LEAST - 210);
+        assert_eq!(pieces.left, LEAST - 210);
         pieces.wrote(1, 210, LEAST - 210);
-        assert_eq!(pieces.left(), 0);
+        assert_eq!(pieces.left, 0);
         assert_eq!((pieces.run(0), pieces.run(1)), (None, None));
     }
 
@@ -357,7 +360,7 @@ mod tests {
         // More than is left of its run.
         pieces.wrote(0, 0, 31 * MIB + LEAST);
         pieces.overtake(0, 31 * MIB + 1);
-        assert_eq!((pieces.run(0), pieces.left()), (None, MIB - LEAST));
+        assert_eq!((pieces.run(0), pieces.left), (None, MIB - LEAST));
         pieces.overtake(0, 32 * MIB);
         assert_eq!(pieces.run(0), Some((31 * MIB + LEAST, 32 * MIB)));
         assert_eq!(pieces.run(1), None);
@@ -384,7 +387,7 @@ mod tests {
             for who in 0..100 {
                 pieces.claim(who);
             }
-            while pieces.left() > 0 {
+            while pieces.left > 0 {
                 for who in 0..100 {
                     // Others may have done it as well.
                     if let Some((start, end)) = pieces.run(who) {

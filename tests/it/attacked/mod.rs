@@ -3,6 +3,8 @@
 
 mod answers;
 #[cfg(feature = "fs")]
+mod copies;
+#[cfg(feature = "fs")]
 mod held;
 #[cfg(feature = "fs")]
 mod sources;

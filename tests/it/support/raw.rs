@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+#[cfg(feature = "fs")]
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,12 +16,15 @@ pub(crate) struct Answer {
 }
 
 /// What becomes of the connection when an answer is sent.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Then {
     KeepAlive,
     Close,
     /// Nothing comes any more, and nothing ends.
     Hang,
+    /// More comes, after a time.
+    #[cfg(feature = "fs")]
+    Later(Duration, Vec<u8>),
 }
 
 impl Answer {
@@ -131,6 +136,13 @@ impl Script {
                 Then::KeepAlive => {}
                 Then::Close => return,
                 Then::Hang => std::future::pending().await,
+                #[cfg(feature = "fs")]
+                Then::Later(time, bytes) => {
+                    tokio::time::sleep(time).await;
+                    if stream.write_all(&bytes).await.is_err() {
+                        return;
+                    }
+                }
             }
         }
     }
