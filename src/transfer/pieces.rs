@@ -160,7 +160,7 @@ impl Pieces {
             }
             (own * time) as u64
         } else {
-            TRIAL.min(run.left() / 32)
+            TRIAL.min(run.left() / 48)
         };
         let end = run.end;
         run.end -= size.clamp(LEAST, run.left() - LEAST);
@@ -187,20 +187,24 @@ impl Pieces {
         (run.left() > 0 && !is_done).then_some((run.position, run.end))
     }
 
-    /// Takes over the run after this one, if an answer that goes on to `end` will have brought all of
-    /// it earlier.
+    /// Takes over a run behind this one, if an answer that goes on to `end` will have brought all of
+    /// it earlier, with what is done in between.
     pub(super) fn overtake(&mut self, who: usize, end: u64) {
         let latency = self.latency;
         let Some(run) = self.runs.get(who).and_then(Option::as_ref) else {
             return;
         };
         let (at, pace) = (run.end, run.pace(latency));
-        let next = self.runs.iter_mut().flatten().find(|next| {
-            let time = (next.end - next.start) as f64 / pace;
-            let is_slower = next.left() as f64 / next.pace(latency).max(1.0) > time;
-            next.start == at && next.left() > 0 && next.end <= end && is_slower
+        let others = self.runs.iter_mut().flatten();
+        let behind = others.filter(|run| run.start >= at && run.end <= end && run.left() > 0);
+        let late = behind.filter(|run| {
+            let time = (run.end - at) as f64 / pace;
+            let left = run.left() as f64 / run.pace(latency).max(1.0);
+            // A far one could be shared if more were left of it.
+            let is_last = run.start == at || left < (WORTH_NEW * latency).as_secs_f64();
+            is_last && time < left
         });
-        if let Some(next) = next {
+        if let Some(next) = late.min_by_key(|run| run.start) {
             let end = std::mem::replace(&mut next.end, next.position);
             if let Some(run) = self.runs.get_mut(who).and_then(Option::as_mut) {
                 run.end = end;
@@ -352,17 +356,37 @@ mod tests {
 
     #[test]
     fn an_answer_that_goes_on_takes_over_a_run_that_has_hardly_begun() {
-        let mut pieces = pieces(&[], 32 * MIB);
+        let mut pieces = pieces(&[], 64 * MIB);
         pieces.claim_first(0);
-        assert_eq!(pieces.claim(1), Some((31 * MIB, 32 * MIB)));
+        assert_eq!(pieces.claim(1), Some((63 * MIB, 64 * MIB)));
         pieces.latency = Duration::from_secs(1);
-        pieces.wrote(1, 31 * MIB, 10);
+        pieces.wrote(1, 63 * MIB, 10);
         // More than is left of its run.
-        pieces.wrote(0, 0, 31 * MIB + LEAST);
-        pieces.overtake(0, 31 * MIB + 1);
+        pieces.wrote(0, 0, 63 * MIB + LEAST);
+        pieces.overtake(0, 63 * MIB + 1);
         assert_eq!((pieces.run(0), pieces.left), (None, MIB - LEAST));
-        pieces.overtake(0, 32 * MIB);
-        assert_eq!(pieces.run(0), Some((31 * MIB + LEAST, 32 * MIB)));
+        pieces.overtake(0, 64 * MIB);
+        assert_eq!(pieces.run(0), Some((63 * MIB + LEAST, 64 * MIB)));
+        assert_eq!(pieces.run(1), None);
+    }
+
+    #[test]
+    fn an_answer_that_goes_on_reaches_a_late_run_over_what_is_done() {
+        let mut pieces = pieces(&[], 64 * MIB);
+        pieces.claim_first(0);
+        assert_eq!(pieces.claim(1), Some((63 * MIB, 64 * MIB)));
+        assert_eq!(pieces.claim(2), Some((62 * MIB, 63 * MIB)));
+        pieces.latency = Duration::from_millis(100);
+        pieces.wrote(2, 62 * MIB, MIB);
+        pieces.give_back(2);
+        pieces.wrote(0, 0, 62 * MIB);
+        // Of this one so much is left that it is shared.
+        pieces.wrote(1, 63 * MIB, 10);
+        pieces.overtake(0, 64 * MIB);
+        assert_eq!(pieces.run(0), None);
+        pieces.wrote(1, 63 * MIB, MIB - LEAST);
+        pieces.overtake(0, 64 * MIB);
+        assert_eq!(pieces.run(0), Some((62 * MIB, 64 * MIB)));
         assert_eq!(pieces.run(1), None);
     }
 
