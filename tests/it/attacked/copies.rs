@@ -21,8 +21,8 @@ fn answer(request: &Received, image: &[u8]) -> Answer {
     let Some(range) = request.header("range") else {
         let head = format!("HTTP/1.1 200 OK\r\n{head}Content-Length: {LENGTH}\r\n\r\n");
         let others = vec![0xee; LENGTH - STALL];
-        let bytes = [head.as_bytes(), &image[..STALL]].concat();
-        return Answer::new(bytes, Then::Later(Duration::from_secs(1), others));
+        let bytes = [head.as_bytes(), &image[..STALL], &others].concat();
+        return Answer::new(bytes, Then::Later(Duration::from_secs(1), others.len()));
     };
     let (start, last) = range["bytes=".len()..].split_once('-').unwrap();
     let start: usize = start.parse().unwrap();
@@ -33,11 +33,10 @@ fn answer(request: &Received, image: &[u8]) -> Answer {
         end - start,
         end - 1
     );
-    let now = end.min(LENGTH - TAIL).max(start);
-    let bytes = [head.as_bytes(), &image[start..now]].concat();
-    let then = match now == end {
-        true => Then::KeepAlive,
-        false => Then::Later(Duration::from_secs(2), image[now..end].to_vec()),
+    let bytes = [head.as_bytes(), &image[start..end]].concat();
+    let then = match end == LENGTH {
+        true => Then::Later(Duration::from_secs(2), TAIL.min(end - start)),
+        false => Then::KeepAlive,
     };
     Answer::new(bytes, then)
 }

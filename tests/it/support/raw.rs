@@ -16,15 +16,15 @@ pub(crate) struct Answer {
 }
 
 /// What becomes of the connection when an answer is sent.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(crate) enum Then {
     KeepAlive,
     Close,
     /// Nothing comes any more, and nothing ends.
     Hang,
-    /// More comes, after a time.
+    /// The last of its bytes, so many, come after a time, and it is kept.
     #[cfg(feature = "fs")]
-    Later(Duration, Vec<u8>),
+    Later(Duration, usize),
 }
 
 impl Answer {
@@ -129,7 +129,17 @@ impl Script {
         while let Some(request) = read_request(&mut stream, &mut buffer).await {
             let answer = (self.answer)(&request);
             self.received.lock().unwrap().push(request);
-            if stream.write_all(&answer.bytes).await.is_err() {
+            let mut bytes = &answer.bytes[..];
+            #[cfg(feature = "fs")]
+            if let Then::Later(time, last) = answer.then {
+                let (now, later) = bytes.split_at(bytes.len() - last);
+                if stream.write_all(now).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(time).await;
+                bytes = later;
+            }
+            if stream.write_all(bytes).await.is_err() {
                 return;
             }
             match answer.then {
@@ -137,12 +147,7 @@ impl Script {
                 Then::Close => return,
                 Then::Hang => std::future::pending().await,
                 #[cfg(feature = "fs")]
-                Then::Later(time, bytes) => {
-                    tokio::time::sleep(time).await;
-                    if stream.write_all(&bytes).await.is_err() {
-                        return;
-                    }
-                }
+                Then::Later(..) => {}
             }
         }
     }
