@@ -176,7 +176,7 @@ async fn a_line_that_is_cut_every_64_mib_costs_little() {
         let requests = AtomicUsize::new(0);
         let rule = setup.on(cut).when(move |_| {
             let number = requests.fetch_add(1, Ordering::Relaxed);
-            connections == 1 || number % 16 == 0
+            connections == 1 || number % 8 == 0
         });
         setup.server.inject(rule.always());
         let request = setup.save(connections, setup.target());
@@ -188,7 +188,7 @@ async fn a_line_that_is_cut_every_64_mib_costs_little() {
         let cuts = if connections == 1 {
             16
         } else {
-            requests.div_ceil(16)
+            requests.div_ceil(8)
         };
         assert!(requests >= cuts && cuts > 1);
         // And what the last connections share.
