@@ -200,9 +200,9 @@ impl Pieces {
         let late = behind.filter(|run| {
             let time = (run.end - at) as f64 / pace;
             let left = run.left() as f64 / run.pace(latency).max(1.0);
-            // A far one could be shared if more were left of it.
-            let is_last = run.start == at || left < (WORTH_NEW * latency).as_secs_f64();
-            is_last && time < left
+            // By then a new connection for a far one would have brought next to nothing.
+            let is_soon = run.start == at || time < (PATIENCE * latency).as_secs_f64();
+            is_soon && time < left
         });
         if let Some(next) = late.min_by_key(|run| run.start) {
             let end = std::mem::replace(&mut next.end, next.position);
@@ -379,12 +379,12 @@ mod tests {
         pieces.latency = Duration::from_millis(100);
         pieces.wrote(2, 62 * MIB, MIB);
         pieces.give_back(2);
-        pieces.wrote(0, 0, 62 * MIB);
-        // Of this one so much is left that it is shared.
         pieces.wrote(1, 63 * MIB, 10);
+        // At the pace of the first bytes it would take eight latencies.
+        pieces.wrote(0, 0, MIB / 4);
         pieces.overtake(0, 64 * MIB);
-        assert_eq!(pieces.run(0), None);
-        pieces.wrote(1, 63 * MIB, MIB - LEAST);
+        assert_eq!(pieces.run(0), Some((MIB / 4, 62 * MIB)));
+        pieces.wrote(0, MIB / 4, 62 * MIB - MIB / 4);
         pieces.overtake(0, 64 * MIB);
         assert_eq!(pieces.run(0), Some((62 * MIB, 64 * MIB)));
         assert_eq!(pieces.run(1), None);
