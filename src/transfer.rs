@@ -157,7 +157,7 @@ impl Transfer {
             fetched: work.fetched,
             done: work.pieces.done.prefix(),
             connections: work.carriers.len().max(1),
-            is_single: work.line.is_single(),
+            is_single: work.line.most == 1,
         }
     }
 
@@ -188,13 +188,13 @@ impl Transfer {
     fn write(&self, who: usize, position: u64, bytes: &[u8]) -> Result<()> {
         let count = bytes.len() as u64;
         let new = self.work().pieces.take(position, position + count);
-        for (start, end) in new {
+        for &(start, end) in &new {
             let bytes = &bytes[(start - position) as usize..(end - position) as usize];
             let written = self.setup.sink.write(start, bytes);
             written.map_err(|error| self.setup.sink.failed("write", error))?;
         }
         let mut work = self.work();
-        work.pieces.wrote(who, position, count);
+        work.pieces.brought(who, position + count, &new);
         work.carriers.insert(who);
         work.fetched += count;
         work.unsynced += count;
@@ -237,8 +237,11 @@ impl Transfer {
     pub(crate) async fn run(self: &Arc<Self>, first: Body) -> Result<Option<Digest>> {
         // Dropped when this is given up or done, which ends the connections.
         let (alive, stop) = watch::channel(());
+        // The one to end the thread that follows.
         let (following, followed) = watch::channel(());
-        let follower = self.needs_follower().then(|| {
+        let syncs = self.setup.is_durable && self.state().is_some();
+        let is_followed = self.setup.hashes || (syncs && self.setup.version.total > Some(SYNC));
+        let follower = is_followed.then(|| {
             let transfer = self.clone();
             tokio::task::spawn_blocking(seen_by_caller(move || transfer.follow(&followed)))
         });
@@ -282,11 +285,6 @@ impl Transfer {
         tokio::task::spawn_blocking(seen_by_caller(work))
             .await
             .map_err(lost)?
-    }
-
-    fn needs_follower(&self) -> bool {
-        let syncs = self.setup.is_durable && self.state().is_some();
-        self.setup.hashes || (syncs && self.setup.version.total > Some(SYNC))
     }
 
     /// Follows the connections: syncs what they wrote, and hashes it from the start on.

@@ -54,7 +54,7 @@ impl Transfer {
         })?;
         if answer.is_whole() {
             let mut work = self.work();
-            work.line.set_single();
+            work.line.most = 1;
             if work.alive == 1 {
                 return Err(answer.changed("the server sends no ranges any more"));
             }

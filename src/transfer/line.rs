@@ -29,7 +29,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_sec
 /// The line, as far as it is known.
 pub(super) struct Line {
     set: Option<usize>,
-    most: usize,
+    /// One if the server sends no ranges.
+    pub(super) most: usize,
     /// The number of connections that have begun.
     begun: usize,
     not_before: Instant,
@@ -66,15 +67,6 @@ impl Line {
 
     fn begins(&self, latency: Duration) -> bool {
         latency > FAR && self.begun < self.most && self.set.is_none()
-    }
-
-    pub(super) fn is_single(&self) -> bool {
-        self.most == 1
-    }
-
-    /// The server sends no ranges.
-    pub(super) fn set_single(&mut self) {
-        self.most = 1;
     }
 
     /// A connection was refused, with the time after which there may be another one.
@@ -168,6 +160,8 @@ mod tests {
             after(&[1000, 1000, 2000, 2000, 2000, 4000, 4000, 4000, 8000]),
             8
         );
+        // A loss makes all of them.
+        assert_eq!(after(&[1000, 2000, 4000, 2000]), 8);
     }
 
     #[test]
@@ -180,11 +174,6 @@ mod tests {
         }
         assert_eq!(line.more(MOST, 1000, GIB, latency).count(), 0);
         assert_eq!(line.tick(latency), TICK.0);
-    }
-
-    #[test]
-    fn a_loss_makes_all_of_them() {
-        assert_eq!(after(&[1000, 2000, 4000, 2000]), 8);
     }
 
     #[test]

@@ -188,10 +188,12 @@ impl Pieces {
     }
 
     /// Takes over a run behind this one, if an answer that goes on to `end` will have brought all of
-    /// it earlier, with what is done in between.
+    /// it earlier, and whatever lies between.
     pub(super) fn overtake(&mut self, who: usize, end: u64) {
         let latency = self.latency;
-        let Some(run) = self.runs.get(who).and_then(Option::as_ref) else {
+        let run = self.runs.get(who).and_then(Option::as_ref);
+        // What another one has done of it would come first.
+        let Some(run) = run.filter(|run| run.left() == 0) else {
             return;
         };
         let (at, pace) = (run.end, run.pace(latency));
@@ -200,7 +202,7 @@ impl Pieces {
         let late = behind.filter(|run| {
             let time = (run.end - at) as f64 / pace;
             let left = run.left() as f64 / run.pace(latency).max(1.0);
-            // By then a new connection for a far one would have brought next to nothing.
+            // A far one only if a new connection would have brought next to nothing by then.
             let is_soon = run.start == at || time < (PATIENCE * latency).as_secs_f64();
             is_soon && time < left
         });
@@ -208,6 +210,7 @@ impl Pieces {
             let end = std::mem::replace(&mut next.end, next.position);
             if let Some(run) = self.runs.get_mut(who).and_then(Option::as_mut) {
                 run.end = end;
+                run.is_doubled = false;
             }
         }
     }
@@ -220,10 +223,11 @@ impl Pieces {
         new
     }
 
-    /// Adds bytes that a connection wrote, perhaps more than are left of its run.
-    pub(super) fn wrote(&mut self, who: usize, position: u64, bytes: u64) {
-        let end = position + bytes;
-        self.left = self.left.saturating_sub(self.done.add(position, end));
+    /// A connection brought all up to `end`, perhaps more than is left of its run, and wrote what is
+    /// `new` of it. Another may still be writing the rest.
+    pub(super) fn brought(&mut self, who: usize, end: u64, new: &[(u64, u64)]) {
+        let added = new.iter().map(|&(start, end)| self.done.add(start, end));
+        self.left = self.left.saturating_sub(added.sum());
         if let Some(run) = self.runs.get_mut(who).and_then(Option::as_mut) {
             let is_first = run.position == run.start;
             run.position = end;
@@ -267,7 +271,12 @@ impl Pieces {
         let mut others = self.runs.iter_mut().flatten();
         match others.find(|r| r.left() > 0 && r.end == run.position && !r.is_doubled) {
             Some(before) => before.end = run.end,
-            None => self.todo.push_front((run.position, run.end)),
+            None => {
+                let gaps = self.done.gaps_in(run.position, run.end);
+                gaps.into_iter()
+                    .rev()
+                    .for_each(|gap| self.todo.push_front(gap));
+            }
         }
     }
 
@@ -284,6 +293,13 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
+
+    impl Pieces {
+        fn wrote(&mut self, who: usize, position: u64, bytes: u64) {
+            let new = self.take(position, position + bytes);
+            self.brought(who, position + bytes, &new);
+        }
+    }
 
     fn pieces(done: &[(u64, u64)], length: u64) -> Pieces {
         let mut spans = Spans::default();
@@ -349,7 +365,11 @@ mod tests {
         pieces.wrote(0, 10, 100);
         pieces.wrote(1, 10, 200);
         assert_eq!(pieces.left, LEAST - 210);
+        // What another is writing is not done yet.
+        let new = pieces.take(210, 300);
         pieces.wrote(1, 210, LEAST - 210);
+        assert_eq!((pieces.left, pieces.done.prefix()), (90, 210));
+        pieces.brought(0, 300, &new);
         assert_eq!(pieces.left, 0);
         assert_eq!((pieces.run(0), pieces.run(1)), (None, None));
     }
@@ -372,22 +392,18 @@ mod tests {
 
     #[test]
     fn an_answer_that_goes_on_reaches_a_late_run_over_what_is_done() {
-        let mut pieces = pieces(&[], 64 * MIB);
-        pieces.claim_first(0);
-        assert_eq!(pieces.claim(1), Some((63 * MIB, 64 * MIB)));
-        assert_eq!(pieces.claim(2), Some((62 * MIB, 63 * MIB)));
-        pieces.latency = Duration::from_millis(100);
-        pieces.wrote(2, 62 * MIB, MIB);
-        pieces.give_back(2);
-        pieces.wrote(1, 63 * MIB, 10);
-        // At the pace of the first bytes it would take eight latencies.
-        pieces.wrote(0, 0, MIB / 4);
-        pieces.overtake(0, 64 * MIB);
-        assert_eq!(pieces.run(0), Some((MIB / 4, 62 * MIB)));
-        pieces.wrote(0, MIB / 4, 62 * MIB - MIB / 4);
-        pieces.overtake(0, 64 * MIB);
-        assert_eq!(pieces.run(0), Some((62 * MIB, 64 * MIB)));
-        assert_eq!(pieces.run(1), None);
+        for (first, taken) in [(7 * MIB, true), (MIB, false)] {
+            let mut pieces = pieces(&[(first, 8 * MIB)], 10 * MIB);
+            pieces.claim_first(0);
+            pieces.claim(1);
+            pieces.latency = Duration::from_secs(1);
+            pieces.wrote(1, 8 * MIB, 10);
+            pieces.wrote(0, 0, first);
+            // In three sevenths of a second, or in nine.
+            pieces.overtake(0, 10 * MIB);
+            assert_eq!(pieces.run(0), taken.then_some((first, 10 * MIB)));
+            assert_eq!(pieces.run(1).is_none(), taken);
+        }
     }
 
     #[test]
