@@ -129,16 +129,19 @@ impl Script {
         while let Some(request) = read_request(&mut stream, &mut buffer).await {
             let answer = (self.answer)(&request);
             self.received.lock().unwrap().push(request);
-            let mut bytes = &answer.bytes[..];
+            let bytes = &answer.bytes[..];
             #[cfg(feature = "fs")]
-            if let Then::Later(time, last) = answer.then {
-                let (now, later) = bytes.split_at(bytes.len() - last);
-                if stream.write_all(now).await.is_err() {
-                    return;
+            let bytes = match answer.then {
+                Then::Later(time, last) => {
+                    let (now, later) = bytes.split_at(bytes.len() - last);
+                    if stream.write_all(now).await.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(time).await;
+                    later
                 }
-                tokio::time::sleep(time).await;
-                bytes = later;
-            }
+                _ => bytes,
+            };
             if stream.write_all(bytes).await.is_err() {
                 return;
             }
