@@ -172,7 +172,9 @@ impl Setup {
         self.server.inject(self.on(slow).always());
         self.server.clear_requests();
         let fetch = tokio::spawn(fetch);
-        while self.sent() < sent as u64 {
+        // What the server sent may not have been seen yet.
+        let is_under_way = || self.sent() >= sent as u64 && self.state().exists();
+        while !is_under_way() && !fetch.is_finished() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         fetch.abort();
