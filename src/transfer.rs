@@ -184,7 +184,7 @@ impl Transfer {
         self.write(0, start, arrived.unwrap_or_default())
     }
 
-    /// Has the sink take what is new of what came, and counts it.
+    /// Writes those of the bytes that nobody has written, and counts all of them.
     fn write(&self, who: usize, position: u64, bytes: &[u8]) -> Result<()> {
         let count = bytes.len() as u64;
         let new = self.work().pieces.take(position, position + count);
@@ -237,13 +237,13 @@ impl Transfer {
     pub(crate) async fn run(self: &Arc<Self>, first: Body) -> Result<Option<Digest>> {
         // Dropped when this is given up or done, which ends the connections.
         let (alive, stop) = watch::channel(());
-        // The one to end the thread that follows.
-        let (following, followed) = watch::channel(());
+        // Dropped when the digest is of no use, which ends the thread that follows.
+        let (wanted, is_wanted) = watch::channel(());
         let syncs = self.setup.is_durable && self.state().is_some();
         let is_followed = self.setup.hashes || (syncs && self.setup.version.total > Some(SYNC));
         let follower = is_followed.then(|| {
             let transfer = self.clone();
-            tokio::task::spawn_blocking(seen_by_caller(move || transfer.follow(&followed)))
+            tokio::task::spawn_blocking(seen_by_caller(move || transfer.follow(&is_wanted)))
         });
         let mut connections = FuturesUnordered::new();
         let own = self.connection(0, Some(first));
@@ -263,7 +263,7 @@ impl Transfer {
         }
         drop(alive);
         if result.is_err() {
-            drop(following);
+            drop(wanted);
         }
         // They hold the sink until they have ended.
         while connections.next().await.is_some() {}
@@ -288,12 +288,12 @@ impl Transfer {
     }
 
     /// Follows the connections: syncs what they wrote, and hashes it from the start on.
-    fn follow(&self, followed: &watch::Receiver<()>) -> io::Result<Option<Digest>> {
+    fn follow(&self, is_wanted: &watch::Receiver<()>) -> io::Result<Option<Digest>> {
         let (mut hasher, mut hashed) = (Hasher::default(), 0);
         let mut complete_since = None;
         let mut buffer = vec![0; BUFFER];
         let mut work = self.work();
-        while followed.has_changed().is_ok() {
+        while is_wanted.has_changed().is_ok() {
             let prefix = work.pieces.done.prefix();
             let is_complete = work.pieces.left == 0;
             if self.setup.is_durable && work.unsynced >= SYNC && !is_complete {

@@ -202,9 +202,9 @@ impl Pieces {
         let late = behind.filter(|run| {
             let time = (run.end - at) as f64 / pace;
             let left = run.left() as f64 / run.pace(latency).max(1.0);
-            // A far one only if a new connection would have brought next to nothing by then.
-            let is_soon = run.start == at || time < (PATIENCE * latency).as_secs_f64();
-            is_soon && time < left
+            // Until there it receives in vain. A new connection would have brought little by then.
+            let wasted = (run.position - at) as f64 / pace;
+            time < left && wasted < (PATIENCE * latency).as_secs_f64()
         });
         if let Some(next) = late.min_by_key(|run| run.start) {
             let end = std::mem::replace(&mut next.end, next.position);
@@ -272,10 +272,9 @@ impl Pieces {
         match others.find(|r| r.left() > 0 && r.end == run.position && !r.is_doubled) {
             Some(before) => before.end = run.end,
             None => {
-                let gaps = self.done.gaps_in(run.position, run.end);
-                gaps.into_iter()
-                    .rev()
-                    .for_each(|gap| self.todo.push_front(gap));
+                for gap in self.done.gaps_in(run.position, run.end).into_iter().rev() {
+                    self.todo.push_front(gap);
+                }
             }
         }
     }

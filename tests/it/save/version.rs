@@ -133,8 +133,7 @@ async fn even_a_fetch_that_lacks_nothing_asks_for_the_version() {
             let saved = setup.save(connections, setup.target()).await.unwrap();
             assert!(setup.server.requests()[0].header("if-range").is_some());
             let fetched = if changed { LENGTH } else { 1 };
-            // On a busy machine more of the last bytes come twice.
-            assert!((fetched..fetched + LENGTH / 2).contains(&(saved.fetched as usize)));
+            assert!((fetched..fetched + 2 * MIB).contains(&(saved.fetched as usize)));
             assert_eq!(saved.resumed_from == 0, changed);
             setup.assert_saved();
         }
