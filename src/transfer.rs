@@ -144,11 +144,9 @@ impl Transfer {
 
     /// Returns what is left of a connection's run, whose answer goes on to `end`.
     fn run_of(&self, who: usize, end: Option<u64>) -> Option<(u64, u64)> {
-        let mut work = self.work();
-        if let (None, Some(end)) = (work.pieces.run(who), end) {
-            work.pieces.overtake(who, end);
-        }
-        work.pieces.run(who)
+        let pieces = &mut self.work().pieces;
+        let run = pieces.run(who);
+        run.or_else(|| pieces.overtake(who, end?))
     }
 
     pub(crate) fn seen(&self) -> Seen {

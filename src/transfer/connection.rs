@@ -58,7 +58,7 @@ impl Transfer {
             if work.alive == 1 {
                 return Err(answer.changed("the server sends no ranges any more"));
             }
-            work.pieces.give_back(who);
+            work.pieces.give_back(who, true);
             work.alive -= 1;
             return Ok(false);
         }
@@ -75,18 +75,14 @@ impl Transfer {
             let Some(chunk) = body.next().await? else {
                 // The plan did not know how long the image is.
                 if self.setup.version.total.is_none() {
-                    self.work().pieces.end();
+                    self.work().pieces.left = 0;
                 }
                 break;
             };
             self.write(who, position, &chunk)?;
         }
-        let mut work = self.work();
         // The run may have become longer than what was asked for.
-        work.pieces.give_back(who);
-        if !body.is_at_end() {
-            work.pieces.lost(who);
-        }
+        self.work().pieces.give_back(who, !body.is_at_end());
         Ok(true)
     }
 
@@ -94,7 +90,7 @@ impl Transfer {
     /// Its error is that of the transfer unless others go on.
     fn retire(&self, who: usize, error: Error, is_patient: bool) -> Result<bool> {
         let mut work = self.work();
-        work.pieces.give_back(who);
+        work.pieces.give_back(who, true);
         let may_pass = error.is_retryable() || error.kind() == ErrorKind::Length;
         if may_pass && work.alive > 1 {
             tracing::debug!(error = %error, "one connection less");
@@ -102,9 +98,9 @@ impl Transfer {
             work.alive -= 1;
             return Ok(false);
         }
-        match !is_patient && error.is_too_many() {
-            true => Ok(true),
-            false => Err(error),
+        if !is_patient && error.is_too_many() {
+            return Ok(true);
         }
+        Err(error)
     }
 }

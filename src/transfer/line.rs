@@ -17,8 +17,6 @@ pub(super) const TICK: (Duration, Duration) =
     (Duration::from_millis(50), Duration::from_millis(500));
 /// From this growth on between two looks a connection is still becoming faster by itself.
 const GROWTH: f64 = 1.3;
-/// Below this share of the highest rate something was lost on the line: others make up for it.
-const LOSS: f64 = 0.75;
 /// The growth of the rate that makes connections that were added worth more of them.
 const GAIN: f64 = 1.1;
 /// The looks that it takes until they can have brought something.
@@ -36,7 +34,6 @@ pub(super) struct Line {
     not_before: Instant,
     /// The last look at the rate: its time, the bytes that had come by then, and the rate.
     seen: (Instant, u64, f64),
-    highest: f64,
     /// The rate when connections were last added, and how many looks ago that was.
     added: Option<(f64, u32)>,
 }
@@ -52,7 +49,6 @@ impl Line {
             begun: 1,
             not_before: now,
             seen: (now, 0, 0.0),
-            highest: 0.0,
             added: None,
         }
     }
@@ -112,12 +108,6 @@ impl Line {
         if let Some((_, looks)) = &mut self.added {
             *looks += 1;
         }
-        let highest = self.highest;
-        self.highest = highest.max(rate);
-        if rate < LOSS * highest && self.added.is_none() {
-            self.added = Some((rate, 0));
-            return self.most;
-        }
         let has_settled = match self.added {
             Some((before, looks)) => looks >= SETTLE && rate >= GAIN * before,
             None => last > 0.0 && rate < GROWTH * last,
@@ -160,8 +150,6 @@ mod tests {
             after(&[1000, 1000, 2000, 2000, 2000, 4000, 4000, 4000, 8000]),
             8
         );
-        // A loss makes all of them.
-        assert_eq!(after(&[1000, 2000, 4000, 2000]), 8);
     }
 
     #[test]

@@ -49,7 +49,7 @@ struct Run {
     /// From when and where on the pace is taken, and what it was before.
     sampled: (Instant, u64),
     pace: f64,
-    /// The growth of the pace from one sample to the next, from 1 to 2. The first counts as 2.
+    /// The growth of the pace from one sample to the next, from 1 to 2. Before the first it is 2.
     growth: f64,
     moved: Instant,
     /// Another connection fetches the same.
@@ -63,23 +63,34 @@ impl Run {
 
     /// The pace of late. A run that stands still becomes slower.
     fn pace(&self, latency: Duration) -> f64 {
-        let (since, from) = self.sampled;
-        let elapsed = since.elapsed();
-        let is_recent = elapsed < (SAMPLE.0 * latency).max(SAMPLE.1);
-        let moved = self.position.saturating_sub(from) as f64;
-        match self.pace > 0.0 && is_recent {
-            true => self.pace,
-            false => moved / elapsed.max(latency).as_secs_f64(),
+        if self.pace > 0.0 && !self.stands_still(latency) {
+            return self.pace;
         }
+        self.sample(latency)
+    }
+
+    fn sample(&self, latency: Duration) -> f64 {
+        let (since, from) = self.sampled;
+        let moved = self.position.saturating_sub(from) as f64;
+        moved / since.elapsed().max(latency).as_secs_f64()
+    }
+
+    /// Returns `true` if nothing came for longer than it takes to send a lost packet again.
+    fn stands_still(&self, latency: Duration) -> bool {
+        self.moved.elapsed() > PATIENCE * latency + Duration::from_millis(50)
     }
 
     /// Returns the seconds that the rest will take at this pace, and 0 for a run that has yet to
-    /// begin.
+    /// begin: a new connection takes longer for that, and is slow at first.
     fn time_left(&self, latency: Duration) -> f64 {
-        match self.position == self.start && self.sampled.0.elapsed() < PATIENCE * latency {
-            true => 0.0,
-            false => self.left() as f64 / self.pace(latency).max(1.0),
+        let begins = match self.pace > 0.0 {
+            true => self.position == self.start && self.began.elapsed() < PATIENCE * latency,
+            false => self.left() <= TRIAL && self.began.elapsed() < WORTH_NEW * latency,
+        };
+        if begins {
+            return 0.0;
         }
+        self.left() as f64 / self.pace(latency).max(1.0)
     }
 }
 
@@ -123,15 +134,15 @@ impl Pieces {
             self.runs.resize_with(who + 1, || None);
             self.paces.resize(who + 1, 0.0);
         }
-        let began = Instant::now();
+        let (began, pace) = (Instant::now(), self.paces[who]);
         self.runs[who] = Some(Run {
             began,
             start,
             position: start,
             end,
             sampled: (began, start),
-            pace: self.paces[who],
-            growth: 1.0,
+            pace,
+            growth: if pace > 0.0 { 1.0 } else { 2.0 },
             moved: began,
             is_doubled: false,
         });
@@ -169,12 +180,11 @@ impl Pieces {
 
     fn double(&mut self) -> Option<(u64, u64)> {
         let latency = self.latency;
-        let patience = PATIENCE * latency;
+        let patience = (PATIENCE * latency).as_secs_f64();
         let mut runs = self.runs.iter_mut().flatten();
         let run = runs.find(|run| {
-            let stands_still = run.moved.elapsed() > patience + Duration::from_millis(50);
-            let is_end = run.left() > 0 && (run.left() < 2 * LEAST || stands_still);
-            is_end && !run.is_doubled && run.time_left(latency) > patience.as_secs_f64()
+            let is_last = run.left() < 2 * LEAST || run.stands_still(latency);
+            run.left() > 0 && is_last && !run.is_doubled && run.time_left(latency) > patience
         })?;
         run.is_doubled = true;
         Some((run.position, run.end))
@@ -188,14 +198,11 @@ impl Pieces {
     }
 
     /// Takes over a run behind this one, if an answer that goes on to `end` will have brought all of
-    /// it earlier, and whatever lies between.
-    pub(super) fn overtake(&mut self, who: usize, end: u64) {
+    /// it earlier, and whatever lies between; returns what is left of it.
+    pub(super) fn overtake(&mut self, who: usize, end: u64) -> Option<(u64, u64)> {
         let latency = self.latency;
-        let run = self.runs.get(who).and_then(Option::as_ref);
         // What another one has done of it would come first.
-        let Some(run) = run.filter(|run| run.left() == 0) else {
-            return;
-        };
+        let run = self.runs.get(who)?.as_ref().filter(|run| run.left() == 0)?;
         let (at, pace) = (run.end, run.pace(latency));
         let others = self.runs.iter_mut().flatten();
         let behind = others.filter(|run| run.start >= at && run.end <= end && run.left() > 0);
@@ -206,13 +213,11 @@ impl Pieces {
             let wasted = (run.position - at) as f64 / pace;
             time < left && wasted < (PATIENCE * latency).as_secs_f64()
         });
-        if let Some(next) = late.min_by_key(|run| run.start) {
-            let end = std::mem::replace(&mut next.end, next.position);
-            if let Some(run) = self.runs.get_mut(who).and_then(Option::as_mut) {
-                run.end = end;
-                run.is_doubled = false;
-            }
-        }
+        let next = late.min_by_key(|run| run.start)?;
+        let end = std::mem::replace(&mut next.end, next.position);
+        let run = self.runs[who].as_mut()?;
+        (run.end, run.is_doubled) = (end, false);
+        self.run(who)
     }
 
     /// Returns those of the bytes that came which are to be written: each is written once, as a
@@ -232,21 +237,17 @@ impl Pieces {
             let is_first = run.position == run.start;
             run.position = end;
             run.moved = Instant::now();
-            if is_first && run.pace > 0.0 {
+            if is_first {
                 // The request took its time, which is no part of the pace.
                 run.sampled = (run.moved, end);
             } else if run.moved - run.sampled.0 >= (SAMPLE.0 * self.latency).max(SAMPLE.1) {
-                let pace = run.pace(self.latency);
+                let pace = run.sample(self.latency);
                 run.growth = (pace / run.pace).clamp(1.0, 2.0);
-                run.pace = pace;
+                // A lost packet holds up all behind it, and makes nobody slow.
+                run.pace = pace.max((3.0 * run.pace + pace) / 4.0);
                 run.sampled = (run.moved, end);
             }
         }
-    }
-
-    /// The connection of the last run is lost, with its window.
-    pub(super) fn lost(&mut self, who: usize) {
-        self.paces[who] = 0.0;
     }
 
     /// A request was answered after this time.
@@ -255,14 +256,18 @@ impl Pieces {
     }
 
     /// Takes back what a connection leaves undone. It belongs to the run before it again, if there
-    /// is one: the answer that this one is read from may go on.
-    pub(super) fn give_back(&mut self, who: usize) {
+    /// is one: the answer that this one is read from may go on. The next TCP connection is a new one
+    /// if this one is lost.
+    pub(super) fn give_back(&mut self, who: usize, is_lost: bool) {
         let Some(run) = self.runs.get_mut(who).and_then(Option::take) else {
             return;
         };
         // The last bytes may have come late, and all of a small run at once.
         let average = (run.position - run.start) as f64 / run.began.elapsed().as_secs_f64();
-        self.paces[who] = average.max(run.pace(self.latency));
+        self.paces[who] = match is_lost {
+            true => 0.0,
+            false => average.max(run.pace(self.latency)),
+        };
         let mut others = self.runs.iter().flatten();
         let has_other = others.any(|r| r.position <= run.position && run.end <= r.end);
         if run.left() == 0 || has_other {
@@ -277,13 +282,6 @@ impl Pieces {
                 }
             }
         }
-    }
-
-    /// Ends a plan whose end was not known.
-    pub(super) fn end(&mut self) {
-        self.left = 0;
-        self.todo.clear();
-        self.runs.clear();
     }
 }
 
@@ -318,10 +316,10 @@ mod tests {
         assert_eq!(pieces.run(1), Some((2 * MIB, 64 * MIB)));
         assert_eq!(pieces.left, 65 * MIB);
         // What one leaves is that of the one before it again.
-        pieces.give_back(3);
-        pieces.give_back(2);
+        pieces.give_back(3, false);
+        pieces.give_back(2, false);
         assert_eq!(pieces.run(1), Some((2 * MIB, 66 * MIB)));
-        pieces.give_back(1);
+        pieces.give_back(1, false);
         assert_eq!(pieces.claim(4), Some((2 * MIB, 66 * MIB)));
     }
 
@@ -333,13 +331,13 @@ mod tests {
         std::thread::sleep(2 * SAMPLE.1);
         pieces.wrote(0, 0, MIB);
         pieces.wrote(1, 2 * MIB, LEAST);
-        pieces.give_back(0);
+        pieces.give_back(0, false);
         // In 100 ms, at 25 MiB a second or less.
         let (start, end) = pieces.claim(0).unwrap();
         assert_eq!(end, 66 * MIB);
         assert!((63 * MIB..65 * MIB).contains(&start), "{start}");
         pieces.wrote(0, start, end - start);
-        pieces.give_back(0);
+        pieces.give_back(0, false);
         // In no time: by now it seems to be so fast. The other one may still become faster.
         pieces.paces[0] = 1e12;
         let (start, _) = pieces.claim(0).unwrap();
@@ -355,9 +353,9 @@ mod tests {
         assert_eq!(pieces.claim(1), Some((10, LEAST)));
         assert_eq!(pieces.claim(2), None);
         // Whoever gives up, the other continues; if both do, it is left.
-        pieces.give_back(1);
+        pieces.give_back(1, false);
         assert_eq!(pieces.claim(1), None);
-        pieces.give_back(0);
+        pieces.give_back(0, false);
         assert_eq!(pieces.claim(0), Some((10, LEAST)));
         std::thread::sleep(Duration::from_millis(1));
         assert_eq!(pieces.claim(1), Some((10, LEAST)));
@@ -380,8 +378,9 @@ mod tests {
         assert_eq!(pieces.claim(1), Some((63 * MIB, 64 * MIB)));
         pieces.latency = Duration::from_secs(1);
         pieces.wrote(1, 63 * MIB, 10);
+        pieces.wrote(0, 0, LEAST);
         // More than is left of its run.
-        pieces.wrote(0, 0, 63 * MIB + LEAST);
+        pieces.wrote(0, LEAST, 63 * MIB);
         pieces.overtake(0, 63 * MIB + 1);
         assert_eq!((pieces.run(0), pieces.left), (None, MIB - LEAST));
         pieces.overtake(0, 64 * MIB);
@@ -397,7 +396,8 @@ mod tests {
             pieces.claim(1);
             pieces.latency = Duration::from_secs(1);
             pieces.wrote(1, 8 * MIB, 10);
-            pieces.wrote(0, 0, first);
+            pieces.wrote(0, 0, LEAST);
+            pieces.wrote(0, LEAST, first - LEAST);
             // In three sevenths of a second, or in nine.
             pieces.overtake(0, 10 * MIB);
             assert_eq!(pieces.run(0), taken.then_some((first, 10 * MIB)));
@@ -410,13 +410,29 @@ mod tests {
         let mut pieces = pieces(&[], 100 * MIB);
         pieces.claim_first(0);
         pieces.claim(1);
-        pieces.give_back(1);
+        pieces.give_back(1, false);
         pieces.latency = Duration::from_secs(10);
         pieces.wrote(0, 0, 99 * MIB);
         for pace in [0.0, 1.0] {
             pieces.paces[1] = pace;
             assert_eq!(pieces.claim(1), None);
         }
+    }
+
+    #[test]
+    fn one_that_waits_for_a_lost_packet_or_has_just_begun_is_not_slow() {
+        let second = Duration::from_secs(1);
+        let mut pieces = pieces(&[], TRIAL);
+        pieces.latency = second;
+        pieces.claim_first(0);
+        pieces.wrote(0, 0, LEAST);
+        assert_eq!(pieces.claim(1), None);
+        let run = pieces.runs[0].as_mut().unwrap();
+        (run.pace, run.sampled.0) = (1e6, run.sampled.0 - 3 * second);
+        assert_eq!(run.pace(second), 1e6);
+        run.moved -= 4 * second;
+        assert_eq!(run.pace(second), 0.0);
+        assert_eq!(pieces.claim(1), Some((TRIAL - LEAST, TRIAL)));
     }
 
     #[test]
