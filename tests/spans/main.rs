@@ -254,9 +254,15 @@ async fn a_transfer_is_seen_by_the_callers_subscriber_in_the_callers_span() {
         let lines = log.spans();
         let (outer, requests) = lines.split_at(2);
         assert_eq!(outer, ["outer", "  operation name=\"save image\""]);
-        assert!(requests.len() >= connections, "{requests:#?}");
+        // With the last byte the connections end, and a request that one of them still waits for.
+        let is_given_up = |line: &String| line == "error.type=\"transport\"";
+        let is_request = |line: &String| line.starts_with("    request ");
+        let count = requests.iter().filter(|line| is_request(line)).count();
+        assert!(count >= connections, "{requests:#?}");
         assert!(
-            requests.iter().all(|line| line.starts_with("    request ")),
+            requests
+                .iter()
+                .all(|line| is_request(line) || is_given_up(line)),
             "{requests:#?}"
         );
     }
