@@ -21,7 +21,7 @@ const WORTH_NEW: u32 = 10;
 const PATIENCE: u32 = 3;
 
 /// The time over which the pace of a run is taken.
-fn sample(latency: Duration) -> Duration {
+fn sample_time(latency: Duration) -> Duration {
     (2 * latency).max(Duration::from_millis(20))
 }
 
@@ -67,7 +67,7 @@ impl Run {
     /// The pace of late. It may be growing since it was taken, and a run that stands still becomes
     /// slower.
     fn pace(&self, latency: Duration) -> f64 {
-        match self.pace > 0.0 && self.sampled.0.elapsed() < sample(latency) {
+        match self.pace > 0.0 && self.sampled.0.elapsed() < sample_time(latency) {
             true => self.pace,
             false if self.stands_still(latency) => self.pace_since_sample(latency),
             false => self.pace.max(self.pace_since_sample(latency)),
@@ -241,7 +241,7 @@ impl Pieces {
             if is_first && run.pace > 0.0 {
                 // The request took its time, which is no part of the pace.
                 run.sampled = (run.moved, end);
-            } else if run.moved - run.sampled.0 >= sample(self.latency) {
+            } else if run.moved - run.sampled.0 >= sample_time(self.latency) {
                 let pace = run.pace_since_sample(self.latency);
                 run.growth = (pace / run.pace).clamp(1.0, 2.0);
                 // A lost packet holds up all behind it, and makes nobody slow.
@@ -329,7 +329,7 @@ mod tests {
         let mut pieces = pieces(&[(MIB, 2 * MIB)], 66 * MIB);
         pieces.claim_first(0);
         pieces.claim(1);
-        std::thread::sleep(2 * sample(Duration::ZERO));
+        std::thread::sleep(2 * sample_time(Duration::ZERO));
         pieces.wrote(0, 0, MIB);
         pieces.wrote(1, 2 * MIB, LEAST);
         pieces.give_back(0, false);
