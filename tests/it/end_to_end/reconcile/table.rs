@@ -10,6 +10,7 @@ use machine_images::djinn::{Client, Source, Visibility};
 use machine_images::testing::{Close, DjinnServer, Fault};
 use machine_images::{Digest, ErrorKind};
 use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 use super::super::without_certificates;
 use super::{disk, meanwhile, posts, sha256};
@@ -112,21 +113,8 @@ const OTHER: &str = "eli";
 const TOKEN: &str = "72bcff1345c5005f318d16466eb229d0";
 const SHARED: &str = "lab@eli";
 
-/// What came of one upload: `new image 2 1` are an image, two uploads and one image of that name.
-async fn cell(row: String, column: String) -> String {
-    let fault = fault(&row);
-    let is_large = matches!(fault, Fault::CutRequest { .. }) || row.ends_with("large body");
-    let image = if is_large {
-        &*LARGE_IMAGE
-    } else {
-        &*SMALL_IMAGE
-    };
-    // Elsewhere nothing is sent.
-    let is_sent = column.starts_with("free") || column.starts_with("taken");
-    let turn = match is_large && is_sent {
-        true => Some(TURNS.acquire().await.unwrap()),
-        false => None,
-    };
+/// Starts a server with what a column says of the name.
+fn server(column: &str, image: &Contents) -> Arc<DjinnServer> {
     let server = DjinnServer::builder().user(OTHER, TOKEN).start().unwrap();
     let server = Arc::new(server);
     server.add_namespace(SHARED, Visibility::Private).unwrap();
@@ -136,12 +124,9 @@ async fn cell(row: String, column: String) -> String {
         foreign.content(b"QFI\xfb").length(length).add().unwrap();
     };
     let length = image.bytes.len() as u64;
-    let (mut is_shared, mut with_digest) = (true, false);
-    match &*column {
-        "free" => is_shared = false,
-        "free, with a digest" => with_digest = true,
+    match column {
+        "free" | "free, with a digest" => {}
         "own image" => {
-            is_shared = false;
             server.add_image("debian", &image.bytes).unwrap();
         }
         "other user's image" => foreign(length),
@@ -156,6 +141,33 @@ async fn cell(row: String, column: String) -> String {
         }
         _ => panic!("{column} is no state of a name"),
     }
+    server
+}
+
+/// What came of one upload: `new image 2 1` are an image, two uploads and one image of that name.
+async fn cell(row: String, column: String) -> String {
+    let fault = fault(&row);
+    let is_large = matches!(fault, Fault::CutRequest { .. }) || row.ends_with("large body");
+    // Elsewhere nothing is sent.
+    let is_sent = column.starts_with("free") || column.starts_with("taken");
+    let turn = match is_large && is_sent {
+        true => Some(TURNS.acquire().await.unwrap()),
+        false => None,
+    };
+    // All of them take seconds, which would hold up the clients of those that have begun.
+    let prepared = spawn_blocking({
+        let column = column.clone();
+        move || {
+            let image = match is_large {
+                true => &*LARGE_IMAGE,
+                false => &*SMALL_IMAGE,
+            };
+            (server(&column, image), image)
+        }
+    });
+    let (server, image) = prepared.await.unwrap();
+    let is_shared = !matches!(&*column, "free" | "own image");
+    let with_digest = column == "free, with a digest";
     let old = server.image_count();
     server.inject(fault.clone().on("POST", "/images"));
 
@@ -193,7 +205,7 @@ async fn cell(row: String, column: String) -> String {
         }
         Err(error) => error.kind().to_string(),
     };
-    let failures = failures.lock().unwrap();
+    let failures = std::mem::take(&mut *failures.lock().unwrap());
     // What was left of the body does not fit into the sockets.
     // One that closes in order goes on reading for a while, so that all may be sent.
     let is_cut = !matches!(
@@ -204,7 +216,9 @@ async fn cell(row: String, column: String) -> String {
         assert_eq!(failures[0], Some(ErrorKind::NotSent), "{row}");
     }
     drop(turn);
-    format!("{outcome} {} {}", posts(&server), server.image_count())
+    let found = format!("{outcome} {} {}", posts(&server), server.image_count());
+    spawn_blocking(|| drop(server)).await.unwrap();
+    found
 }
 
 struct Table {
