@@ -123,14 +123,14 @@ where
     }
 }
 
-/// Runs work until it ends or is to stop.
+/// Runs work until it ends or is to stop. What fails as others have stopped is not looked at.
 pub(crate) async fn until(
     mut stop: watch::Receiver<()>,
     work: impl Future<Output = Result<()>>,
 ) -> Result<()> {
-    match select(pin!(work), pin!(stop.changed())).await {
-        Either::Left((end, _)) => end,
-        Either::Right(_) => Ok(()),
+    match select(pin!(stop.changed()), pin!(work)).await {
+        Either::Left(_) => Ok(()),
+        Either::Right((end, _)) => end,
     }
 }
 

@@ -36,11 +36,12 @@ use std::time::{Duration, Instant};
 use futures::future::{Either, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use crate::content::{Body, Location, Version};
 use crate::digest::{Digest, Hasher};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::file::{Sink, State};
 use crate::progress::Meter;
 use crate::spans::Spans;
@@ -95,6 +96,8 @@ pub(crate) struct Transfer {
     work: Mutex<Work>,
     /// Tells the thread that follows of what was written.
     moved: Condvar,
+    /// Tells of a connection that waits to be stopped.
+    ended: Notify,
     state: Mutex<Option<State>>,
 }
 
@@ -125,6 +128,7 @@ impl Transfer {
                 unsynced: 0,
             }),
             moved: Condvar::new(),
+            ended: Notify::new(),
             state: Mutex::new(plan.state),
             setup,
         })
@@ -253,10 +257,9 @@ impl Transfer {
                 let thread = self.clone().on_own_thread(who, stop.clone());
                 connections.push(thread.boxed_local());
             }
-            match select(connections.next(), pin!(tokio::time::sleep(tick))).await {
-                Either::Left((Some(end), _)) => result = end,
-                Either::Left((None, _)) => break,
-                Either::Right(_) => {}
+            let ended = timeout(tick, self.ended.notified());
+            if let Either::Left((Some(end), _)) = select(connections.next(), pin!(ended)).await {
+                result = end;
             }
         }
         drop(alive);
@@ -270,10 +273,6 @@ impl Transfer {
             None => Ok(None),
         };
         result?;
-        if !self.is_complete() {
-            let message = "the transfer ended before it was complete";
-            return Err(Error::plain(ErrorKind::Length, message));
-        }
         digest.map_err(|error| self.setup.sink.failed("read", error))
     }
 

@@ -13,8 +13,8 @@ use crate::progress::Meter;
 const IDLE: Duration = Duration::from_millis(10);
 
 impl Transfer {
-    /// Fetches runs until nothing is left, beginning with `first` if there is one. One that retires
-    /// waits to be stopped: the TCP connections that it opened, and others use, end with its runtime.
+    /// Fetches runs until nothing is left, beginning with `first` if there is one, and waits to be
+    /// stopped: the TCP connections that it opened, and others use, end with its runtime.
     pub(super) async fn connection(&self, who: usize, mut first: Option<Body>) -> Result<()> {
         while !self.is_complete() {
             let (result, is_patient) = match first.take() {
@@ -29,10 +29,11 @@ impl Transfer {
             };
             let goes_on = result.or_else(|error| self.retire(who, error, is_patient))?;
             if !goes_on {
-                return pending().await;
+                break;
             }
         }
-        Ok(())
+        self.ended.notify_one();
+        pending().await
     }
 
     /// Fetches a run; returns `false` if the server sends no ranges, and others go on.
