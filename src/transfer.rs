@@ -37,7 +37,6 @@ use futures::future::{Either, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
 
 use crate::content::{Body, Location, Version};
 use crate::digest::{Digest, Hasher};
@@ -257,7 +256,7 @@ impl Transfer {
                 let thread = self.clone().on_own_thread(who, stop.clone());
                 connections.push(thread.boxed_local());
             }
-            let ended = timeout(tick, self.ended.notified());
+            let ended = tokio::time::timeout(tick, self.ended.notified());
             if let Either::Left((Some(end), _)) = select(connections.next(), pin!(ended)).await {
                 result = end;
             }

@@ -12,6 +12,8 @@ const SHARE: u64 = 2 << 20;
 /// With this latency or more all of them begin at once, as a rate takes some latencies to be seen.
 /// Spread over one latency: bursts that come together are taken for the end of the line.
 const FAR: Duration = Duration::from_millis(5);
+/// With more than this a loss lowers the rate for so long that it is seen: others make up for it.
+const CLOSE: Duration = Duration::from_millis(1);
 /// The least and the most time between two looks at the rate.
 pub(super) const TICK: (Duration, Duration) =
     (Duration::from_millis(50), Duration::from_millis(500));
@@ -24,7 +26,6 @@ const SETTLE: u32 = 3;
 /// The least and the most time for which none is added after one was refused.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
-/// The line, as far as it is known.
 pub(super) struct Line {
     set: Option<usize>,
     /// One if the server sends no ranges.
@@ -34,7 +35,7 @@ pub(super) struct Line {
     not_before: Instant,
     /// The last look at the rate: its time, the bytes that had come by then, and the rate.
     seen: (Instant, u64, f64),
-    /// The rate when connections were last added, and how many looks ago that was.
+    /// The rate that those that were added are to exceed, and how many looks ago that was.
     added: Option<(f64, u32)>,
 }
 
@@ -105,8 +106,11 @@ impl Line {
         }
         let rate = (fetched - before) as f64 / elapsed.as_secs_f64();
         self.seen = (Instant::now(), fetched, rate);
-        if let Some((_, looks)) = &mut self.added {
+        if let Some((before, looks)) = &mut self.added {
             *looks += 1;
+            if latency > CLOSE {
+                *before = before.min(rate);
+            }
         }
         let has_settled = match self.added {
             Some((before, looks)) => looks >= SETTLE && rate >= GAIN * before,
@@ -128,28 +132,29 @@ mod tests {
     const NEAR: Duration = Duration::ZERO;
 
     /// Returns the connections after looks at so many bytes each.
-    fn after(looks: &[u64]) -> usize {
+    fn after(latency: Duration, looks: &[u64]) -> usize {
         let mut line = Line::new(None, false);
         let (mut alive, mut fetched) = (1, 0);
         for look in looks {
             fetched += look;
             line.seen.0 -= TICK.0;
-            alive += line.more(alive, fetched, GIB, NEAR).count();
+            alive += line.more(alive, fetched, GIB, latency).count();
         }
         alive
     }
 
     #[test]
     fn connections_are_added_while_they_bring_more() {
+        let add = |looks: &[u64]| after(NEAR, looks);
         // One that becomes faster by itself is left alone.
-        assert_eq!(after(&[1000, 2000, 4000, 8000]), 1);
-        assert_eq!(after(&[1000, 2000, 2000]), 2);
-        assert_eq!(after(&[1000, 1000, 1000, 1000, 1000, 1000, 1000]), 2);
-        assert_eq!(after(&[1000, 1000, 1500, 2000, 2000]), 4);
-        assert_eq!(
-            after(&[1000, 1000, 2000, 2000, 2000, 4000, 4000, 4000, 8000]),
-            8
-        );
+        assert_eq!(add(&[1000, 2000, 4000, 8000]), 1);
+        assert_eq!(add(&[1000, 2000, 2000]), 2);
+        assert_eq!(add(&[1000, 1000, 1000, 1000, 1000, 1000, 1000]), 2);
+        assert_eq!(add(&[1000, 1000, 1500, 2000, 2000]), 4);
+        let looks = [1000, 1000, 2000, 2000, 2000, 4000, 4000, 4000, 8000];
+        assert_eq!(add(&looks), 8);
+        let looks = [4000, 4000, 4000, 1000, 1000, 1200];
+        assert_eq!((add(&looks), after(FAR, &looks)), (2, 4));
     }
 
     #[test]
