@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// The number of connections that the kernel queues until they are accepted.
 const BACKLOG: u32 = 1024;
 
 /// The pause between attempts to bind the port.
 const RETRY: Duration = Duration::from_millis(5);
+
+/// The most time that connections have to end: one that was closed in order still reads for a while.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// Bounds a downtime, so that adding it to the current time cannot overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -93,6 +96,8 @@ impl RestartRequests {
         // Bound, but not listening: connections are refused and nobody else gets the port, not
         // even a client as its own port, with which it would connect to itself.
         let socket = bind(address).await;
+        // Each connection has a receiver until it is closed.
+        let _ = timeout(CLOSING, self.shutdown.closed()).await;
         loop {
             downtime.report();
             tokio::select! {

@@ -167,7 +167,7 @@ async fn a_listener_hears_of_each_attempt() {
     assert_eq!((rest.status, rest.number, rest.error), (Some(206), 2, None));
     assert_eq!(rest.received, DISK.len() as u64 - 100);
 
-    server.restart(Duration::from_secs(600));
+    server.restart(Duration::from_secs(5));
     images.get(id).send().await.unwrap_err();
     // The first may go out over a connection that is there still.
     let [_, second, third] = take().try_into().unwrap();

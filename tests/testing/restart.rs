@@ -84,6 +84,23 @@ fn a_server_restarts_repeatedly() {
 }
 
 #[test]
+fn a_server_that_is_down_processes_nothing() {
+    let server = server();
+    let mut idle: Vec<_> = (0..200).map(|_| connect(&server.url())).collect();
+    assert_eq!(get(&server, "/api/images/1").status(), 200);
+    server.clear_requests();
+    server.restart(Duration::MAX);
+    for stream in idle.iter_mut().rev() {
+        // The connection may be known to be reset by now.
+        let _ = stream.write_all(b"GET /api/images/1 HTTP/1.1\r\nHost: t\r\n\r\n");
+    }
+    for stream in &mut idle {
+        assert!(!matches!(stream.read(&mut [0]), Ok(1)));
+    }
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
 fn the_longest_downtime_applies_and_does_not_delay_the_drop() {
     let server = server();
     server.restart(WAIT);
