@@ -13,8 +13,8 @@ use crate::progress::Meter;
 const IDLE: Duration = Duration::from_millis(10);
 
 impl Transfer {
-    /// Fetches runs until nothing is left, beginning with `first` if there is one, and waits to be
-    /// stopped: the TCP connections that it opened, and others use, end with its runtime.
+    /// Fetches runs, beginning with `first` if there is one, until nothing is left or it retires, and
+    /// waits to be stopped: the TCP connections that it opened, and others use, end with its runtime.
     pub(super) async fn connection(&self, who: usize, mut first: Option<Body>) -> Result<()> {
         while !self.is_complete() {
             let (result, is_patient) = match first.take() {

@@ -9,11 +9,11 @@ const LIMIT: usize = 256;
 /// With less left there is one connection, and each is to have so much to do.
 const SMALL: u64 = 8 << 20;
 const SHARE: u64 = 2 << 20;
-/// With this latency or more all of them begin at once, as a rate takes some latencies to be seen.
+/// With more than this latency all of them begin at once, as a rate takes some latencies to be seen.
 /// Spread over one latency: bursts that come together are taken for the end of the line.
 const FAR: Duration = Duration::from_millis(5);
-/// With more than this a loss lowers the rate for so long that it is seen: others make up for it.
-const CLOSE: Duration = Duration::from_millis(1);
+/// At more than this latency, a rate below this share of before is a loss: others make up for it.
+const LOSS: (Duration, f64) = (Duration::from_millis(1), 0.75);
 /// The least and the most time between two looks at the rate.
 pub(super) const TICK: (Duration, Duration) =
     (Duration::from_millis(50), Duration::from_millis(500));
@@ -35,7 +35,7 @@ pub(super) struct Line {
     not_before: Instant,
     /// The last look at the rate: its time, the bytes that had come by then, and the rate.
     seen: (Instant, u64, f64),
-    /// The rate that those that were added are to exceed, and how many looks ago that was.
+    /// The rate that those that were added are to exceed, and the looks since then.
     added: Option<(f64, u32)>,
 }
 
@@ -108,8 +108,8 @@ impl Line {
         self.seen = (Instant::now(), fetched, rate);
         if let Some((before, looks)) = &mut self.added {
             *looks += 1;
-            if latency > CLOSE {
-                *before = before.min(rate);
+            if latency > LOSS.0 && rate > 0.0 && rate < LOSS.1 * *before {
+                *before = rate;
             }
         }
         let has_settled = match self.added {
@@ -151,10 +151,10 @@ mod tests {
         assert_eq!(add(&[1000, 2000, 2000]), 2);
         assert_eq!(add(&[1000, 1000, 1000, 1000, 1000, 1000, 1000]), 2);
         assert_eq!(add(&[1000, 1000, 1500, 2000, 2000]), 4);
-        let looks = [1000, 1000, 2000, 2000, 2000, 4000, 4000, 4000, 8000];
-        assert_eq!(add(&looks), 8);
-        let looks = [4000, 4000, 4000, 1000, 1000, 1200];
-        assert_eq!((add(&looks), after(FAR, &looks)), (2, 4));
+        assert_eq!(add(&[1000, 1000, 2000, 2000, 2000, 4000, 4000, 4000]), 8);
+        let lost = [4000, 4000, 1000, 1000, 1200];
+        assert_eq!((add(&lost), after(FAR, &lost)), (2, 4));
+        assert_eq!(after(FAR, &[4000, 4000, 0, 0, 0, 4000]), 2);
     }
 
     #[test]

@@ -154,7 +154,7 @@ async fn cell(row: String, column: String) -> String {
         true => Some(TURNS.acquire().await.unwrap()),
         false => None,
     };
-    // All of them take seconds, which would hold up the clients of those that have begun.
+    // To start all servers takes seconds, which would hold up the clients of those that have begun.
     let prepared = spawn_blocking({
         let column = column.clone();
         move || {
