@@ -123,7 +123,8 @@ where
     }
 }
 
-/// Runs work until it ends or is to stop, which is looked at first: what others have stopped may fail.
+/// Runs work until it ends or is to stop, which is looked at first: what others have stopped may
+/// fail.
 pub(crate) async fn until(
     mut stop: watch::Receiver<()>,
     work: impl Future<Output = Result<()>>,

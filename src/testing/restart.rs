@@ -14,7 +14,8 @@ const BACKLOG: u32 = 1024;
 /// The pause between attempts to bind the port.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// The most time that connections have to end: one that was closed in order still reads for a while.
+/// The most time that connections have to end: one that was closed in order still reads for a
+/// while, and one whose handler restarts the server waits for it.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// Bounds a downtime, so that adding it to the current time cannot overflow.

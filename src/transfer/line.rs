@@ -12,7 +12,7 @@ const SHARE: u64 = 2 << 20;
 /// With more than this latency all of them begin at once, as a rate takes some latencies to be seen.
 /// Spread over one latency: bursts that come together are taken for the end of the line.
 const FAR: Duration = Duration::from_millis(5);
-/// At more than this latency, a rate below this share of before is a loss: others make up for it.
+/// Above this latency, a fall of the rate below this share is a loss: others make up for it.
 const LOSS: (Duration, f64) = (Duration::from_millis(1), 0.75);
 /// The least and the most time between two looks at the rate.
 pub(super) const TICK: (Duration, Duration) =

@@ -226,7 +226,7 @@ impl DjinnServer {
     }
 
     /// Restarts the server: resets all connections, refuses new ones for `downtime`, then serves
-    /// on with the same images. Returns once the server is down.
+    /// on with the same images. Returns once all are closed, or after a second.
     ///
     /// Uploads delayed by [`Fault::SlowCopy`] are lost. Downloads continue.
     ///
