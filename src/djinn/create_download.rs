@@ -100,6 +100,9 @@ impl CreateDownload {
     ///   [`fields`](crate::Error::fields).
     /// - [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if the token is wrong
     ///   or lacks `image:write`.
+    /// - [`Server`](crate::ErrorKind::Server) if the server failed. A server whose queue is down has
+    ///   created the image by then, never downloads it, and keeps its name: [`find`](Images::find)
+    ///   and delete it before trying again.
     /// - [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks before the
     ///   response: [`find`](Images::find) the image before trying again.
     pub async fn send(self) -> Result<Image> {
@@ -128,10 +131,10 @@ impl CreateDownload {
 awaitable!(CreateDownload, send -> Image);
 
 /// Returns the secrets of a URL: its password, or else its user, and long values of its query, such
-/// as signatures; percent-encoded and decoded.
+/// as signatures; percent-encoded and decoded. Short ones are removed from where the URL is repeated.
 fn secrets(url: &Url) -> Vec<String> {
     let pairs = url.query().unwrap_or_default().split('&');
-    let values = pairs.filter_map(|pair| pair.split_once('=').map(|(_, value)| value));
+    let values = pairs.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
     let login = url.password().unwrap_or(url.username());
     let sent = values.filter(|value| value.len() >= 8).chain([login]);
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();

@@ -6,7 +6,7 @@ use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 use reqwest::Method;
 
-use super::{Download, DownloadState, Image, SourceUrl};
+use super::{Download, DownloadState, Image};
 use crate::content::Location;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{Request, Transport};
@@ -72,12 +72,7 @@ pub(super) fn failed(transport: &Transport, download: Option<Download>) -> Error
     let Some(download) = download else {
         return Error::plain(ErrorKind::DownloadFailed, "");
     };
-    let mut text = transport.redact(download.error.unwrap_or_default());
-    // The server's text repeats the URL.
-    if let SourceUrl::Url(url) = &download.source {
-        if let Some(query) = url.query().filter(|query| !query.is_empty()) {
-            text = text.replace(query, "[redacted]");
-        }
-    }
+    // It repeats the URL that was downloaded from.
+    let text = transport.redact(download.error.unwrap_or_default());
     Error::plain(ErrorKind::DownloadFailed, text)
 }

@@ -9,11 +9,13 @@ const WITHHELD: &str = "[withheld: it has the credentials in it]";
 /// A shorter secret occurs in many texts by chance, and the rest of the text would reveal it.
 const LONG: usize = 8;
 
-/// Removes long secrets from a text; withholds a text in which a short one is a word.
+/// Removes long secrets, and those of URLs, from a text; withholds a text in which a short one is a
+/// word.
 pub(super) fn redact<'a>(
     text: String,
     secrets: impl Iterator<Item = &'a SecretString> + Clone,
 ) -> String {
+    let text = without_those_of_urls(text);
     let mut short = secrets.clone().map(ExposeSecret::expose_secret);
     if short.any(|secret| (1..LONG).contains(&secret.len()) && has_word(&text, secret)) {
         return WITHHELD.to_owned();
@@ -57,6 +59,30 @@ fn without(text: &str, secrets: &[&str]) -> String {
     redacted
 }
 
+/// Takes the login and the query out of each URL, whatever they are: the server may write them in
+/// other letters, and short ones cannot be found in a text.
+fn without_those_of_urls(text: String) -> String {
+    let mut redacted = String::new();
+    let mut rest = text.as_str();
+    while let Some((before, url)) = rest.split_once("://") {
+        let is_behind = |c: char| c.is_whitespace() || "\"'`<>".contains(c);
+        let (url, behind) = url.split_at(url.find(is_behind).unwrap_or(url.len()));
+        let (authority, path) = url.split_at(url.find(['/', '?', '#']).unwrap_or(url.len()));
+        redacted += before;
+        redacted += "://";
+        match authority.rsplit_once('@') {
+            Some((_, host)) => redacted.extend([REDACTED, "@", host]),
+            None => redacted += authority,
+        }
+        match path.split_once('?') {
+            Some((path, _)) => redacted.extend([path, "?", REDACTED]),
+            None => redacted += path,
+        }
+        rest = behind;
+    }
+    redacted + rest
+}
+
 fn has_word(text: &str, word: &str) -> bool {
     let is_inner = |c: char| c.is_alphanumeric() || matches!(c, '\'' | '_' | '-');
     text.match_indices(word).any(|(at, _)| {
@@ -85,6 +111,24 @@ mod tests {
             ("é0123456789é", "é[redacted]é"),
         ] {
             assert_eq!(redacted(text, &secrets), shown);
+        }
+    }
+
+    #[test]
+    fn a_url_keeps_its_scheme_host_and_path() {
+        for (text, shown) in [
+            (
+                "Get \"http://h:1/e?e\": eee",
+                "Get \"http://h:1/e?[redacted]\": eee",
+            ),
+            (
+                "no sftp://u:p%40@h/x and HTTPS://h?A=b#c d?e",
+                "no sftp://[redacted]@h/x and HTTPS://h?[redacted] d?e",
+            ),
+            ("é://é@é?é", "é://[redacted]@é?[redacted]"),
+            ("what? 5 :// 6 ://", "what? 5 :// 6 ://"),
+        ] {
+            assert_eq!(redacted(text, &[]), shown);
         }
     }
 

@@ -69,6 +69,29 @@ async fn a_password_of_a_download_url_is_redacted_however_it_is_written() {
 }
 
 #[tokio::test]
+async fn the_query_of_a_download_url_is_not_shown_however_short_it_is() {
+    for (url, echo) in [
+        (
+            "http://h/y?sig=abc1234",
+            "parse \"http://h/y?sig=abc1234\": no",
+        ),
+        ("http://h/y?SHORT", "parse \"http://h/y?short\": no"),
+        ("http://h/y?1", "parse \"http://h/y?1\": no"),
+        ("http://h/y?LONGSECRET", "the query longsecret, no"),
+    ] {
+        let server = serve(json_answer(500, &json!({"message": echo}))).await;
+        let create = images(&server).create_download("x", url.parse().unwrap());
+        let error = create.send().await.unwrap_err();
+        let query = url.split_once('?').unwrap().1;
+        let message = echo.replacen(&query.to_lowercase(), "[redacted]", 1);
+        assert_eq!(
+            error.message().unwrap(),
+            message.replace(query, "[redacted]")
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_url_in_an_error_has_no_query() {
     let server = serve(json_answer(400, &json!({"message": "no"}))).await;
     let list = images(&server).list().query("token", "s3cr3t");
