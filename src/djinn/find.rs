@@ -41,6 +41,7 @@ impl Images {
     /// |---|---|
     /// | `lab@gordon` | the list of the namespace, narrowed to names like this one: usually one page; then the image if it was found, or `GET /user` if the namespace was not |
     /// | `lab` | the same, after `GET /user` |
+    /// | one of two with the same path, which a server fails to list | as without, after the failed list |
     /// | none | `GET /user`, then the pages of all images that the user owns, 25 a page, up to the image; if it does not exist, all pages, and at least twice unless there is only one |
     #[doc(alias = "lookup")]
     #[doc(alias = "search")]
@@ -110,6 +111,12 @@ impl Find {
                 user(transport).await?;
                 None
             }
+            // The server fails to list one of two namespaces with the same path, and an upload to a
+            // namespace below one makes a second of it.
+            Err(error) if error.status() == Some(500) => {
+                let mut all = images.named_in_all(&name, namespace).await?;
+                return all.try_next().await;
+            }
             row => row?,
         };
         let Some(row) = row else {
@@ -153,4 +160,28 @@ impl Images {
         let list = list.consistent(MAX_PASSES).stream();
         list.try_filter(move |image| future::ready(image.name == name))
     }
+
+    /// The same, out of the list of all images.
+    async fn named_in_all(
+        &self,
+        name: &str,
+        namespace: NamespacePath,
+    ) -> Result<impl Stream<Item = Result<Image>> + Send + Unpin + use<>> {
+        let name = name.to_owned();
+        let namespace = match namespace.owner() {
+            Some(_) => namespace,
+            None => namespace.of(&user(&self.transport).await?.username),
+        };
+        let list = self.list().search(&name).consistent(MAX_PASSES).stream();
+        Ok(list
+            .try_filter(move |image| future::ready(image.name == name && is_in(image, &namespace))))
+    }
+}
+
+/// Returns `true` for an image in a namespace, of which the owner is known.
+pub(super) fn is_in(image: &Image, namespace: &NamespacePath) -> bool {
+    let is_owner = |user: &User| Some(user.username.as_str()) == namespace.owner();
+    let place = image.namespace.as_ref();
+    place.is_some_and(|place| place.path == namespace.path())
+        && image.user.as_ref().is_some_and(is_owner)
 }

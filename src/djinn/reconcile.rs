@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::find::is_in;
 use super::name::is_taken;
 use super::upload::Target;
 use super::user::{is_user, user};
@@ -243,13 +244,7 @@ impl<'a> Search<'a> {
             Err(error) if matches!(error.status(), Some(404 | 500)) => {}
             listed => return listed,
         }
-        let is_there = |image: &Image| {
-            let is_owner = |user: &User| Some(user.username.as_str()) == namespace.owner();
-            let place = image.namespace.as_ref();
-            place.is_some_and(|place| place.path == namespace.path())
-                && image.user.as_ref().is_some_and(is_owner)
-        };
-        self.collect(list(), is_there).await
+        self.collect(list(), |image| is_in(image, namespace)).await
     }
 
     async fn collect(&self, list: List, is_there: impl Fn(&Image) -> bool) -> Result<Listed> {

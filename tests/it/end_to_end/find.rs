@@ -1,6 +1,6 @@
 use machine_images::ErrorKind;
-use machine_images::djinn::{Client, Find, Images, Visibility};
-use machine_images::testing::DjinnServer;
+use machine_images::djinn::{Client, Find, Images, Source, Visibility};
+use machine_images::testing::{DjinnServer, empty_qcow2};
 
 const ELI: &str = "72bcff1345c5005f318d16466eb229d0";
 
@@ -119,4 +119,26 @@ async fn a_name_is_found_on_a_later_page() {
     let found = images(&server, server.token()).find("zebra").send().await;
 
     assert_eq!(found.unwrap().unwrap().id.get(), id);
+}
+
+#[tokio::test]
+async fn a_name_is_found_in_one_of_two_namespaces_with_the_same_path() {
+    let (_server, images, [_, lab, _]) = site();
+    // Which makes a second `lab`.
+    let image = empty_qcow2(1 << 20);
+    let deep = images.create_upload("deep", Source::from(image));
+    let deep = deep.namespace("lab/deep".parse().unwrap()).await.unwrap();
+    let list = images.list().namespace("lab@tester".parse().unwrap());
+    assert_eq!(list.await.unwrap_err().status(), Some(500));
+    for (name, namespace, id) in [
+        ("web", "lab", Some(lab)),
+        ("web", "lab@tester", Some(lab)),
+        ("deep", "lab", None),
+        ("deep", "lab/deep", Some(deep.id.get())),
+    ] {
+        let found = in_namespace(images.find(name), Some(namespace)).await;
+
+        let found = found.unwrap().map(|image| image.id.get());
+        assert_eq!(found, id, "{name} {namespace}");
+    }
 }
