@@ -44,8 +44,8 @@ pub struct List {
 impl List {
     /// Lists only the images of this provider.
     ///
-    /// A parameter of version 2, not documented for version 3: a server that does not know it
-    /// lists all images.
+    /// The query is one of version 2, and not documented for version 3. Images of other providers,
+    /// which a server that does not know it sends as well, are left out.
     pub fn provider(mut self, provider: impl Into<String>) -> Self {
         self.provider = Some(provider.into());
         self
@@ -110,7 +110,12 @@ impl List {
         if let Some(provider) = &self.provider {
             request = request.query("provider", provider);
         }
-        self.images.transport.fetch(request).await?.json()
+        let response = self.images.transport.fetch(request).await?;
+        let mut images: Vec<Image> = response.json()?;
+        if let Some(provider) = self.provider {
+            images.retain(|image| image.provider == provider);
+        }
+        Ok(images)
     }
 }
 

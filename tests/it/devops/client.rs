@@ -268,3 +268,17 @@ fn futures_are_small_and_can_be_sent() {
         assert!(size < 6 * 1024, "{size}");
     }
 }
+
+#[tokio::test]
+async fn a_server_that_does_not_know_the_provider_lists_no_others() {
+    let row = |id: &str, provider: &str| {
+        format!(r#"{{"id":"{id}","provider":"{provider}","remote_user":"root","name":"x"}}"#)
+    };
+    let all = [row("a", "ec2"), row("b", "openstack"), row("c", "ec2")].join(",");
+    let server = answering(200, "application/json", &format!("[{all}]")).await;
+
+    let listed = super::images(&server).list().provider("ec2").await.unwrap();
+
+    let ids: Vec<_> = listed.iter().map(|image| image.id.as_str()).collect();
+    assert_eq!(ids, ["a", "c"]);
+}
