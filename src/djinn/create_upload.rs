@@ -165,9 +165,10 @@ impl CreateUpload {
         self
     }
 
-    /// Enables [`reconcile`](Self::reconcile), and sets the digest that the image must have.
+    /// Enables [`reconcile`](Self::reconcile), and sets the digest of the bytes that are sent.
     ///
-    /// Comparing it downloads the image.
+    /// After a lost response, an image of the name is taken for the upload only if it has this
+    /// digest, which downloads it. If the response arrives, nothing is compared.
     #[doc(alias = "checksum")]
     #[doc(alias = "verify")]
     pub fn reconcile_sha256(mut self, digest: Digest) -> Self {
@@ -200,7 +201,8 @@ impl CreateUpload {
     ///   a file that is not QCOW2: see [`fields`](crate::Error::fields).
     /// - [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if the token is wrong
     ///   or lacks `image:write`.
-    /// - [`TooLarge`](crate::ErrorKind::TooLarge) if the server, or a proxy, refuses the length.
+    /// - [`TooLarge`](crate::ErrorKind::TooLarge) if the server, or a proxy, refuses the length: a
+    ///   413, or a Djinn CI server's 500 that ends in `file too large`.
     /// - [`NotSent`](crate::ErrorKind::NotSent) if the connection breaks before the whole image was
     ///   sent: the server creates nothing, so send it again.
     /// - [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks between that

@@ -30,8 +30,18 @@ fn meaning(refused: &Refused<'_>) -> Option<Meaning> {
             let text = "a name must be unique, and this one exists already";
             Meaning::new(ErrorKind::NameTaken, text)
         }
+        500 if is_too_large(refused) => Meaning::new(
+            ErrorKind::TooLarge,
+            "the image is larger than the server stores",
+        ),
         _ => None,
     }
+}
+
+/// The limit of the server's store, as the last of the message's causes.
+fn is_too_large(refused: &Refused<'_>) -> bool {
+    let message = refused.message.unwrap_or_default();
+    message.trim_end().ends_with("file too large")
 }
 
 /// `{"name":["Name already exists"]}`, perhaps with more.

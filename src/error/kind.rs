@@ -64,7 +64,8 @@ kinds! {
     NameTaken = "name_taken";
     /// The server rejected the parameters or the image (400, 409, 422).
     Rejected = "rejected";
-    /// The image is larger than the server, or a proxy in front of it, accepts (413).
+    /// The image is larger than the server, or a proxy in front of it, accepts (413, and 500 of a
+    /// Djinn CI server that says so).
     TooLarge = "too_large";
     /// The server received too many requests (429).
     #[doc(alias = "throttle")]

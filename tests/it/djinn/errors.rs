@@ -242,3 +242,17 @@ async fn a_server_that_does_not_answer_or_is_not_there() {
     assert_eq!((error.kind(), error.status()), (ErrorKind::Connect, None));
     assert!(error.is_retryable());
 }
+
+#[tokio::test]
+async fn the_limit_of_the_servers_store_is_an_image_that_is_too_large() {
+    let said = "djinn-ci.com/image/image.go:1: file too large";
+    for (message, kind) in [
+        (said, ErrorKind::TooLarge),
+        ("the file too large to open", ErrorKind::Server),
+    ] {
+        let error = get(json_answer(500, &json!({ "message": message }))).await;
+        assert_eq!((error.kind(), error.status()), (kind, Some(500)));
+        assert!(error.to_string().contains(message), "{error}");
+        assert!(!error.is_retryable());
+    }
+}
