@@ -56,8 +56,7 @@ pub(crate) fn open_with_length(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, length))
 }
 
-/// Opens a regular file or a block device for reading.
-#[cfg(feature = "disk")]
+/// Opens a regular file or a block device for reading, without blocking on a FIFO.
 pub(crate) fn open_disk(path: &Path) -> io::Result<File> {
     let file = open(path)?;
     let kind = file.metadata()?.file_type();

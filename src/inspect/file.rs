@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
+use crate::file::open_disk;
 use crate::qcow2::{Inspection, Inspector, Policy, Report};
 
 /// Inspects a local file or block device.
@@ -25,10 +26,11 @@ use crate::qcow2::{Inspection, Inspector, Policy, Report};
 ///
 /// # Errors
 ///
-/// Fails if the file cannot be opened or read. A bad image is not an error: see
+/// Fails if the file cannot be opened or read, or is neither a regular file nor a block device, such
+/// as a FIFO. A bad image is not an error: see
 /// [`Report::verdict`].
 pub fn inspect_file(path: impl AsRef<Path>, policy: &Policy) -> io::Result<Report> {
-    inspect_open_file(&File::open(path)?, policy)
+    inspect_open_file(&open_disk(path.as_ref())?, policy)
 }
 
 /// Inspects an open file.

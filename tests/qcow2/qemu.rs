@@ -328,3 +328,23 @@ fn a_policy_allows_more_and_limits_the_virtual_size() {
             .has(Code::VirtualSizeLimit)
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn only_a_file_or_a_disk_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    for path in [folder.path(), &fifo, Path::new("/dev/zero")] {
+        let path = path.to_owned();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(qcow2::inspect_file(path, &Policy::default())));
+        let inspected = told.recv_timeout(std::time::Duration::from_secs(10));
+        let error = inspected.expect("no end").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "neither a regular file nor a block device"
+        );
+    }
+}
