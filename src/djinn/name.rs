@@ -33,9 +33,12 @@ pub(super) fn is_taken(name: &str) -> String {
     format!("a name must be unique: {name:?} exists already")
 }
 
+/// The depth from which on the server refuses a path, after it has made the namespaces above.
+const MAX_DEPTH: usize = 20;
+
 /// The path of a namespace: `path`, or `path@owner` for one of another user.
 ///
-/// A path has segments of ASCII letters and digits, separated by `/`. Assumed, not documented: an
+/// A path has up to 20 segments of ASCII letters and digits, separated by `/`. Assumed, not documented: an
 /// owner's name may have any characters but `/`, `@` and white space.
 ///
 /// ```
@@ -98,13 +101,16 @@ impl FromStr for NamespacePath {
         let fits = |segment: &str| {
             !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_alphanumeric())
         };
+        let invalid = |message| Error::invalid(message).during(&Operation::new("parse namespace"));
         let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@');
         let owner_fits = |owner: &str| !owner.is_empty() && !owner.contains(odd);
         if !path.split('/').all(fits) || !owner.is_none_or(owner_fits) {
             let message =
                 format!("{text:?} is not a path of letters and digits, with or without @owner");
-            let error = Error::invalid(message);
-            return Err(error.during(&Operation::new("parse namespace")));
+            return Err(invalid(message));
+        }
+        if path.split('/').count() > MAX_DEPTH {
+            return Err(invalid(format!("{text:?} is deeper than {MAX_DEPTH}")));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -144,8 +150,11 @@ mod tests {
             let namespace: NamespacePath = text.parse().unwrap();
             assert_eq!(namespace.to_string(), text);
         }
+        let deepest = ["a"; MAX_DEPTH].join("/");
+        assert!(deepest.parse::<NamespacePath>().is_ok());
+        let deeper = format!("{deepest}/a");
         for text in [
-            "", "a-b", "a//b", "/a", "a/", "a@", "@x", "a@b@c", "a@b/c", "a b",
+            &deeper, "", "a-b", "a//b", "/a", "a/", "a@", "@x", "a@b@c", "a@b/c", "a b",
         ] {
             assert!(text.parse::<NamespacePath>().is_err(), "{text}");
         }
