@@ -21,6 +21,7 @@ mod inspect;
 mod output;
 
 use std::process::ExitCode;
+use std::thread;
 
 use clap::Parser;
 
@@ -31,19 +32,11 @@ use output::{Failure, Output};
 async fn main() -> ExitCode {
     let Args { json, service } = Args::parse();
     let output = Output { json };
-    let work = async {
-        match service {
-            Service::Djinn(args) => djinn::run(args, &output).await,
-            Service::Devops(args) => devops::run(args, &output).await,
-            Service::Inspect { file } => inspect::file(&file, &output),
-        }
-    };
-    let result = tokio::select! {
-        result = work => result,
-        _ = tokio::signal::ctrl_c() => {
-            // At once: threads that are still writing leave a state that can be resumed.
-            std::process::exit(130);
-        }
+    thread::spawn(end_on_ctrl_c);
+    let result = match service {
+        Service::Djinn(args) => djinn::run(args, &output).await,
+        Service::Devops(args) => devops::run(args, &output).await,
+        Service::Inspect { file } => inspect::file(&file, &output),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,5 +45,17 @@ async fn main() -> ExitCode {
             output.failure(&failure);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Waits on a thread of its own, as the other one may be writing to a pipe that nobody reads.
+fn end_on_ctrl_c() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let pressed = runtime.and_then(|runtime| runtime.block_on(tokio::signal::ctrl_c()));
+    if pressed.is_ok() {
+        // At once: threads that are still writing leave a state that can be resumed.
+        std::process::exit(130);
     }
 }

@@ -1,5 +1,7 @@
 //! The command line, as `clap` reads it.
 
+use std::num::NonZeroUsize;
+
 use clap::error::ErrorKind;
 use clap::{ArgGroup, CommandFactory, Parser, Subcommand};
 use machine_images::Digest;
@@ -195,7 +197,7 @@ pub(crate) struct Content {
     pub(crate) file: String,
     /// Fetch with up to this many connections, instead of as many as bring more.
     #[arg(long, value_name = "N")]
-    pub(crate) connections: Option<usize>,
+    pub(crate) connections: Option<NonZeroUsize>,
     /// Begin anew, and leave nothing behind that could be resumed.
     #[arg(long)]
     pub(crate) no_resume: bool,
@@ -255,14 +257,16 @@ pub(crate) struct Devops {
         hide_env_values = true
     )]
     pub(crate) server: Option<String>,
-    /// User to log in as.
-    #[arg(long, env = "DEVOPS_USER", hide_env_values = true)]
+    // The variables are looked at after all arguments: a user that is named goes before a token of
+    // the environment.
+    /// User to log in as [env: DEVOPS_USER].
+    #[arg(long)]
     pub(crate) user: Option<String>,
-    /// Password of the user; it may be empty.
-    #[arg(long, env = "DEVOPS_PASSWORD", hide_env_values = true)]
+    /// Password of the user; it may be empty [env: DEVOPS_PASSWORD].
+    #[arg(long)]
     pub(crate) password: Option<String>,
-    /// Token to log in with, instead of a user and a password.
-    #[arg(long, env = "DEVOPS_TOKEN", hide_env_values = true)]
+    /// Token to log in with, instead of a user and a password [env: DEVOPS_TOKEN].
+    #[arg(long, conflicts_with_all = ["user", "password"])]
     pub(crate) token: Option<String>,
     /// Run the command on an embedded service with a few images, gone when the command ends.
     #[arg(long)]

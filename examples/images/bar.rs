@@ -21,7 +21,19 @@ impl Bar {
         bar.set_message(what.into());
         Self(bar)
     }
+
+    /// Shows how many bytes have come of a number that is known.
+    #[cfg(feature = "disk")]
+    pub(crate) fn at(&self, done: u64, total: u64) {
+        if self.0.length().is_none() {
+            self.0.set_length(total);
+            self.0.set_style(style(COUNTED));
+        }
+        self.0.set_position(done);
+    }
 }
+
+const COUNTED: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
 impl ProgressListener for Bar {
     fn progress(&self, progress: Progress) {
@@ -35,9 +47,7 @@ impl ProgressListener for Bar {
         }
         if let (Some(total), None) = (progress.total, bar.length()) {
             bar.set_length(total);
-            bar.set_style(style(
-                "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
-            ));
+            bar.set_style(style(COUNTED));
             // So that the speed is that of this run.
             bar.set_position(progress.resumed);
             bar.reset_eta();

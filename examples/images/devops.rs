@@ -1,10 +1,12 @@
 //! The commands for a DevOps Service.
 
+use std::env;
+
 use futures::TryStreamExt;
 use machine_images::devops::{Client, Image, Images, NewImage};
 use serde_json::json;
 
-use super::args::{Devops, DevopsCommand, no_server};
+use super::args::{Devops, DevopsCommand, no_server, wrong_usage};
 use super::demo;
 use super::output::{Output, Result, given};
 
@@ -21,12 +23,27 @@ fn client(args: &Devops) -> Result<Client> {
     let Some(server) = given(&args.server) else {
         no_server("DEVOPS_SERVER");
     };
-    let mut builder = Client::builder(server);
-    if let Some(token) = given(&args.token) {
-        builder = builder.token(token);
-    } else if let Some(user) = given(&args.user) {
-        builder = builder.basic(user, args.password.clone().unwrap_or_default());
-    }
+    let set = |argument: &Option<String>, variable| {
+        let argument = argument.clone();
+        argument.or_else(|| env::var(variable).ok())
+    };
+    let (user, password) = (
+        set(&args.user, "DEVOPS_USER"),
+        set(&args.password, "DEVOPS_PASSWORD"),
+    );
+    let token = match args.user.is_some() || args.password.is_some() {
+        true => None,
+        false => set(&args.token, "DEVOPS_TOKEN"),
+    };
+    let builder = Client::builder(server);
+    let builder = match (given(&token), given(&user)) {
+        (Some(token), _) => builder.token(token),
+        (None, Some(user)) => builder.basic(user, password.unwrap_or_default()),
+        (None, None) if args.password.is_some() => {
+            wrong_usage("--password needs a user: set --user or DEVOPS_USER")
+        }
+        (None, None) => builder,
+    };
     Ok(builder.build()?)
 }
 

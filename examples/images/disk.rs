@@ -10,35 +10,41 @@ use tokio::io::{AsyncBufReadExt, AsyncSeekExt};
 
 use super::args::{Content, Read, wrong_usage};
 use super::bar::Bar;
-use super::djinn::saved;
+use super::djinn::{only_for_files, saved};
 use super::output::{Failure, Output, Result, closed};
 
 /// The bytes that a disk reads ahead by default.
 const READ_AHEAD: u64 = 2 << 20;
 
-pub(crate) async fn read(images: &Images, args: Read) -> Result {
+pub(crate) async fn read(images: &Images, args: Read, output: &Output) -> Result {
     let failed = |error: io::Error| match error.downcast() {
         Ok(error) => Failure::Client(error),
         Err(error) => Failure::Io("cannot read the disk".into(), error),
     };
     let mut disk = images.disk(args.id).await?;
-    let mut left = args.length.unwrap_or(u64::MAX);
-    if left < READ_AHEAD {
-        disk = disk.read_ahead(left);
+    let bar = Bar::new(output, format!("image {}", args.id));
+    let total = disk.size().saturating_sub(args.offset);
+    let total = total.min(args.length.unwrap_or(u64::MAX));
+    if total < READ_AHEAD {
+        disk = disk.read_ahead(total);
     }
     disk.seek(io::SeekFrom::Start(args.offset))
         .await
         .map_err(failed)?;
     let mut out = io::stdout().lock();
-    while left > 0 {
+    let mut done = 0;
+    while done < total {
         let bytes = disk.fill_buf().await.map_err(failed)?;
-        let count = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = bytes
+            .len()
+            .min(usize::try_from(total - done).unwrap_or(usize::MAX));
         if count == 0 {
             break;
         }
         out.write_all(&bytes[..count]).map_err(closed)?;
         disk.consume(count);
-        left -= count as u64;
+        done += count as u64;
+        bar.at(done, total);
     }
     out.flush().map_err(closed)
 }
@@ -82,11 +88,12 @@ pub(crate) async fn save(images: &Images, args: Content, output: &Output) -> Res
         wrong_usage("--raw always fetches: there is no --refresh with it");
     }
     if args.file == "-" {
+        only_for_files(&args);
         if args.sha256.is_some() {
             wrong_usage("--sha256 with --raw needs a FILE: the digest is that of all of the image");
         }
         let (id, offset, length) = (args.id, 0, None);
-        return read(images, Read { id, offset, length }).await;
+        return read(images, Read { id, offset, length }, output).await;
     }
     let bar = Bar::new(output, format!("image {}", args.id));
     let mut request = images
@@ -94,7 +101,7 @@ pub(crate) async fn save(images: &Images, args: Content, output: &Output) -> Res
         .progress(bar)
         .resume(!args.no_resume);
     if let Some(connections) = args.connections {
-        request = request.connections(connections);
+        request = request.connections(connections.get());
     }
     if let Some(digest) = args.sha256 {
         request = request.sha256(digest);

@@ -11,8 +11,8 @@ use machine_images::qcow2::Compression;
 use serde_json::json;
 
 #[cfg(feature = "disk")]
-use super::args::{Compress, wrong_usage};
-use super::args::{Content, Copy, Djinn, DjinnCommand, List, Upload, no_server};
+use super::args::Compress;
+use super::args::{Content, Copy, Djinn, DjinnCommand, List, Upload, no_server, wrong_usage};
 use super::bar::Bar;
 #[cfg(feature = "disk")]
 use super::disk;
@@ -85,7 +85,7 @@ async fn command(images: Images, command: DjinnCommand, output: &Output) -> Resu
         DjinnCommand::Content(args) => content(&images, args, output).await,
         DjinnCommand::Digest { id } => digest(&images, id, output).await,
         #[cfg(feature = "disk")]
-        DjinnCommand::Read(args) => disk::read(&images, args).await,
+        DjinnCommand::Read(args) => disk::read(&images, args, output).await,
         #[cfg(feature = "disk")]
         DjinnCommand::Map { id } => disk::map(&images, id, output).await,
         DjinnCommand::Copy(args) => copy(&images, args, output).await,
@@ -242,6 +242,7 @@ async fn wait_for(images: &Images, id: i64, seconds: u64, output: &Output) -> Re
 async fn content(images: &Images, args: Content, output: &Output) -> Result {
     let bar = Bar::new(output, format!("image {}", args.id));
     if args.file == "-" {
+        only_for_files(&args);
         let request = images.content(args.id).progress(bar);
         let mut content = match args.sha256 {
             Some(digest) => request.sha256(digest).await?,
@@ -259,12 +260,19 @@ async fn content(images: &Images, args: Content, output: &Output) -> Result {
         .resume(!args.no_resume)
         .refresh(args.refresh);
     if let Some(connections) = args.connections {
-        request = request.connections(connections);
+        request = request.connections(connections.get());
     }
     if let Some(digest) = args.sha256 {
         request = request.sha256(digest);
     }
     saved(&request.await?, args.file, output)
+}
+
+/// Refuses what standard output cannot do.
+pub(crate) fn only_for_files(args: &Content) {
+    if args.refresh || args.connections.is_some() {
+        wrong_usage("--refresh and --connections need a FILE: standard output is written in order");
+    }
 }
 
 /// Shows what came of saving an image to a file.

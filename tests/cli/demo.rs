@@ -74,3 +74,28 @@ fn a_password_may_be_empty() {
     let ran = run(from_env(Some("wrong")), "--json devops list");
     assert_eq!(ran.failure()["error"], "unauthorized");
 }
+
+#[test]
+fn a_user_that_is_named_goes_before_a_token_of_the_environment() {
+    let server = DevopsServer::builder().start().unwrap();
+    let (user, password) = server.login();
+    for (token, args, kind) in [
+        (
+            "",
+            format!("--user {user} --password {password} list"),
+            None,
+        ),
+        (
+            "t",
+            format!("--user {user} --password {password} list"),
+            None,
+        ),
+        ("t", "list".to_owned(), Some("unexpected")),
+    ] {
+        let mut program = program();
+        program.env("DEVOPS_SERVER", server.url().as_str());
+        program.env("DEVOPS_TOKEN", token);
+        let ran = run(program, &format!("--json devops {args}"));
+        assert_eq!(ran.status == Some(0), kind.is_none(), "{ran:?}");
+    }
+}

@@ -67,10 +67,14 @@ mod interrupted {
     }
 
     /// What Ctrl-C does.
-    fn interrupt(child: Child) -> Ran {
+    fn send_interrupt(child: &Child) {
         let id = child.id().to_string();
         let killed = Command::new("kill").args(["-INT", &id]).status().unwrap();
         assert!(killed.success());
+    }
+
+    fn interrupt(child: Child) -> Ran {
+        send_interrupt(&child);
         Ran::new(child.wait_with_output().unwrap())
     }
 
@@ -85,6 +89,32 @@ mod interrupted {
 
         assert_eq!(ran.status, Some(130), "{ran:?}");
         assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
+    }
+
+    #[test]
+    fn ctrl_c_ends_it_while_nobody_reads_what_it_writes() {
+        let server = DjinnServer::start().unwrap();
+        let mut image = machine_images::testing::empty_qcow2(1 << 30);
+        image.resize(8 << 20, 1);
+        let id = server.add_image("web", &image).unwrap();
+        let id = id.to_string();
+        for args in [&["content", &id, "-"][..], &["read", &id]] {
+            let mut child = spawn(&server, &[&["djinn"], args].concat());
+            // The rest of the first bytes fills the pipe.
+            let mut first = [0];
+            let out = child.stdout.as_mut().unwrap();
+            std::io::Read::read_exact(out, &mut first).unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+
+            send_interrupt(&child);
+
+            let mut status = None;
+            wait_until("it goes on", || {
+                status = child.try_wait().unwrap();
+                status.is_some()
+            });
+            assert_eq!(status.unwrap().code(), Some(130), "{args:?}");
+        }
     }
 
     #[test]
