@@ -231,7 +231,8 @@ impl<C> ClientBuilder<C> {
     /// Uses `builder` as the base of every HTTP client, for options not exposed here.
     ///
     /// Called once for the client, and again for transfers to files, which have connections of
-    /// their own. Redirects, timeouts, retries and decompression are set by this crate afterwards.
+    /// their own. Redirects, timeouts, retries, decompression and the
+    /// [`User-Agent`](Self::user_agent) are set by this crate afterwards.
     ///
     /// ```
     /// # fn example() -> machine_images::Result<()> {

@@ -101,7 +101,7 @@ impl List {
         self
     }
 
-    /// Gets one page, counted from 1.
+    /// Gets one page, counted from 1. For a number past the end a server sends the last page.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
