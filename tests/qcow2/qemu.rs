@@ -339,7 +339,10 @@ fn only_a_file_or_a_disk_is_opened() {
     for path in [folder.path(), &fifo, Path::new("/dev/zero")] {
         let path = path.to_owned();
         let (tell, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || tell.send(qcow2::inspect_file(path, &Policy::default())));
+        std::thread::spawn(move || {
+            let inspected = qcow2::inspect_file(path, &Policy::default());
+            let _ = tell.send(inspected);
+        });
         let inspected = told.recv_timeout(std::time::Duration::from_secs(10));
         let error = inspected.expect("no end").unwrap_err();
         assert_eq!(
