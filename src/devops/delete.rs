@@ -42,7 +42,8 @@ pub struct Delete {
 impl Delete {
     /// Sends the request. Awaiting the builder does the same.
     ///
-    /// Succeeds also if a response was lost and the repeated request finds no image.
+    /// Succeeds also if the request had to be repeated and there is no such image, as an earlier
+    /// attempt may have deleted it.
     ///
     /// # Errors
     ///

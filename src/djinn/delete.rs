@@ -2,8 +2,10 @@
 
 use reqwest::Method;
 
+use super::get;
 use super::images::Images;
 use super::model::ImageId;
+use super::user::user;
 use crate::call::awaitable;
 use crate::error::Result;
 use crate::operation::Operation;
@@ -41,13 +43,16 @@ pub struct Delete {
 impl Delete {
     /// Sends the request. Awaiting the builder does the same.
     ///
-    /// Succeeds also if a response was lost and the repeated request finds no image.
+    /// Succeeds also if the request had to be repeated and there is no such image, as an earlier
+    /// attempt may have deleted it: two more requests tell that from a wrong token.
     ///
     /// # Errors
     ///
     /// - [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
     ///   image, or the token is wrong or lacks `image:write`:
     ///   [`check`](super::Client::check) tells which.
+    /// - [`Unauthorized`](crate::ErrorKind::Unauthorized) if the request had to be repeated and the
+    ///   token is wrong.
     /// - [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) or
     ///   [`Decode`](crate::ErrorKind::Decode) for a 2xx response that is not from the API, such as a
     ///   captive portal's.
@@ -59,10 +64,17 @@ impl Delete {
     async fn delete(self) -> Result<()> {
         let request = Request::new(Method::DELETE).path(["images", &self.id.to_string()])?;
         match self.transport.fetch(request).await {
+            // An earlier attempt may have deleted it. The same response tells of a bad token.
             Err(error)
                 if error.status() == Some(404) && error.attempts() > 1 && error.is_from_api() =>
             {
-                Ok(())
+                match get::fetch(&self.transport, self.id).await {
+                    Ok(_) => Err(error),
+                    Err(gone) if gone.status() == Some(404) && gone.is_from_api() => {
+                        user(&self.transport).await.map(drop)
+                    }
+                    Err(other) => Err(other),
+                }
             }
             response => response?.nothing(),
         }
