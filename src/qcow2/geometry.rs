@@ -67,7 +67,7 @@ impl Geometry {
     }
 
     /// Makes the measures of a plain image, without tables.
-    #[cfg(all(test, feature = "fs"))]
+    #[cfg(test)]
     pub(crate) fn plain(cluster_bits: u32, size: u64, file_length: u64) -> Self {
         Self {
             version: 3,
@@ -103,7 +103,7 @@ impl Geometry {
             self.metadata.push(offset..offset + length);
             return Ok(self);
         };
-        let message = format!("the L1 table of snapshot {} {wrong}", snapshot.name);
+        let message = format!("the L1 table of snapshot {:?} {wrong}", snapshot.name);
         Err(Finding::new(Code::SnapshotTable, offset, message))
     }
 

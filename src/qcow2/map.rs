@@ -195,8 +195,7 @@ impl Map {
         }
         let table = entry & OFFSET;
         if table == 0 {
-            let tables = index + 1 + self.holes_after(index);
-            let end = tables.saturating_mul(table_covers);
+            let end = self.hole_end(index).saturating_mul(table_covers);
             return Ok(Lookup::Extent(Extent {
                 start: at,
                 length: end.min(size).saturating_sub(at),
@@ -219,11 +218,13 @@ impl Map {
         }))
     }
 
-    /// Returns the number of L1 entries after this one that are zero as well.
-    fn holes_after(&self, index: u64) -> u64 {
+    /// Returns the first L1 entry after this one that is not zero, or `u64::MAX`: what the table of
+    /// a snapshot is too short for is a hole.
+    fn hole_end(&self, index: u64) -> u64 {
         let next = usize::try_from(index + 1).unwrap_or(usize::MAX);
         let rest = self.entries.get(next..).unwrap_or_default();
-        rest.iter().take_while(|&&entry| entry == 0).count() as u64
+        let zeros = rest.iter().position(|&entry| entry != 0);
+        zeros.map_or(u64::MAX, |zeros| index + 1 + zeros as u64)
     }
 
     /// Returns the extents of a range of the guest's disk that a part of an L2 table describes, in

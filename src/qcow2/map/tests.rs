@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::header::{Snapshot, Table};
 use super::super::{Inspection, Policy, inspect};
 use super::*;
 
@@ -346,5 +347,39 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn what_the_table_of_a_snapshot_is_too_short_for_is_one_hole() {
+    let size = 1 << 62;
+    for (entries, first) in [(vec![], 0), (vec![0], 0), (vec![0x400], 64 * 512)] {
+        let l1_table = Table {
+            offset: 0,
+            entries: entries.len() as u64,
+            length: 8 * entries.len() as u64,
+        };
+        let snapshot = Snapshot {
+            id: "1".to_owned(),
+            name: "s".to_owned(),
+            date_sec: 0,
+            date_nsec: 0,
+            vm_clock_nsec: 0,
+            vm_state_size: 0,
+            virtual_size: Some(size),
+            l1_table,
+        };
+        let geometry = Geometry::plain(9, 512, 4096).snapshot(&snapshot).unwrap();
+        let bytes: Vec<u8> = entries
+            .iter()
+            .flat_map(|entry: &u64| entry.to_be_bytes())
+            .collect();
+        let map = Map::new(geometry, &bytes);
+        let hole = Extent {
+            start: first,
+            length: size - first,
+            kind: ExtentKind::Hole,
+        };
+        assert_eq!(map.lookup(first).unwrap(), Lookup::Extent(hole));
     }
 }
