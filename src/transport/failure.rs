@@ -30,7 +30,8 @@ fn lasting(
     url: &Url,
     knows_http: bool,
 ) -> Option<(ErrorKind, &'static str, Option<String>)> {
-    if let Some((message, reason)) = chain(error).find_map(tls) {
+    let in_handshake = error.is_connect();
+    if let Some((message, reason)) = chain(error).find_map(|error| tls(error, in_handshake)) {
         return Some((ErrorKind::Tls, message, reason));
     }
     // The rest of an earlier response is not HTTP either, but that is temporary.
@@ -59,14 +60,19 @@ pub(super) fn is_other_protocol(error: &reqwest::Error) -> bool {
     })
 }
 
-/// Returns the message and reason of a TLS failure.
-fn tls(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<String>)> {
+/// Returns the message and reason of a failed handshake, or of a certificate that was refused, which
+/// may be told after it. Any other failure of TLS is that of a connection.
+fn tls(
+    error: &(dyn StdError + 'static),
+    in_handshake: bool,
+) -> Option<(&'static str, Option<String>)> {
     // The inner error of an `io::Error` is not its source.
     let inner = error.downcast_ref::<io::Error>().and_then(|error| {
         let inner = error.get_ref()?;
         Some(inner as &(dyn StdError + 'static))
     });
-    inner.and_then(tls).or_else(|| library(error))
+    let inner = inner.and_then(|inner| tls(inner, in_handshake));
+    inner.or_else(|| library(error, in_handshake))
 }
 
 #[cfg(any(
@@ -81,22 +87,43 @@ mod words {
 }
 
 #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
-fn rustls(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<String>)> {
+fn rustls(
+    error: &(dyn StdError + 'static),
+    in_handshake: bool,
+) -> Option<(&'static str, Option<String>)> {
+    use rustls::AlertDescription as Alert;
+
     Some(match error.downcast_ref()? {
         rustls::Error::InvalidCertificate(reason) => {
             (words::NOT_TRUSTED, Some(format!("{reason:?}")))
         }
+        other @ rustls::Error::AlertReceived(
+            Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied,
+        ) => (words::HANDSHAKE, Some(other.to_string())),
+        _ if !in_handshake => return None,
         rustls::Error::InvalidMessage(_) => (words::NOT_TLS, None),
         other => (words::HANDSHAKE, Some(other.to_string())),
     })
 }
 
 #[cfg(feature = "native-tls")]
-fn native(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<String>)> {
+fn native(
+    error: &(dyn StdError + 'static),
+    in_handshake: bool,
+) -> Option<(&'static str, Option<String>)> {
     let reason = error.downcast_ref::<native_tls::Error>()?.to_string();
     // The libraries of the systems have only these words in common.
     let message = if reason.contains("certificate") {
         words::NOT_TRUSTED
+    } else if !in_handshake {
+        return None;
     } else if reason.contains("wrong version") || reason.contains("packet length") {
         words::NOT_TLS
     } else {
@@ -105,13 +132,16 @@ fn native(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<Stri
     Some((message, Some(reason)))
 }
 
-fn library(error: &(dyn StdError + 'static)) -> Option<(&'static str, Option<String>)> {
+fn library(
+    error: &(dyn StdError + 'static),
+    in_handshake: bool,
+) -> Option<(&'static str, Option<String>)> {
     let found = None;
     #[cfg(feature = "native-tls")]
-    let found = found.or_else(|| native(error));
+    let found = found.or_else(|| native(error, in_handshake));
     #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
-    let found = found.or_else(|| rustls(error));
-    let _ = error;
+    let found = found.or_else(|| rustls(error, in_handshake));
+    let _ = (error, in_handshake);
     found
 }
 

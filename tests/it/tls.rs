@@ -17,6 +17,11 @@ use crate::support::raw::{Answer, RawServer, Then};
 
 /// A server of TLS with a certificate for this name: its port, and the certificate.
 async fn tls_server(name: &str) -> (u16, String) {
+    server_that(name, false).await
+}
+
+/// The same, or one that breaks TLS instead of answering.
+async fn server_that(name: &str, breaks: bool) -> (u16, String) {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -37,6 +42,14 @@ async fn tls_server(name: &str) -> (u16, String) {
                 };
                 let mut request = [0; 4096];
                 let _ = stream.read(&mut request).await;
+                if breaks {
+                    let (mut raw, _) = stream.into_inner();
+                    let _ = raw
+                        .write_all(b"\x17\x03\x03\x00\x20 this was not sealed by any key")
+                        .await;
+                    let _ = raw.shutdown().await;
+                    return;
+                }
                 let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
                               Content-Length: 2\r\nConnection: close\r\n\r\n[]";
                 let _ = stream.write_all(answer.as_bytes()).await;
@@ -167,4 +180,22 @@ async fn what_is_no_http_on_a_line_that_was_is_asked_for_again() {
     images.list().page(1).send().await.unwrap();
     images.list().page(1).send().await.unwrap();
     assert_eq!(server.received().len(), 3);
+}
+
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+#[tokio::test]
+async fn tls_that_breaks_after_the_request_is_a_broken_connection() {
+    let (port, certificate) = server_that("localhost", true).await;
+    let builder = Client::builder(format!("https://localhost:{port}"))
+        .root_certificates(certificate)
+        .retry(machine_images::RetryPolicy::none());
+    let images = builder.build().unwrap().images();
+
+    let error = images.list().page(1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transport, "{error:?}");
+    assert!(error.is_retryable(), "{error:?}");
+
+    let url = "http://h/x".parse().unwrap();
+    let error = images.create_download("x", url).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error:?}");
 }
