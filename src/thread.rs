@@ -57,6 +57,21 @@ impl Caller {
     }
 }
 
+#[cfg(all(test, unix))]
+impl Caller {
+    pub(crate) fn who_waits() -> Self {
+        let (jobs, _) = mpsc::unbounded_channel();
+        let has_left = Arc::default();
+        Self { has_left, jobs }
+    }
+
+    pub(crate) fn who_has_left() -> Self {
+        let caller = Self::who_waits();
+        *lock(&caller.has_left) = true;
+        caller
+    }
+}
+
 fn lock(has_left: &Mutex<bool>) -> MutexGuard<'_, bool> {
     has_left.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -177,7 +177,6 @@ impl PartFile {
     ) -> io::Result<()> {
         let target = &self.paths.target;
         check_target(target)?;
-        sys::set_mode(&self.file, sys::mode_at(target, self.new))?;
         if let Some(time) = modified {
             let time = SystemTime::try_from(time).map_err(io::Error::other)?;
             self.file.set_modified(time)?;
@@ -187,7 +186,13 @@ impl PartFile {
         }
         caller.if_waiting(|| {
             self.check()?;
-            fs::rename(&self.paths.part, target)
+            // Not earlier: a part file that others can write to is of no use to the next fetch.
+            sys::set_mode(&self.file, sys::mode_at(target, self.new))?;
+            let renamed = fs::rename(&self.paths.part, target);
+            if renamed.is_err() {
+                sys::set_mode(&self.file, sys::PRIVATE)?;
+            }
+            renamed
         })?;
         // From here on there may be another's file under the old name, and nothing is a failure.
         self.is_useless.store(false, Ordering::Relaxed);
@@ -198,6 +203,8 @@ impl PartFile {
             let _ = sys::remove(&self.paths.state, self.new.owner);
         }
         if durable {
+            // The mode.
+            let _ = self.file.sync_all();
             // A directory may be one that cannot be read.
             let _ = sys::sync_directory(target);
         }
@@ -276,4 +283,28 @@ pub(crate) fn failed(what: &str, path: &Path, error: io::Error) -> Error {
         return Error::plain(ErrorKind::Busy, replaced.to_string());
     }
     Error::io(format!("cannot {what} {}", path.display()), error)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_private_until_it_has_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("image");
+        fs::write(&target, "old").unwrap();
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o664)).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let part = PartFile::open(&target).unwrap().unwrap();
+
+        let finished = part.finish(true, None, &Caller::who_has_left());
+
+        assert!(finished.is_err());
+        assert_eq!(mode(&part.paths.part), 0o600);
+        part.finish(true, None, &Caller::who_waits()).unwrap();
+        assert_eq!((mode(&target), fs::read(&target).unwrap()), (0o664, vec![]));
+    }
 }
