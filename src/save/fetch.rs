@@ -81,10 +81,14 @@ impl<'a> Fetch<'a> {
         self.seen = Version::default();
         let mut retries = self.order.location.transport.retry().start();
         loop {
-            let before = self.answers;
+            let (before, fetched) = (self.answers, self.fetched);
             match self.once().await {
                 // What cannot be continued is begun again.
                 Err(error) if !self.seen.is_fixed() && may_pass(&error) => {
+                    if self.fetched > fetched {
+                        // The time of a transfer does not count towards that of the retries.
+                        retries.restart_clock();
+                    }
                     // A request has had its own retries.
                     retries.wait(error, self.answers > before).await?;
                     self.forget()?;

@@ -180,7 +180,11 @@ impl UploadBody {
         match self.last.take() {
             Some(chunk) => self.give(chunk, true),
             None => {
-                self.sending.with(|state| state.done = true);
+                self.sending.with(|state| {
+                    // The source may have ended long after its last bytes.
+                    state.moved = Instant::now();
+                    state.done = true;
+                });
                 Poll::Ready(None)
             }
         }
@@ -267,5 +271,27 @@ mod tests {
             let frame = frame.unwrap().unwrap().into_data().unwrap();
             assert_eq!(frame.len() as u64, piece);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_source_without_length_is_when_it_ends() {
+        let pause = Duration::from_millis(20);
+        let chunks = stream::iter([0, 1]).then(move |n| async move {
+            tokio::time::sleep(n * pause).await;
+            std::thread::sleep(n * pause);
+            Ok::<_, io::Error>(Bytes::from_static(if n == 0 { b"x" } else { b"" }))
+        });
+        let source = crate::djinn::Source::stream(chunks, None);
+        let (opened, _) = source.open().await.unwrap();
+        let (mut body, sending) = UploadBody::new(opened, Meter::default(), None);
+        let mut frame =
+            async || std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        assert!(frame().await.is_some());
+        let (last, _) = sending.progress();
+
+        assert!(frame().await.is_none());
+
+        let (ended, is_done) = sending.progress();
+        assert!(is_done && ended >= last + pause);
     }
 }
