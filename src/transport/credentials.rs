@@ -52,7 +52,10 @@ impl Credentials {
 
 /// Returns the password in a proxy's URL: percent-encoded, decoded, and as it is sent.
 pub(crate) fn proxy_login(proxy: &SecretString, request: RequestBuilder) -> Vec<SecretString> {
-    let url = Url::parse(proxy.expose_secret()).ok();
+    let text = proxy.expose_secret();
+    let url = Url::parse(text).ok().filter(Url::has_host);
+    // The HTTP client takes one without a scheme as well.
+    let url = url.or_else(|| Url::parse(&format!("http://{text}")).ok());
     let Some((url, password)) = url.as_ref().and_then(|url| Some((url, url.password()?))) else {
         return Vec::new();
     };
@@ -64,4 +67,19 @@ pub(crate) fn proxy_login(proxy: &SecretString, request: RequestBuilder) -> Vec<
     let mut secrets = vec![password.into(), decoded.into()];
     secrets.extend(sent);
     secrets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_has_its_login_with_and_without_a_scheme() {
+        for proxy in ["http://u:s3cr3t%21@proxy:3128", "u:s3cr3t%21@proxy:3128"] {
+            let request = reqwest::Client::new().get("http://h");
+            let secrets = proxy_login(&proxy.into(), request);
+            let secrets: Vec<_> = secrets.iter().map(ExposeSecret::expose_secret).collect();
+            assert_eq!(secrets[..2], ["s3cr3t%21", "s3cr3t!"], "{proxy}");
+        }
+    }
 }
