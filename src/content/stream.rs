@@ -74,6 +74,8 @@ pub struct Content {
     /// Bytes that have arrived and were not read.
     buffer: Bytes,
     range: (u64, Option<u64>),
+    /// The number of bytes that have arrived.
+    arrived: u64,
     info: ContentInfo,
     location: Location,
 }
@@ -98,6 +100,7 @@ impl Content {
         Self {
             buffer: Bytes::new(),
             range: (body.start, body.end),
+            arrived: 0,
             state: State::Ready(Box::new(body)),
             info,
             location,
@@ -143,7 +146,7 @@ impl Content {
     }
 
     /// Returns the headers of a response that passes this content on, such as a proxy's:
-    /// `Content-Type`, `Content-Length`, `Accept-Ranges`, `Last-Modified`, `ETag`, and
+    /// `Content-Type`, `Content-Length`, `Accept-Ranges`, `ETag` or else `Last-Modified`, and
     /// `Content-Range` if this is a part of the image. The status of such a response is 206 if
     /// there is a `Content-Range`, and else 200.
     ///
@@ -213,6 +216,7 @@ impl Content {
         match receiving.poll_unpin(cx) {
             Poll::Ready((body, Ok(Some(chunk)))) => {
                 self.state = State::Ready(body);
+                self.arrived += chunk.len() as u64;
                 Poll::Ready(Ok(Some(chunk)))
             }
             Poll::Ready((_, end)) => Poll::Ready(end),
@@ -295,11 +299,13 @@ impl AsyncRead for Content {
     }
 }
 
-/// Sends the content on as it arrives, at the pace of the upload. While the content is resumed, the
-/// upload waits, without a [time limit](crate::ClientBuilder::stall_timeout).
+/// Sends the content on as it arrives, at the pace of the upload, without what was read of it before.
+/// While the content is resumed, the upload waits, without a
+/// [time limit](crate::ClientBuilder::stall_timeout).
 impl From<Content> for Source {
     fn from(content: Content) -> Self {
-        let length = content.length();
+        let read = content.arrived - content.buffer.len() as u64;
+        let length = content.length().map(|length| length.saturating_sub(read));
         Self::content(content, length)
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::stream;
 use machine_images::djinn::{Client, Source};
 use machine_images::{ErrorKind, Phase, Progress};
+use tokio::io::AsyncReadExt;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer};
 
@@ -310,5 +311,26 @@ async fn an_upload_that_stands_still_is_given_up() {
         assert_eq!(error.kind(), ErrorKind::NotSent);
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert_eq!(cause, "the upload stalled for 300ms");
+    }
+}
+
+#[tokio::test]
+async fn content_that_was_begun_is_sent_from_where_it_is() {
+    let from = MockServer::start().await;
+    let answer = wiremock::ResponseTemplate::new(200);
+    Mock::given(any())
+        .respond_with(answer.set_body_raw(disk(), "application/x-qemu-disk"))
+        .mount(&from)
+        .await;
+    for read in [0, 4, 600_000] {
+        let to = serve(1).await;
+        let mut content = images(&from).content(42).await.unwrap();
+        let mut begun = vec![0; read];
+        content.read_exact(&mut begun).await.unwrap();
+        let upload = images(&to).create_upload("x", Source::from(content));
+
+        upload.unchecked().await.unwrap();
+
+        assert!(only_request(&to).await.body == disk()[read..]);
     }
 }
