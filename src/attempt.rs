@@ -8,7 +8,7 @@ use crate::error::ErrorKind;
 /// The outcome of one request.
 ///
 /// Reported to the listener of [`ClientBuilder::on_attempt`](crate::ClientBuilder::on_attempt). A
-/// request and the redirects that it follows are one attempt.
+/// request that follows a redirect is reported by itself, with the same number.
 ///
 /// ```
 /// use machine_images::djinn;

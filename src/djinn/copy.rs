@@ -9,7 +9,7 @@ use bytes::BytesMut;
 
 use super::images::Images;
 use super::model::{Image, ImageId};
-use super::name::{NamespacePath, check_name};
+use super::name::{NamespacePath, check_name, check_place};
 use super::reconcile::{Reconcile, Search};
 use super::upload::Target;
 use super::{content, get};
@@ -211,6 +211,7 @@ impl CopyImage {
         if let Some(name) = &self.name {
             check_name(name)?;
         }
+        check_place(self.namespace.as_ref())?;
         let name = match self.name.take() {
             Some(name) => name,
             None => {

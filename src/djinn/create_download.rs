@@ -9,7 +9,7 @@ use url::Url;
 
 use super::images::Images;
 use super::model::Image;
-use super::name::{NamespacePath, check_name, taken};
+use super::name::{NamespacePath, check_name, check_place, taken};
 use crate::call::awaitable;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
@@ -93,8 +93,8 @@ impl CreateDownload {
     ///
     /// # Errors
     ///
-    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name with other characters, or a
-    ///   URL that is not `http`, `https` or, with a password, `sftp`; nothing is sent.
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name with other characters, a
+    ///   namespace with digits, or a URL that is not `http`, `https` or, with a password, `sftp`; nothing is sent.
     /// - [`NameTaken`](crate::ErrorKind::NameTaken) if an image of that name exists already.
     /// - [`Rejected`](crate::ErrorKind::Rejected) for a namespace that the token must not use: see
     ///   [`fields`](crate::Error::fields).
@@ -112,6 +112,7 @@ impl CreateDownload {
 
     async fn create(self) -> Result<Image> {
         check_name(&self.name)?;
+        check_place(self.namespace.as_ref())?;
         check_url(&self.url)?;
         let body = Parameters {
             name: &self.name,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::images::Images;
 use super::model::Image;
-use super::name::{NamespacePath, check_name};
+use super::name::{NamespacePath, check_name, check_place};
 use super::reconcile::{Reconcile, Search};
 use super::upload::Target;
 use crate::call::awaitable;
@@ -133,7 +133,8 @@ impl CreateUpload {
     /// - no response, or a connection that breaks;
     /// - a 502 or 504, which a proxy sends while the server may still create the image;
     /// - a 2xx that is not from the API, or is larger than
-    ///   [`max_response`](crate::ClientBuilder::max_response).
+    ///   [`max_response`](crate::ClientBuilder::max_response). If no image is found after it, nothing
+    ///   is sent again, and the error is that of the response.
     ///
     /// A 503 or 429 does not: the server has refused the upload, and the call fails with
     /// [`Server`](crate::ErrorKind::Server) or [`RateLimited`](crate::ErrorKind::RateLimited).
@@ -189,7 +190,8 @@ impl CreateUpload {
     /// # Errors
     ///
     /// Before anything is sent:
-    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name with other characters.
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name with other characters, or a
+    ///   namespace with digits.
     /// - [`ImageRejected`](crate::ErrorKind::ImageRejected) if the image does not meet the
     ///   policy: see [`inspection`](crate::Error::inspection).
     /// - [`Source`](crate::ErrorKind::Source) if the file cannot be opened.
@@ -214,6 +216,7 @@ impl CreateUpload {
 
     async fn create(mut self) -> Result<Image> {
         check_name(&self.target.name)?;
+        check_place(self.target.namespace.as_ref())?;
         if let Some(policy) = &self.policy {
             let patience = self.target.transport.patience();
             let checked = self.source.checked(policy, patience);

@@ -20,6 +20,19 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a namespace that the server would reject after the whole upload.
+///
+/// Where an image is created, it takes letters only.
+pub(super) fn check_place(namespace: Option<&NamespacePath>) -> Result<()> {
+    match namespace {
+        Some(namespace) if namespace.path.contains(|c: char| c.is_ascii_digit()) => {
+            let message = format!("the namespace {namespace} may contain only letters and '/'");
+            Err(Error::invalid(message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Adds the name to an error of a name that exists already.
 pub(super) fn taken(error: Error, name: &str) -> Error {
     match error.kind() {
@@ -149,6 +162,7 @@ mod tests {
         for text in ["blackmesa", "blackmesa/lab", "a1/b2@eli.vance"] {
             let namespace: NamespacePath = text.parse().unwrap();
             assert_eq!(namespace.to_string(), text);
+            assert_eq!(check_place(Some(&namespace)).is_ok(), !text.contains('1'));
         }
         let deepest = ["a"; MAX_DEPTH].join("/");
         assert!(deepest.parse::<NamespacePath>().is_ok());

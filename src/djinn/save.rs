@@ -29,9 +29,9 @@ impl Images {
     /// the names of these two files are shortened.
     ///
     /// On Unix, `PATH.part` is readable only by the user of the process. The file gets the mode of
-    /// the file it replaces, or that of a new one. A `PATH.part` that belongs to another user, is
-    /// writable by others, or has another hard link is never resumed: in a world-writable directory
-    /// it may have been planted. Such a file, a FIFO or a link is an error that names it.
+    /// the file it replaces, or that of a new one. In a world-writable directory a `PATH.part`
+    /// may have been planted: one that others can write to is deleted, not resumed. One that belongs
+    /// to another user or has another hard link, a FIFO and a link are errors that name it.
     ///
     /// A good image takes one request, on a connection that the client has open if one is free. For
     /// a large one [more connections](Save::connections) are made as long as they bring more. The
