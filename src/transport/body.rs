@@ -95,9 +95,14 @@ impl Sending {
     /// Notes that the connection asks for more.
     fn asked(&self) {
         self.with(|state| {
-            if let (Some(pace), Some(bytes)) = (&mut state.pace, state.taken.take()) {
+            let Some(bytes) = state.taken.take() else {
+                return;
+            };
+            if let Some(pace) = &mut state.pace {
                 pace.moved(bytes, state.moved.elapsed());
             }
+            // From here on it waits for the source.
+            state.moved = Instant::now();
         });
     }
 
@@ -293,5 +298,29 @@ mod tests {
 
         let (ended, is_done) = sending.progress();
         assert!(is_done && ended >= last + pause);
+    }
+
+    #[tokio::test]
+    async fn a_source_is_waited_for_from_when_the_connection_asks() {
+        let chunks = stream::iter([Ok::<_, io::Error>("x")]).chain(stream::pending());
+        let source = crate::djinn::Source::stream(chunks, None);
+        let (opened, _) = source.open().await.unwrap();
+        let (mut body, sending) = UploadBody::new(opened, Meter::default(), None);
+        let mut poll = || {
+            let polled = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+            futures::FutureExt::now_or_never(polled)
+        };
+        assert!(poll().is_some());
+        let (given, _) = sending.progress();
+        let pause = Duration::from_millis(20);
+        std::thread::sleep(pause);
+
+        assert!(poll().is_none());
+
+        let (asked, _) = sending.progress();
+        assert!(sending.waits_for_source() && asked >= given + pause);
+        std::thread::sleep(pause);
+        assert!(poll().is_none());
+        assert_eq!(sending.progress().0, asked);
     }
 }
