@@ -15,12 +15,11 @@ pub(super) fn redact<'a>(
     text: String,
     secrets: impl Iterator<Item = &'a SecretString> + Clone,
 ) -> String {
-    let text = without_those_of_urls(text);
     let mut short = secrets.clone().map(ExposeSecret::expose_secret);
     if short.any(|secret| (1..LONG).contains(&secret.len()) && has_word(&text, secret)) {
         return WITHHELD.to_owned();
     }
-    redact_long(text, secrets)
+    without_those_of_urls(&redact_long(text, secrets))
 }
 
 /// Removes long secrets from a text.
@@ -61,12 +60,17 @@ fn without(text: &str, secrets: &[&str]) -> String {
 
 /// Takes the login and the query out of each URL, whatever they are: the server may write them in
 /// other letters, and short ones cannot be found in a text.
-fn without_those_of_urls(text: String) -> String {
+fn without_those_of_urls(text: &str) -> String {
     let mut redacted = String::new();
-    let mut rest = text.as_str();
+    let mut rest = text;
     while let Some((before, url)) = rest.split_once("://") {
-        let is_behind = |c: char| c.is_whitespace() || "\"'`<>".contains(c);
-        let (url, behind) = url.split_at(url.find(is_behind).unwrap_or(url.len()));
+        // No URL has these unescaped.
+        let is_behind = |c: char| c.is_whitespace() || "\"<>".contains(c);
+        let end = url.find(is_behind).unwrap_or(url.len());
+        // Another URL may follow at once, or be in the path.
+        let query = url[..end].find('?').unwrap_or(end);
+        let end = url[..query].find("://").unwrap_or(end);
+        let (url, behind) = url.split_at(end);
         let (authority, path) = url.split_at(url.find(['/', '?', '#']).unwrap_or(url.len()));
         redacted += before;
         redacted += "://";
@@ -126,10 +130,20 @@ mod tests {
                 "no sftp://[redacted]@h/x and HTTPS://h?[redacted] d?e",
             ),
             ("é://é@é?é", "é://[redacted]@é?[redacted]"),
+            (
+                "http://a,http://u:p@b/ http://c/http://u:p@h/x",
+                "http://a,http://[redacted]@b/ http://c/http://[redacted]@h/x",
+            ),
+            (
+                "sftp://u:it's@h?a'b ftp://h?at=http://u@h?b",
+                "sftp://[redacted]@h?[redacted] ftp://h?[redacted]",
+            ),
             ("what? 5 :// 6 ://", "what? 5 :// 6 ://"),
         ] {
             assert_eq!(redacted(text, &[]), shown);
         }
+        let secret = ["secret://x?y"];
+        assert_eq!(redacted("a secret://x?y z", &secret), "a [redacted] z");
     }
 
     #[test]
