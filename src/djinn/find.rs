@@ -8,7 +8,7 @@ use super::model::{Image, User};
 use super::name::NamespacePath;
 use super::user::{is_user, user};
 use crate::call::awaitable;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Operation;
 
 /// The maximum number of passes over a list that changes.
@@ -41,7 +41,7 @@ impl Images {
     /// |---|---|
     /// | `lab@gordon` | the list of the namespace, narrowed to names like this one: usually one page; then the image if it was found, or `GET /user` if the namespace was not |
     /// | `lab` | the same, after `GET /user` |
-    /// | one of two with the same path, which a server fails to list | as without, after the failed list |
+    /// | a path that two namespaces of the owner have | the list, which fails; `GET /user`; then the pages of all images |
     /// | none | `GET /user`, then the pages of all images that the user owns, 25 a page, up to the image; if it does not exist, all pages, and at least twice unless there is only one |
     #[doc(alias = "lookup")]
     #[doc(alias = "search")]
@@ -88,6 +88,7 @@ impl Find {
     /// - [`Unauthorized`](ErrorKind::Unauthorized) if the token is wrong or missing.
     /// - [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if it lacks `image:read`,
     ///   without a namespace.
+    /// - [`Server`](ErrorKind::Server) if the owner, another user, has two namespaces with the path.
     /// - Those of [`ListAll::all`](super::ListAll::all).
     pub async fn send(self) -> Result<Option<Image>> {
         let operation = Operation::new("find image").on(format!("{:?}", self.name));
@@ -111,11 +112,15 @@ impl Find {
                 user(transport).await?;
                 None
             }
-            // The server fails to list one of two namespaces with the same path, and an upload to a
-            // namespace below one makes a second of it.
-            Err(error) if error.status() == Some(500) => {
-                let mut all = images.named_in_all(&name, namespace).await?;
-                return all.try_next().await;
+            Err(error) if is_ambiguous(&error) => {
+                let me = user(transport).await?.username;
+                let owner = namespace.owner().unwrap_or(&me).to_owned();
+                let mut all = images.named_in_all(&name, namespace.of(&owner));
+                return match all.try_next().await? {
+                    // The list of all has no images of others that are only public.
+                    None if owner != me => Err(error),
+                    found => Ok(found),
+                };
             }
             row => row?,
         };
@@ -162,26 +167,28 @@ impl Images {
     }
 
     /// The same, out of the list of all images.
-    async fn named_in_all(
+    fn named_in_all(
         &self,
         name: &str,
         namespace: NamespacePath,
-    ) -> Result<impl Stream<Item = Result<Image>> + Send + Unpin + use<>> {
+    ) -> impl Stream<Item = Result<Image>> + Send + Unpin + use<> {
         let name = name.to_owned();
-        let namespace = match namespace.owner() {
-            Some(_) => namespace,
-            None => namespace.of(&user(&self.transport).await?.username),
-        };
         let list = self.list().search(&name).consistent(MAX_PASSES).stream();
-        Ok(list
-            .try_filter(move |image| future::ready(image.name == name && is_in(image, &namespace))))
+        list.try_filter(move |image| future::ready(image.name == name && is_in(image, &namespace)))
     }
+}
+
+/// Returns `true` if the server could not list a namespace as another has the same path: an upload to
+/// a namespace below one makes a second of it.
+fn is_ambiguous(error: &Error) -> bool {
+    let message = error.message().unwrap_or_default();
+    error.status() == Some(500) && message.contains("more than one row returned")
 }
 
 /// Returns `true` for an image in a namespace, of which the owner is known.
 pub(super) fn is_in(image: &Image, namespace: &NamespacePath) -> bool {
     let is_owner = |user: &User| Some(user.username.as_str()) == namespace.owner();
-    let place = image.namespace.as_ref();
-    place.is_some_and(|place| place.path == namespace.path())
+    let of_image = image.namespace.as_ref();
+    of_image.is_some_and(|of_image| of_image.path == namespace.path())
         && image.user.as_ref().is_some_and(is_owner)
 }

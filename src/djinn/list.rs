@@ -101,7 +101,7 @@ impl List {
         self
     }
 
-    /// Gets one page, counted from 1. For a number past the end a server sends the last page.
+    /// Gets one page, counted from 1. A page past the end is empty, or the last page once more.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
