@@ -85,7 +85,7 @@ impl<'a> Fetch<'a> {
             match self.once().await {
                 // What cannot be continued is begun again.
                 Err(error) if !self.seen.is_fixed() && may_pass(&error) => {
-                    if self.fetched > fetched {
+                    if retries.is_progress(self.fetched - fetched) {
                         // The time of a transfer does not count towards that of the retries.
                         retries.restart_clock();
                     }
