@@ -136,8 +136,8 @@ impl<C> ClientBuilder<C> {
 
     /// Sets how long a transfer may go without moving a byte. Defaults to 60 s.
     ///
-    /// An upload moves when the system takes the next 256 KiB of it, and the system's buffer holds
-    /// more: a limit within which a slow line does not carry that much ends it.
+    /// An upload moves whenever the system accepts the next piece of it, of at most 256 KiB. Set a
+    /// limit in which the slowest line carries that much.
     #[doc(alias = "read_timeout")]
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.stall = timeout;

@@ -95,14 +95,13 @@ impl Sending {
     /// Notes that the connection asks for more.
     fn asked(&self) {
         self.with(|state| {
-            let Some(bytes) = state.taken.take() else {
-                return;
-            };
-            if let Some(pace) = &mut state.pace {
+            if let (Some(pace), Some(bytes)) = (&mut state.pace, state.taken.take()) {
                 pace.moved(bytes, state.moved.elapsed());
             }
-            // From here on it waits for the source.
-            state.moved = Instant::now();
+            // The source's time begins here.
+            if !state.waits_for_source {
+                state.moved = Instant::now();
+            }
         });
     }
 
