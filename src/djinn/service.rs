@@ -30,7 +30,7 @@ fn meaning(refused: &Refused<'_>) -> Option<Meaning> {
             let text = "a name must be unique, and this one exists already";
             Meaning::new(ErrorKind::NameTaken, text)
         }
-        500 if is_too_large(refused) => Meaning::new(
+        500 if *refused.method == Method::POST && is_too_large(refused) => Meaning::new(
             ErrorKind::TooLarge,
             "the image is larger than the server stores",
         ),

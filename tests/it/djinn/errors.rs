@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use machine_images::djinn::Client;
+use machine_images::djinn::{Client, Source};
 use machine_images::{Error, ErrorKind, RetryPolicy};
 use serde_json::json;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::raw::{Answer, RawServer, Then};
-use crate::support::{builder, json_answer};
+use crate::support::{builder, images, json_answer};
 
 async fn get(answer: ResponseTemplate) -> Error {
     let server = MockServer::start().await;
@@ -250,7 +250,11 @@ async fn the_limit_of_the_servers_store_is_an_image_that_is_too_large() {
         (said, ErrorKind::TooLarge),
         ("the file too large to open", ErrorKind::Server),
     ] {
-        let error = get(json_answer(500, &json!({ "message": message }))).await;
+        let server = MockServer::start().await;
+        let answer = json_answer(500, &json!({ "message": message }));
+        Mock::given(any()).respond_with(answer).mount(&server).await;
+        let upload = images(&server).create_upload("x", Source::from(b"QFI".to_vec()));
+        let error = upload.unchecked().await.unwrap_err();
         assert_eq!((error.kind(), error.status()), (kind, Some(500)));
         assert!(error.to_string().contains(message), "{error}");
         assert!(!error.is_retryable());
