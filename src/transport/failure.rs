@@ -60,8 +60,9 @@ pub(super) fn is_other_protocol(error: &reqwest::Error) -> bool {
     })
 }
 
-/// Returns the message and reason of a failed handshake, or of a certificate that was refused, which
-/// may be told after it. Any other failure of TLS is that of a connection.
+/// Returns the message and reason of a failed handshake. Any later failure of TLS is that of a
+/// connection, except that a server may refuse a certificate after the handshake, which only rustls
+/// tells apart.
 fn tls(
     error: &(dyn StdError + 'static),
     in_handshake: bool,
@@ -118,12 +119,11 @@ fn native(
     error: &(dyn StdError + 'static),
     in_handshake: bool,
 ) -> Option<(&'static str, Option<String>)> {
-    let reason = error.downcast_ref::<native_tls::Error>()?.to_string();
+    let error = error.downcast_ref::<native_tls::Error>();
+    let reason = error.filter(|_| in_handshake)?.to_string();
     // The libraries of the systems have only these words in common.
     let message = if reason.contains("certificate") {
         words::NOT_TRUSTED
-    } else if !in_handshake {
-        return None;
     } else if reason.contains("wrong version") || reason.contains("packet length") {
         words::NOT_TLS
     } else {
