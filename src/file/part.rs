@@ -190,7 +190,7 @@ impl PartFile {
             sys::set_mode(&self.file, sys::mode_at(target, self.new))?;
             let renamed = fs::rename(&self.paths.part, target);
             if renamed.is_err() {
-                sys::set_mode(&self.file, sys::PRIVATE)?;
+                let _ = sys::set_mode(&self.file, sys::PRIVATE);
             }
             renamed
         })?;
