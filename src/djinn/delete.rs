@@ -70,10 +70,11 @@ impl Delete {
             {
                 match get::fetch(&self.transport, self.id).await {
                     Ok(_) => Err(error),
-                    Err(gone) if gone.status() == Some(404) && gone.is_from_api() => {
-                        user(&self.transport).await.map(drop)
+                    Err(missing) if missing.status() == Some(404) && missing.is_from_api() => {
+                        let me = user(&self.transport).await;
+                        me.map(drop).map_err(|unknown| unknown.attempts_of(&error))
                     }
-                    Err(other) => Err(other),
+                    Err(unknown) => Err(unknown.attempts_of(&error)),
                 }
             }
             response => response?.nothing(),
