@@ -9,7 +9,7 @@ use bytes::BytesMut;
 
 use super::images::Images;
 use super::model::{Image, ImageId};
-use super::name::{NamespacePath, check_name, check_place};
+use super::name::{NamespacePath, check_name, check_new_namespace};
 use super::reconcile::{Reconcile, Search};
 use super::upload::Target;
 use super::{content, get};
@@ -186,7 +186,7 @@ impl CopyImage {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if the name is not valid. Otherwise
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if the name is not valid or the namespace has digits. Otherwise
     /// [`side`](Error::side) says which server an error is from. From the source, with nothing created
     /// on the target:
     /// - Those of [`GetContent::send`](super::GetContent::send) and of
@@ -211,7 +211,7 @@ impl CopyImage {
         if let Some(name) = &self.name {
             check_name(name)?;
         }
-        check_place(self.namespace.as_ref())?;
+        check_new_namespace(self.namespace.as_ref())?;
         let name = match self.name.take() {
             Some(name) => name,
             None => {

@@ -23,10 +23,12 @@ pub(super) fn check_name(name: &str) -> Result<()> {
 /// Refuses a namespace that the server would reject after the whole upload.
 ///
 /// Where an image is created, it takes letters only.
-pub(super) fn check_place(namespace: Option<&NamespacePath>) -> Result<()> {
+pub(super) fn check_new_namespace(namespace: Option<&NamespacePath>) -> Result<()> {
     match namespace {
         Some(namespace) if namespace.path.contains(|c: char| c.is_ascii_digit()) => {
-            let message = format!("the namespace {namespace} may contain only letters and '/'");
+            let path = &namespace.path;
+            let message =
+                format!("a new image's namespace {path:?} may contain only letters and '/'");
             Err(Error::invalid(message))
         }
         _ => Ok(()),
@@ -46,12 +48,13 @@ pub(super) fn is_taken(name: &str) -> String {
     format!("a name must be unique: {name:?} exists already")
 }
 
-/// The depth from which on the server refuses a path, after it has made the namespaces above.
+/// The most segments of a path. The server refuses more, after it has made the namespaces above.
 const MAX_DEPTH: usize = 20;
 
 /// The path of a namespace: `path`, or `path@owner` for one of another user.
 ///
-/// A path has up to 20 segments of ASCII letters and digits, separated by `/`. Assumed, not documented: an
+/// A path has up to 20 segments of ASCII letters and digits, separated by `/`. For new images the
+/// server takes letters only, and calls that create one refuse digits. Assumed, not documented: an
 /// owner's name may have any characters but `/`, `@` and white space.
 ///
 /// ```
@@ -123,7 +126,9 @@ impl FromStr for NamespacePath {
             return Err(invalid(message));
         }
         if path.split('/').count() > MAX_DEPTH {
-            return Err(invalid(format!("{text:?} is deeper than {MAX_DEPTH}")));
+            return Err(invalid(format!(
+                "{text:?} has more than {MAX_DEPTH} segments"
+            )));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -162,7 +167,10 @@ mod tests {
         for text in ["blackmesa", "blackmesa/lab", "a1/b2@eli.vance"] {
             let namespace: NamespacePath = text.parse().unwrap();
             assert_eq!(namespace.to_string(), text);
-            assert_eq!(check_place(Some(&namespace)).is_ok(), !text.contains('1'));
+            assert_eq!(
+                check_new_namespace(Some(&namespace)).is_ok(),
+                !text.contains('1')
+            );
         }
         let deepest = ["a"; MAX_DEPTH].join("/");
         assert!(deepest.parse::<NamespacePath>().is_ok());
