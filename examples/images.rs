@@ -20,10 +20,13 @@ mod inspect;
 #[path = "images/output.rs"]
 mod output;
 
+use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::mpsc;
 use std::thread;
 
 use clap::Parser;
+use futures::FutureExt;
 
 use args::{Args, Service};
 use output::{Failure, Output};
@@ -32,7 +35,9 @@ use output::{Failure, Output};
 async fn main() -> ExitCode {
     let Args { json, service } = Args::parse();
     let output = Output { json };
-    thread::spawn(end_on_ctrl_c);
+    let (ready, is_ready) = mpsc::channel();
+    thread::spawn(|| end_on_ctrl_c(ready));
+    let _ = is_ready.recv();
     let result = match service {
         Service::Djinn(args) => djinn::run(args, &output).await,
         Service::Devops(args) => devops::run(args, &output).await,
@@ -48,13 +53,25 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Waits on a thread of its own, as the other one may be writing to a pipe that nobody reads.
-fn end_on_ctrl_c() {
+/// Waits on a thread of its own, as the other one may be writing to a pipe that nobody reads. Says
+/// so as soon as it does.
+fn end_on_ctrl_c(ready: mpsc::Sender<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let pressed = runtime.and_then(|runtime| runtime.block_on(tokio::signal::ctrl_c()));
-    if pressed.is_ok() {
+    let pressed = async {
+        let mut pressed = pin!(tokio::signal::ctrl_c());
+        let first = pressed.as_mut().now_or_never();
+        drop(ready);
+        match first {
+            Some(pressed) => pressed,
+            None => pressed.await,
+        }
+    };
+    if runtime
+        .and_then(|runtime| runtime.block_on(pressed))
+        .is_ok()
+    {
         // At once: threads that are still writing leave a state that can be resumed.
         std::process::exit(130);
     }

@@ -31,7 +31,7 @@ fn client(args: &Devops) -> Result<Client> {
         set(&args.user, "DEVOPS_USER"),
         set(&args.password, "DEVOPS_PASSWORD"),
     );
-    let token = match args.user.is_some() || args.password.is_some() {
+    let token = match given(&args.user).is_some() || args.password.is_some() {
         true => None,
         false => set(&args.token, "DEVOPS_TOKEN"),
     };

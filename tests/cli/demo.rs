@@ -90,12 +90,15 @@ fn a_user_that_is_named_goes_before_a_token_of_the_environment() {
             format!("--user {user} --password {password} list"),
             None,
         ),
-        ("t", "list".to_owned(), Some("unexpected")),
+        ("t", "list".to_owned(), Some("unauthorized")),
     ] {
         let mut program = program();
         program.env("DEVOPS_SERVER", server.url().as_str());
         program.env("DEVOPS_TOKEN", token);
         let ran = run(program, &format!("--json devops {args}"));
-        assert_eq!(ran.status == Some(0), kind.is_none(), "{ran:?}");
+        match kind {
+            None => assert_eq!(ran.status, Some(0), "{ran:?}"),
+            Some(kind) => assert_eq!(ran.failure()["error"], kind, "{ran:?}"),
+        }
     }
 }

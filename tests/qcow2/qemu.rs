@@ -343,7 +343,7 @@ fn only_a_file_or_a_disk_is_opened() {
             let inspected = qcow2::inspect_file(path, &Policy::default());
             let _ = tell.send(inspected);
         });
-        let inspected = told.recv_timeout(std::time::Duration::from_secs(10));
+        let inspected = told.recv_timeout(std::time::Duration::from_secs(60));
         let error = inspected.expect("no end").unwrap_err();
         assert_eq!(
             error.to_string(),
