@@ -15,8 +15,8 @@ pub enum Phase {
     Upload,
     /// Receiving bytes from the server.
     Content,
-    /// Hashing what was received out of order, if that takes longer than receiving it: `done`
-    /// counts the bytes that were hashed.
+    /// Hashing what was received out of order, if that takes longer than receiving it, or a file that
+    /// may be up to date: `done` counts the bytes that were hashed.
     Verify,
     /// Waiting for the server to download an image. The byte counts stay at zero.
     Wait,
@@ -88,6 +88,7 @@ pub(crate) struct Meter(Option<Arc<Shared>>);
 
 struct Shared {
     listener: Box<dyn ProgressListener>,
+    phase: Phase,
     /// Held during a call of the listener, so that updates come in order.
     calling: Mutex<()>,
     state: Mutex<State>,
@@ -127,6 +128,7 @@ impl Meter {
     pub(crate) fn new(phase: Phase, listener: impl ProgressListener) -> Self {
         Self(Some(Arc::new(Shared {
             listener: Box::new(listener),
+            phase,
             calling: Mutex::default(),
             state: Mutex::new(State {
                 current: Progress {
@@ -142,7 +144,11 @@ impl Meter {
 
     /// Sets the total, and the number of bytes that an earlier transfer had done.
     pub(crate) fn start(&self, total: Option<u64>, resumed: u64) {
+        let phase = self.0.as_ref().map(|shared| shared.phase);
         self.update(true, |progress| {
+            if let Some(phase) = phase.filter(|&phase| phase != progress.phase) {
+                (progress.phase, progress.done) = (phase, 0);
+            }
             progress.total = total;
             progress.resumed = resumed;
             progress.done = progress.done.max(resumed);
@@ -160,7 +166,7 @@ impl Meter {
         self.update(true, |progress| progress.done = progress.done.max(done));
     }
 
-    /// Sets the number of bytes that were hashed of a transfer that is done.
+    /// Sets the number of bytes that were hashed of what is there.
     #[cfg(feature = "fs")]
     pub(crate) fn hashed(&self, done: u64) {
         self.update(false, |progress| {

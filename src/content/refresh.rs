@@ -13,6 +13,7 @@ use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Result};
 use crate::file::failed;
 use crate::inspect::{accept, inspect_open_file};
+use crate::progress::Meter;
 use crate::qcow2::Policy;
 use crate::thread::Caller;
 
@@ -21,6 +22,7 @@ pub(crate) struct Expected<'a> {
     pub(crate) hashes: bool,
     pub(crate) sha256: Option<Digest>,
     pub(crate) policy: Option<&'a Policy>,
+    pub(crate) meter: &'a Meter,
 }
 
 /// Returns the length of the file at `target`, and its digest if that is computed, if the file is
@@ -56,7 +58,7 @@ pub(crate) async fn unchanged(
     }
     let read = |error| failed("read", target, error);
     let sha256 = match expected.hashes {
-        true => Some(hash(&file, caller).map_err(read)?),
+        true => Some(hash(&file, expected.meter, caller).map_err(read)?),
         false => None,
     };
     if expected.sha256.is_some() && expected.sha256 != sha256 {
@@ -81,14 +83,18 @@ fn candidate(target: &Path) -> Option<(File, u64, Timestamp)> {
     Some((File::open(target).ok()?, found.len(), modified))
 }
 
-fn hash(mut file: &File, caller: &Caller) -> io::Result<Digest> {
-    let mut hasher = Hasher::default();
+fn hash(mut file: &File, meter: &Meter, caller: &Caller) -> io::Result<Digest> {
+    let (mut hasher, mut hashed) = (Hasher::default(), 0);
     let mut buffer = vec![0; 256 * 1024];
     loop {
         caller.check()?;
         match file.read(&mut buffer) {
             Ok(0) => return Ok(hasher.finish()),
-            Ok(count) => hasher.update(&buffer[..count]),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                hashed += count as u64;
+                meter.hashed(hashed);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -1,10 +1,11 @@
 //! Files that are what the server has already, and fetches that wait for each other.
 
 use std::fs::File;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use machine_images::testing::{DjinnServer, Fault, empty_qcow2};
-use machine_images::{Digest, ErrorKind, Saved, WhenBusy};
+use machine_images::{Digest, ErrorKind, Phase, Progress, Saved, WhenBusy};
 
 use super::{CONNECTIONS, MIB, Setup};
 
@@ -126,6 +127,42 @@ async fn a_digest_is_computed_on_request() {
         assert_eq!(save.clone().await.unwrap().sha256, None);
         let saved = save.compute_sha256(true).await.unwrap();
         assert_eq!(saved.sha256, Some(Digest::of(&setup.image)));
+    }
+}
+
+#[tokio::test]
+async fn hashing_a_file_that_may_be_up_to_date_is_progress() {
+    let setup = Setup::of(super::image(4 * MIB));
+    setup.save(1, setup.target()).await.unwrap();
+    for changes in [false, true] {
+        if changes {
+            let mut saved = std::fs::read(setup.target()).unwrap();
+            let time = modified(&setup);
+            saved[MIB] ^= 1;
+            std::fs::write(setup.target(), saved).unwrap();
+            set_modified(&setup, time);
+        }
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let listener = seen.clone();
+        let save = setup.save(1, setup.target()).refresh(true);
+        let saved = save
+            .sha256(Digest::of(&setup.image))
+            .progress(move |progress: Progress| listener.lock().unwrap().push(progress));
+
+        let saved = saved.await.unwrap();
+
+        assert_eq!(saved.unchanged, !changes);
+        let seen = seen.lock().unwrap();
+        let (first, last) = (seen.first().unwrap(), seen.last().unwrap());
+        assert_eq!(first.phase, Phase::Verify);
+        let all = 4 * MIB as u64;
+        assert_eq!((last.done, last.total), (all, Some(all)));
+        // What is fetched is hashed as well.
+        assert!(changes || last.phase == Phase::Content);
+        let began = seen
+            .iter()
+            .find(|progress| progress.phase == Phase::Content);
+        assert_eq!(began.unwrap().done, if changes { 0 } else { all });
     }
 }
 
