@@ -94,7 +94,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("6. Fetch both back, each to a file.");
     let directory = tempfile::tempdir()?;
     for image in [&uploaded, &downloaded] {
-        let path = directory.path().join(&image.name);
+        let path = directory.path().join(format!("{}.qcow2", image.id));
         let saved = images.save(image.id, &path).await?;
         let same = is_same(&path, &original)?;
         println!(

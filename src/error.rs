@@ -199,6 +199,8 @@ impl Error {
     }
 
     /// Returns the server's own message, if it sent one. At most 64 KiB.
+    ///
+    /// A Djinn CI server that sends [`fields`](Self::fields) sends no message.
     pub fn message(&self) -> Option<&str> {
         match &self.0.cause {
             Cause::Plain(ErrorKind::DownloadFailed, text) => Some(text),
@@ -207,6 +209,9 @@ impl Error {
     }
 
     /// Returns the server's messages about single fields of a rejected request.
+    ///
+    /// Only a Djinn CI server sends them. A DevOps Service names the parameters in its
+    /// [`message`](Self::message).
     ///
     /// ```
     /// # fn show(error: machine_images::Error) {

@@ -145,7 +145,8 @@ impl RetryPolicy {
     /// Sets which errors are retried. Defaults to [`Error::is_retryable`].
     ///
     /// `decide` is called only if repeating the request is safe: never for a creation that may
-    /// have reached the server.
+    /// have reached the server. It sees the error as the server's answer alone has it: an image that
+    /// is [`NotReady`](crate::ErrorKind::NotReady) is a 404 by then, and not retried by default.
     ///
     /// ```
     /// use machine_images::{ErrorKind, RetryPolicy};
@@ -175,7 +176,8 @@ impl RetryPolicy {
     /// Reports each retry to `listener`, before the delay: the error of the last attempt, and the
     /// delay.
     ///
-    /// [`Error::attempts`] is the number of attempts so far. The error does not name the operation.
+    /// [`Error::attempts`] is the number of attempts so far. The error does not name
+    /// the operation yet, but has its [`url`](Error::url).
     /// Called on the thread that works on the request, so it should return at once. Repeated
     /// lookups, such as those of [`wait_downloaded`](crate::djinn::Images::wait_downloaded), are
     /// not retries.

@@ -117,6 +117,7 @@ async fn find(order: &Order, caller: &Caller, began: Instant) -> Result<Option<S
         hashes: options.hashes(),
         sha256: options.sha256,
         policy: options.policy.as_ref(),
+        meter: &options.meter,
     };
     let found = unchanged(&order.location, &order.target, expected, caller).await?;
     Ok(found.map(|(length, sha256)| {
@@ -141,7 +142,10 @@ async fn wait_for_part(order: &Order) -> Result<(PartFile, bool)> {
     match locked.map_err(|error| failed("write", target, error))? {
         Some(locked) => Ok(locked),
         None => {
-            let message = format!("{} is being fetched by someone else", target.display());
+            let message = format!(
+                "{} is being written by another call or process",
+                target.display()
+            );
             Err(Error::plain(ErrorKind::Busy, message))
         }
     }

@@ -299,7 +299,8 @@ impl AsyncRead for Content {
     }
 }
 
-/// Sends the content on as it arrives, at the pace of the upload, without what was read of it before.
+/// Sends the content on as it arrives, at the pace of the upload. Of content that was begun the rest is
+/// sent, which the upload's policy rejects as it has no header.
 /// While the content is resumed, the upload waits, without a
 /// [time limit](crate::ClientBuilder::stall_timeout).
 impl From<Content> for Source {

@@ -113,7 +113,7 @@ impl List {
         let response = self.images.transport.fetch(request).await?;
         let mut images: Vec<Image> = response.json()?;
         if let Some(provider) = self.provider {
-            images.retain(|image| image.provider == provider);
+            images.retain(|image| image.provider.eq_ignore_ascii_case(&provider));
         }
         Ok(images)
     }

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::images::Images;
 use super::model::Image;
-use super::name::{NamespacePath, check_name, check_place, taken};
+use super::name::{NamespacePath, check_name, check_new_namespace, taken};
 use crate::call::awaitable;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
@@ -112,7 +112,7 @@ impl CreateDownload {
 
     async fn create(self) -> Result<Image> {
         check_name(&self.name)?;
-        check_place(self.namespace.as_ref())?;
+        check_new_namespace(self.namespace.as_ref())?;
         check_url(&self.url)?;
         let body = Parameters {
             name: &self.name,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::images::Images;
 use super::model::Image;
-use super::name::{NamespacePath, check_name, check_place};
+use super::name::{NamespacePath, check_name, check_new_namespace};
 use super::reconcile::{Reconcile, Search};
 use super::upload::Target;
 use crate::call::awaitable;
@@ -137,7 +137,8 @@ impl CreateUpload {
     ///   is sent again, and the error is that of the response.
     ///
     /// A 503 or 429 does not: the server has refused the upload, and the call fails with
-    /// [`Server`](crate::ErrorKind::Server) or [`RateLimited`](crate::ErrorKind::RateLimited).
+    /// [`Server`](crate::ErrorKind::Server) or [`RateLimited`](crate::ErrorKind::RateLimited). Such a
+    /// call can be made again while the error [is retryable](crate::Error::is_retryable).
     ///
     /// Where several users upload into one namespace, another user may take the name during the
     /// call. An image of the same name and length there is not mistaken for the upload.
@@ -158,9 +159,9 @@ impl CreateUpload {
 
     /// Enables [`reconcile`](Self::reconcile), and sets its deadline. Defaults to 60 s.
     ///
-    /// This is how long to look for the image while the server cannot be reached, beyond the time
-    /// to copy the image: a second for each 50 MiB. A server that responds and has no such
-    /// image gets a quarter of it.
+    /// This is how long to look for the image while the server cannot be reached. If the server
+    /// responds and has no such image, it is looked for a quarter of this time. Both are longer by
+    /// the time that the server may need to copy the image: a second for each 50 MiB.
     pub fn reconcile_within(mut self, limit: Duration) -> Self {
         self.reconcile.get_or_insert_default().within = limit;
         self
@@ -178,6 +179,33 @@ impl CreateUpload {
     }
 
     /// Uploads the image and waits for the response. Awaiting the builder does the same.
+    ///
+    /// A program that was killed during an upload can do it again: if the image was created,
+    /// this fails with [`NameTaken`](crate::ErrorKind::NameTaken), and the digest tells whether it is
+    /// the same one.
+    ///
+    /// ```
+    /// # #[cfg(feature = "fs")]
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// use machine_images::djinn::Source;
+    /// use machine_images::{Digest, ErrorKind};
+    ///
+    /// let file = Source::file("debian-12.qcow2");
+    /// let image = match images.create_upload("debian-12", file).reconcile(true).await {
+    ///     Err(error) if error.kind() == ErrorKind::NameTaken => {
+    ///         let Some(found) = images.find("debian-12").await? else { return Err(error) };
+    ///         let there = images.digest(found.id).await?.sha256;
+    ///         match there == Digest::of_file("debian-12.qcow2").await? {
+    ///             true => found,
+    ///             false => return Err(error),
+    ///         }
+    ///     }
+    ///     created => created?,
+    /// };
+    /// # let _ = image;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// The body is sent once. It is sent again only if no connection could be made, and the source
     /// is a file or bytes. A file is read ahead on a blocking thread of the runtime; about 2 MiB of
@@ -216,7 +244,7 @@ impl CreateUpload {
 
     async fn create(mut self) -> Result<Image> {
         check_name(&self.target.name)?;
-        check_place(self.target.namespace.as_ref())?;
+        check_new_namespace(self.target.namespace.as_ref())?;
         if let Some(policy) = &self.policy {
             let patience = self.target.transport.patience();
             let checked = self.source.checked(policy, patience);

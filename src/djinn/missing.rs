@@ -1,7 +1,5 @@
 //! The reason for a 404 when content is requested.
 
-use std::time::Duration;
-
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 use reqwest::Method;
@@ -63,8 +61,7 @@ fn since(time: Option<Timestamp>) -> String {
         return String::new();
     };
     let seconds = Timestamp::now().as_second() - time.as_second();
-    let duration = Duration::from_secs(seconds.max(0).unsigned_abs());
-    format!(" ({duration:?}, since {time})")
+    format!(" ({} s, since {time})", seconds.max(0))
 }
 
 /// The server gave up downloading an image.

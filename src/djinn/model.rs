@@ -45,7 +45,8 @@ pub struct Image {
     /// The driver that runs it; `None` on older servers.
     #[serde(default)]
     pub driver: Option<Driver>,
-    /// The name, unique per user or per namespace.
+    /// The name, unique per user or per namespace. Another image of a list may have the same, so
+    /// that a file is better named by the id.
     pub name: String,
     /// The time of its creation: nanoseconds in the response to a creation, later microseconds.
     pub created_at: Timestamp,

@@ -17,7 +17,7 @@ impl Images {
     /// `Endpoint: GET /images/:id` with `Accept: application/x-qemu-disk`
     ///
     /// The image is inspected as it arrives, as by [`inspect`](Self::inspect). If the
-    /// [policy](Save::policy) rejects it, less than 1 MiB is received, and nothing is left. The
+    /// [policy](Save::policy) rejects it, less than 1 MiB is received, and nothing of it is left. The
     /// file is inspected once more before it gets its name.
     ///
     /// The content is written to `PATH.part`, which is renamed to `path` when it is complete; a
@@ -78,8 +78,8 @@ pub struct Save {
 }
 
 impl Save {
-    /// Sets the maximum number of connections, at most 256. By default there are as many as pay, up
-    /// to 8.
+    /// Sets the maximum number of connections, at most 256. By default there are as many as make
+    /// the transfer faster, up to 8.
     ///
     /// The first one asks for the whole image. Others are added for what is left of it: at once if a
     /// number is set here or a round trip takes more than 5 ms, or else as long as the rate grows by
@@ -101,8 +101,8 @@ impl Save {
         self
     }
 
-    /// Fails with [`DigestMismatch`](crate::ErrorKind::DigestMismatch), and leaves no file, if the content has
-    /// another SHA-256.
+    /// Fails with [`DigestMismatch`](crate::ErrorKind::DigestMismatch), and leaves nothing of the content, if it
+    /// has another SHA-256. A file that was at the path stays.
     #[doc(alias = "checksum")]
     #[doc(alias = "verify")]
     pub fn sha256(mut self, digest: Digest) -> Self {
@@ -131,6 +131,9 @@ impl Save {
     /// the last byte of the image, on condition (`If-Range`) that the image has not changed. If a
     /// digest is expected, the file is hashed, too, and fetched again if it differs. If the file is
     /// up to date, it is inspected like a new one, and [`Saved::unchanged`] is `true`.
+    ///
+    /// The file does not say which image it is from. Use one path for one id, or expect a digest: two
+    /// images of the same length and the same second are taken for one.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
@@ -199,7 +202,18 @@ impl Save {
     /// # Cancel safety
     ///
     /// Dropping the future stops the transfer. After that the file at the path is not replaced; a
-    /// drop during the replacement waits for that one step.
+    /// drop during the replacement waits for that one step. The next call resumes what was dropped,
+    /// or killed, so that a program needs nothing more for Ctrl-C than to end:
+    ///
+    /// ```
+    /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
+    /// tokio::select! {
+    ///     saved = images.save(42, "debian-12.qcow2").send() => println!("{} bytes", saved?.bytes),
+    ///     _ = tokio::signal::ctrl_c() => eprintln!("stopped; run it again to resume"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn send(self) -> Result<Saved> {
         let operation = Operation::new("save image");
         let operation = operation.on(format!("{} to {}", self.id, self.path.display()));

@@ -110,8 +110,8 @@ impl SaveRaw {
         self
     }
 
-    /// Reports progress to `listener`, in bytes of the QCOW2 file. Bytes that are not needed count
-    /// as resumed.
+    /// Reports progress to `listener`, in bytes of the QCOW2 file. Bytes that need not be
+    /// fetched, such as those of no guest data, count as resumed.
     pub fn progress(mut self, listener: impl ProgressListener) -> Self {
         self.options.meter = Meter::new(Phase::Content, listener);
         self

@@ -13,13 +13,17 @@ use super::report::{Code, Severity};
 /// ```
 /// use machine_images::qcow2::{Code, Policy, Severity};
 ///
-/// let policy = Policy::default()
-///     .allow(Code::BackingFile)
+/// // A backing file is rejected already.
+/// assert_eq!(Policy::default().severity(Code::BackingFile), Severity::Reject);
+/// let strict = Policy::default()
 ///     .reject(Code::Encrypted)
+///     .reject(Code::Corrupt)
 ///     .max_virtual_size(1 << 40);
-/// assert_eq!(policy.severity(Code::BackingFile), Severity::Note);
-/// assert_eq!(policy.severity(Code::Encrypted), Severity::Reject);
-/// assert_eq!(policy.severity(Code::DataFile), Severity::Reject);
+/// assert_eq!(strict.severity(Code::Encrypted), Severity::Reject);
+///
+/// // For images that are to have one.
+/// let overlays = Policy::default().allow(Code::BackingFile);
+/// assert_eq!(overlays.severity(Code::BackingFile), Severity::Note);
 /// ```
 #[doc(alias = "verify")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

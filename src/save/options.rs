@@ -50,7 +50,9 @@ impl Options {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenBusy {
-    /// Fails with [`Busy`](crate::ErrorKind::Busy).
+    /// Fails with [`Busy`](crate::ErrorKind::Busy) if the other call goes on for another second: one
+    /// that was dropped needs a moment to release the file. If it ends within that second, this
+    /// call does its own work, whatever the other one has saved.
     #[default]
     Fail,
     /// Waits for the other call to end. Transfers nothing if the file is then up to date.

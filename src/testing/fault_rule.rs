@@ -37,6 +37,9 @@ impl FaultRule {
     /// The query is not part of the path. A `path` that ends in `/` matches everything below it.
     /// So `/images` is the list whatever the base path, `/images/1` one image, and `/images/` all
     /// images. A method that does not exist matches no request.
+    ///
+    /// The record of an image and its contents have the same path. To tell them apart, use
+    /// [`when`](Self::when) with the header `Accept`.
     pub fn on(mut self, method: &str, path: impl Into<String>) -> Self {
         self.on = Some((method.to_owned(), path.into()));
         self
