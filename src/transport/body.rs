@@ -300,6 +300,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_source_is_waited_for_from_the_first_time_that_the_connection_asks() {
+        let chunks = stream::pending::<io::Result<Bytes>>();
+        let source = crate::djinn::Source::stream(chunks, None);
+        let (opened, _) = source.open().await.unwrap();
+        let (mut body, sending) = UploadBody::new(opened, Meter::default(), None);
+        let (made, _) = sending.progress();
+        let pause = Duration::from_millis(20);
+        std::thread::sleep(pause);
+        let polled = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+        assert!(futures::FutureExt::now_or_never(polled).is_none());
+        assert!(sending.progress().0 >= made + pause);
+    }
+
+    #[tokio::test]
     async fn a_source_is_waited_for_from_when_the_connection_asks() {
         let chunks = stream::iter([Ok::<_, io::Error>("x")]).chain(stream::pending());
         let source = crate::djinn::Source::stream(chunks, None);

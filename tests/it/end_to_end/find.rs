@@ -1,6 +1,6 @@
 use machine_images::ErrorKind;
 use machine_images::djinn::{Client, Find, Images, Source, Visibility};
-use machine_images::testing::{DjinnServer, empty_qcow2};
+use machine_images::testing::{DjinnServer, Fault, empty_qcow2};
 
 const ELI: &str = "72bcff1345c5005f318d16466eb229d0";
 
@@ -141,4 +141,25 @@ async fn a_name_is_found_in_one_of_two_namespaces_with_the_same_path() {
         let found = found.unwrap().map(|image| image.id.get());
         assert_eq!(found, id, "{name} {namespace}");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_list_a_namespace_does_not_mean_that_there_is_nothing() {
+    let (server, images_of_tester, _) = site();
+    let find = || in_namespace(images_of_tester.find("web"), Some("lab@eli")).send();
+    server.inject(Fault::status(500).on("GET", "/-/images"));
+    let error = find().await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.status()),
+        (ErrorKind::Server, Some(500))
+    );
+
+    let deep = Source::from(empty_qcow2(1 << 20));
+    let deep = images(&server, ELI).create_upload("deep", deep);
+    deep.namespace("lab/deep".parse().unwrap()).await.unwrap();
+    let error = find().await.unwrap_err();
+    assert!(
+        error.message().unwrap().contains("more than one row"),
+        "{error:?}"
+    );
 }
