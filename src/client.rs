@@ -136,8 +136,8 @@ impl<C> ClientBuilder<C> {
 
     /// Sets how long a transfer may go without moving a byte. Defaults to 60 s.
     ///
-    /// An upload moves whenever the system accepts the next piece of it, of at most 256 KiB. Set a
-    /// limit in which the slowest line carries that much.
+    /// An upload moves whenever the system accepts the next piece of it, of at most 256 KiB. The
+    /// system has a buffer of its own: set a limit in which the slowest line carries a few MiB.
     #[doc(alias = "read_timeout")]
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.stall = timeout;

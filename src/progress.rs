@@ -43,7 +43,7 @@ pub struct Progress {
     /// The kind of work in progress.
     pub phase: Phase,
     /// Bytes done so far, including those of an earlier, interrupted transfer. Never decreases
-    /// within a phase.
+    /// within a phase, except that hashing begins at 0 again if a file was hashed in vain.
     pub done: u64,
     /// Total number of bytes, if known.
     pub total: Option<u64>,
@@ -168,10 +168,11 @@ impl Meter {
 
     /// Sets the number of bytes that were hashed of what is there.
     #[cfg(feature = "fs")]
-    pub(crate) fn hashed(&self, done: u64) {
+    pub(crate) fn hashed(&self, done: u64, total: Option<u64>) {
         self.update(false, |progress| {
             progress.phase = Phase::Verify;
             progress.done = done;
+            progress.total = total.or(progress.total);
         });
     }
 

@@ -142,18 +142,21 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets which errors are retried. Defaults to [`Error::is_retryable`].
+    /// Sets which errors are retried. Defaults to those that [are retryable](Error::is_retryable), and
+    /// to [`Length`](crate::ErrorKind::Length): content that ends early is continued.
     ///
     /// `decide` is called only if repeating the request is safe: never for a creation that may
-    /// have reached the server. It sees the error as the server's answer alone has it: an image that
-    /// is [`NotReady`](crate::ErrorKind::NotReady) is a 404 by then, and not retried by default.
+    /// have reached the server. An image that the server is still downloading is a plain 404
+    /// here, and is not retried by default: see
+    /// [`wait_downloaded`](crate::djinn::Images::wait_downloaded).
     ///
     /// ```
     /// use machine_images::{ErrorKind, RetryPolicy};
     ///
     /// // Also retries a 500, which this server sends while it restarts.
-    /// let policy = RetryPolicy::default()
-    ///     .retry_if(|error| error.is_retryable() || error.kind() == ErrorKind::Server);
+    /// let policy = RetryPolicy::default().retry_if(|error| {
+    ///     error.is_retryable() || matches!(error.kind(), ErrorKind::Length | ErrorKind::Server)
+    /// });
     /// # let _ = policy;
     /// ```
     pub fn retry_if(mut self, decide: impl Fn(&Error) -> bool + Send + Sync + 'static) -> Self {
@@ -176,7 +179,7 @@ impl RetryPolicy {
     /// Reports each retry to `listener`, before the delay: the error of the last attempt, and the
     /// delay.
     ///
-    /// [`Error::attempts`] is the number of attempts so far. The error does not name
+    /// [`Error::attempts`] is the number of attempts so far. The error may not name
     /// the operation yet, but has its [`url`](Error::url).
     /// Called on the thread that works on the request, so it should return at once. Repeated
     /// lookups, such as those of [`wait_downloaded`](crate::djinn::Images::wait_downloaded), are

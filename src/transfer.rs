@@ -310,7 +310,7 @@ impl Transfer {
                 hashed += bytes.len() as u64;
                 let mut since = || *complete_since.get_or_insert_with(Instant::now);
                 if is_complete && since().elapsed() > 2 * TICK.0 {
-                    self.setup.meter.hashed(hashed);
+                    self.setup.meter.hashed(hashed, None);
                 }
                 work = self.work();
             } else if is_complete {

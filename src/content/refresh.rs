@@ -58,7 +58,7 @@ pub(crate) async fn unchanged(
     }
     let read = |error| failed("read", target, error);
     let sha256 = match expected.hashes {
-        true => Some(hash(&file, expected.meter, caller).map_err(read)?),
+        true => Some(hash(&file, length, expected.meter, caller).map_err(read)?),
         false => None,
     };
     if expected.sha256.is_some() && expected.sha256 != sha256 {
@@ -83,7 +83,7 @@ fn candidate(target: &Path) -> Option<(File, u64, Timestamp)> {
     Some((File::open(target).ok()?, found.len(), modified))
 }
 
-fn hash(mut file: &File, meter: &Meter, caller: &Caller) -> io::Result<Digest> {
+fn hash(mut file: &File, length: u64, meter: &Meter, caller: &Caller) -> io::Result<Digest> {
     let (mut hasher, mut hashed) = (Hasher::default(), 0);
     let mut buffer = vec![0; 256 * 1024];
     loop {
@@ -93,7 +93,7 @@ fn hash(mut file: &File, meter: &Meter, caller: &Caller) -> io::Result<Digest> {
             Ok(count) => {
                 hasher.update(&buffer[..count]);
                 hashed += count as u64;
-                meter.hashed(hashed);
+                meter.hashed(hashed, Some(length));
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -299,8 +299,8 @@ impl AsyncRead for Content {
     }
 }
 
-/// Sends the content on as it arrives, at the pace of the upload. Of content that was begun the rest is
-/// sent, which the upload's policy rejects as it has no header.
+/// Sends the content on as it arrives, at the pace of the upload. If some of it was read before, only
+/// the rest is sent, which the upload's default policy rejects.
 /// While the content is resumed, the upload waits, without a
 /// [time limit](crate::ClientBuilder::stall_timeout).
 impl From<Content> for Source {

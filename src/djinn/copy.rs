@@ -182,7 +182,8 @@ impl CopyImage {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the upload, and the target keeps nothing of it.
+    /// Dropping the future ends the upload, and the target keeps nothing of it, unless all of it was
+    /// sent.
     ///
     /// # Errors
     ///

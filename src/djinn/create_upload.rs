@@ -138,7 +138,7 @@ impl CreateUpload {
     ///
     /// A 503 or 429 does not: the server has refused the upload, and the call fails with
     /// [`Server`](crate::ErrorKind::Server) or [`RateLimited`](crate::ErrorKind::RateLimited). Such a
-    /// call can be made again while the error [is retryable](crate::Error::is_retryable).
+    /// call can be made again if the error [is retryable](crate::Error::is_retryable).
     ///
     /// Where several users upload into one namespace, another user may take the name during the
     /// call. An image of the same name and length there is not mistaken for the upload.
@@ -180,9 +180,10 @@ impl CreateUpload {
 
     /// Uploads the image and waits for the response. Awaiting the builder does the same.
     ///
-    /// A program that was killed during an upload can do it again: if the image was created,
-    /// this fails with [`NameTaken`](crate::ErrorKind::NameTaken), and the digest tells whether it is
-    /// the same one.
+    /// A program that was killed during an upload can do it again. If the image was created, this
+    /// fails with [`NameTaken`](crate::ErrorKind::NameTaken), with `reconcile` before the bytes are
+    /// sent again. Its digest, for which it is downloaded, tells whether it is the same one. While a
+    /// server still copies what it got of the killed program, the name looks free.
     ///
     /// ```
     /// # #[cfg(feature = "fs")]
@@ -213,7 +214,8 @@ impl CreateUpload {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the upload, and the server keeps nothing of it.
+    /// Dropping the future ends the upload. The server keeps nothing of it, unless all of it was sent:
+    /// then it may create the image.
     ///
     /// # Errors
     ///

@@ -88,7 +88,8 @@ impl Find {
     /// - [`Unauthorized`](ErrorKind::Unauthorized) if the token is wrong or missing.
     /// - [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if it lacks `image:read`,
     ///   without a namespace.
-    /// - [`Server`](ErrorKind::Server) if the owner, another user, has two namespaces with the path.
+    /// - [`Server`](ErrorKind::Server) if another user has two namespaces with the path, and the list of
+    ///   all images does not have this one.
     /// - Those of [`ListAll::all`](super::ListAll::all).
     pub async fn send(self) -> Result<Option<Image>> {
         let operation = Operation::new("find image").on(format!("{:?}", self.name));

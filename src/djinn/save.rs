@@ -203,13 +203,14 @@ impl Save {
     ///
     /// Dropping the future stops the transfer. After that the file at the path is not replaced; a
     /// drop during the replacement waits for that one step. The next call resumes what was dropped,
-    /// or killed, so that a program needs nothing more for Ctrl-C than to end:
+    /// or killed, so that a program needs nothing more for Ctrl-C than to end. With tokio's feature
+    /// `signal`:
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
     /// tokio::select! {
     ///     saved = images.save(42, "debian-12.qcow2").send() => println!("{} bytes", saved?.bytes),
-    ///     _ = tokio::signal::ctrl_c() => eprintln!("stopped; run it again to resume"),
+    ///     _ = tokio::signal::ctrl_c() => std::process::exit(130), // the next run resumes
     /// }
     /// # Ok(())
     /// # }

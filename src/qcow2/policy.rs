@@ -21,7 +21,7 @@ use super::report::{Code, Severity};
 ///     .max_virtual_size(1 << 40);
 /// assert_eq!(strict.severity(Code::Encrypted), Severity::Reject);
 ///
-/// // For images that are to have one.
+/// // Only for images that are trusted: QEMU opens the file that they name.
 /// let overlays = Policy::default().allow(Code::BackingFile);
 /// assert_eq!(overlays.severity(Code::BackingFile), Severity::Note);
 /// ```

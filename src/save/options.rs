@@ -52,7 +52,7 @@ impl Options {
 pub enum WhenBusy {
     /// Fails with [`Busy`](crate::ErrorKind::Busy) if the other call goes on for another second: one
     /// that was dropped needs a moment to release the file. If it ends within that second, this
-    /// call does its own work, whatever the other one has saved.
+    /// call fetches the image again.
     #[default]
     Fail,
     /// Waits for the other call to end. Transfers nothing if the file is then up to date.
