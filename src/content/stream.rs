@@ -300,9 +300,8 @@ impl AsyncRead for Content {
 }
 
 /// Sends the content on as it arrives, at the pace of the upload. If some of it was read before, only
-/// the rest is sent, which the upload's default policy rejects.
-/// While the content is resumed, the upload waits, without a
-/// [time limit](crate::ClientBuilder::stall_timeout).
+/// the rest is sent, which the upload's default policy rejects. While the content is resumed, the
+/// upload waits, without a [time limit](crate::ClientBuilder::stall_timeout).
 impl From<Content> for Source {
     fn from(content: Content) -> Self {
         let read = content.arrived - content.buffer.len() as u64;

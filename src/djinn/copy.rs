@@ -187,8 +187,8 @@ impl CopyImage {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if the name is not valid or the namespace has digits. Otherwise
-    /// [`side`](Error::side) says which server an error is from. From the source, with nothing created
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if the name is not valid or the namespace has digits.
+    /// Otherwise [`side`](Error::side) says which server an error is from. From the source, with nothing created
     /// on the target:
     /// - Those of [`GetContent::send`](super::GetContent::send) and of
     ///   [`Content`](crate::Content).

@@ -94,7 +94,8 @@ impl CreateDownload {
     /// # Errors
     ///
     /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name with other characters, a
-    ///   namespace with digits, or a URL that is not `http`, `https` or, with a password, `sftp`; nothing is sent.
+    ///   namespace with digits, or a URL that is not `http`, `https` or, with a password, `sftp`;
+    ///   nothing is sent.
     /// - [`NameTaken`](crate::ErrorKind::NameTaken) if an image of that name exists already.
     /// - [`Rejected`](crate::ErrorKind::Rejected) for a namespace that the token must not use: see
     ///   [`fields`](crate::Error::fields).
@@ -132,7 +133,7 @@ impl CreateDownload {
 awaitable!(CreateDownload, send -> Image);
 
 /// Returns the secrets of a URL: its password, or else its user, and long values of its query, such
-/// as signatures; percent-encoded and decoded. Short ones are removed from where the URL is repeated.
+/// as signatures; percent-encoded and decoded. Short ones are removed with the query of the URL.
 fn secrets(url: &Url) -> Vec<String> {
     let pairs = url.query().unwrap_or_default().split('&');
     let values = pairs.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));

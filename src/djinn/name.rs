@@ -22,7 +22,7 @@ pub(super) fn check_name(name: &str) -> Result<()> {
 
 /// Refuses a namespace that the server would reject after the whole upload.
 ///
-/// Where an image is created, it takes letters only.
+/// The server accepts only letters and `/` in the namespace of a new image.
 pub(super) fn check_new_namespace(namespace: Option<&NamespacePath>) -> Result<()> {
     match namespace {
         Some(namespace) if namespace.path.contains(|c: char| c.is_ascii_digit()) => {
@@ -53,8 +53,8 @@ const MAX_DEPTH: usize = 20;
 
 /// The path of a namespace: `path`, or `path@owner` for one of another user.
 ///
-/// A path has up to 20 segments of ASCII letters and digits, separated by `/`. For new images the
-/// server takes letters only, and calls that create one refuse digits. Assumed, not documented: an
+/// A path has up to 20 segments of ASCII letters and digits, separated by `/`. Calls that create an
+/// image refuse digits, as the server accepts only letters there. Assumed, not documented: an
 /// owner's name may have any characters but `/`, `@` and white space.
 ///
 /// ```

@@ -27,8 +27,7 @@ use crate::qcow2::{Inspection, Inspector, Policy, Report};
 /// # Errors
 ///
 /// Fails if the file cannot be opened or read, or is neither a regular file nor a block device, such
-/// as a FIFO. A bad image is not an error: see
-/// [`Report::verdict`].
+/// as a FIFO. A bad image is not an error: see [`Report::verdict`].
 pub fn inspect_file(path: impl AsRef<Path>, policy: &Policy) -> io::Result<Report> {
     inspect_open_file(&open_disk(path.as_ref())?, policy)
 }

@@ -277,63 +277,60 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_end_of_a_source_without_length_is_when_it_ends() {
-        let pause = Duration::from_millis(20);
-        let chunks = stream::iter([0, 1]).then(move |n| async move {
-            tokio::time::sleep(n * pause).await;
-            std::thread::sleep(n * pause);
-            Ok::<_, io::Error>(Bytes::from_static(if n == 0 { b"x" } else { b"" }))
-        });
+    const PAUSE: Duration = Duration::from_millis(20);
+
+    async fn body_of(
+        chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> (UploadBody, Sending) {
         let source = crate::djinn::Source::stream(chunks, None);
         let (opened, _) = source.open().await.unwrap();
-        let (mut body, sending) = UploadBody::new(opened, Meter::default(), None);
-        let mut frame =
-            async || std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
-        assert!(frame().await.is_some());
-        let (last, _) = sending.progress();
+        UploadBody::new(opened, Meter::default(), None)
+    }
 
-        assert!(frame().await.is_none());
+    /// Asks for a chunk, as the connection does; returns `false` if the source has yet to give it.
+    fn ask(body: &mut UploadBody) -> bool {
+        let asked = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
+        futures::FutureExt::now_or_never(asked).is_some()
+    }
 
-        let (ended, is_done) = sending.progress();
-        assert!(is_done && ended >= last + pause);
+    fn chunk() -> io::Result<Bytes> {
+        Ok(Bytes::from_static(b"x"))
     }
 
     #[tokio::test]
-    async fn a_source_is_waited_for_from_the_first_time_that_the_connection_asks() {
-        let chunks = stream::pending::<io::Result<Bytes>>();
-        let source = crate::djinn::Source::stream(chunks, None);
-        let (opened, _) = source.open().await.unwrap();
-        let (mut body, sending) = UploadBody::new(opened, Meter::default(), None);
-        let (made, _) = sending.progress();
-        let pause = Duration::from_millis(20);
-        std::thread::sleep(pause);
-        let polled = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
-        assert!(futures::FutureExt::now_or_never(polled).is_none());
-        assert!(sending.progress().0 >= made + pause);
+    async fn the_end_of_a_source_without_length_is_when_it_ends() {
+        let end = stream::poll_fn(|_| {
+            std::thread::sleep(PAUSE);
+            Poll::Ready(None)
+        });
+        let (mut body, sending) = body_of(stream::iter([chunk()]).chain(end)).await;
+        assert!(ask(&mut body));
+        let (given, _) = sending.progress();
+
+        assert!(ask(&mut body));
+
+        let (ended, is_done) = sending.progress();
+        assert!(is_done && ended >= given + PAUSE);
     }
 
     #[tokio::test]
     async fn a_source_is_waited_for_from_when_the_connection_asks() {
-        let chunks = stream::iter([Ok::<_, io::Error>("x")]).chain(stream::pending());
-        let source = crate::djinn::Source::stream(chunks, None);
-        let (opened, _) = source.open().await.unwrap();
-        let (mut body, sending) = UploadBody::new(opened, Meter::default(), None);
-        let mut poll = || {
-            let polled = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
-            futures::FutureExt::now_or_never(polled)
-        };
-        assert!(poll().is_some());
-        let (given, _) = sending.progress();
-        let pause = Duration::from_millis(20);
-        std::thread::sleep(pause);
+        for chunks in [vec![], vec![chunk()]] {
+            let count = chunks.len();
+            let (mut body, sending) = body_of(stream::iter(chunks).chain(stream::pending())).await;
+            for _ in 0..count {
+                assert!(ask(&mut body));
+            }
+            let (before, _) = sending.progress();
+            std::thread::sleep(PAUSE);
 
-        assert!(poll().is_none());
+            assert!(!ask(&mut body));
 
-        let (asked, _) = sending.progress();
-        assert!(sending.waits_for_source() && asked >= given + pause);
-        std::thread::sleep(pause);
-        assert!(poll().is_none());
-        assert_eq!(sending.progress().0, asked);
+            let (asked, _) = sending.progress();
+            assert!(sending.waits_for_source() && asked >= before + PAUSE);
+            std::thread::sleep(PAUSE);
+            assert!(!ask(&mut body));
+            assert_eq!(sending.progress().0, asked);
+        }
     }
 }
