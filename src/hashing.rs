@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::digest::{Digest, Hasher};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use crate::join::lost;
 
 /// The bytes that are worth waking another thread.
 const BATCH: usize = 256 * 1024;
@@ -48,8 +49,7 @@ impl Hashing {
 
     async fn wait(&mut self) -> Result<()> {
         if let Some(batch) = self.batch.take() {
-            let stopped = |_| Error::plain(ErrorKind::Io, "the runtime is shutting down");
-            self.hasher = batch.await.map_err(stopped)?;
+            self.hasher = batch.await.map_err(lost)?;
         }
         Ok(())
     }

@@ -94,6 +94,7 @@ mod error;
 mod file;
 mod hashing;
 mod inspect;
+mod join;
 mod model;
 mod operation;
 mod page;

@@ -11,7 +11,6 @@ use futures::future::{BoxFuture, Either, select};
 use futures::{FutureExt, StreamExt, stream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinError;
 use tracing::{Span, dispatcher};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -147,15 +146,6 @@ pub(crate) async fn until(
     match select(pin!(stop.changed()), pin!(work)).await {
         Either::Left(_) => Ok(()),
         Either::Right((end, _)) => end,
-    }
-}
-
-/// The end of a thread that has no result. Only the caller's own code panics: the listener of the
-/// progress.
-pub(crate) fn lost(error: JoinError) -> Error {
-    match error.try_into_panic() {
-        Ok(panic) => resume_unwind(panic),
-        Err(_) => gone(),
     }
 }
 

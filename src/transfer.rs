@@ -27,7 +27,6 @@ mod line;
 mod pieces;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::io;
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -37,14 +36,16 @@ use futures::future::{Either, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::content::{Body, Location, Version};
 use crate::digest::{Digest, Hasher};
 use crate::error::Result;
 use crate::file::{Sink, State};
+use crate::join::lost;
 use crate::progress::Meter;
 use crate::spans::Spans;
-use crate::thread::{lost, runtime, seen_by_caller, until};
+use crate::thread::{runtime, seen_by_caller, until};
 use line::{Line, TICK};
 use pieces::Pieces;
 
@@ -148,8 +149,7 @@ impl Transfer {
     /// Returns what is left of a connection's run, whose answer goes on to `end`.
     fn run_of(&self, who: usize, end: Option<u64>) -> Option<(u64, u64)> {
         let pieces = &mut self.work().pieces;
-        let run = pieces.run(who);
-        run.or_else(|| pieces.overtake(who, end?))
+        pieces.run(who).or_else(|| pieces.overtake(who, end?))
     }
 
     pub(crate) fn seen(&self) -> Seen {
@@ -244,13 +244,15 @@ impl Transfer {
         let is_followed = self.setup.hashes || (syncs && self.setup.version.total > Some(SYNC));
         let follower = is_followed.then(|| {
             let transfer = self.clone();
-            tokio::task::spawn_blocking(seen_by_caller(move || transfer.follow(&is_wanted)))
+            spawn_blocking(seen_by_caller(move || transfer.follow(&is_wanted)))
         });
         let mut connections = FuturesUnordered::new();
         let own = self.connection(0, Some(first));
         connections.push(until(stop.clone(), own).boxed_local());
         let mut result = Ok(());
-        while result.is_ok() && !self.is_complete() {
+        // Before all is done it ends only if it fails.
+        let has_failed = || follower.as_ref().is_some_and(JoinHandle::is_finished);
+        while result.is_ok() && !self.is_complete() && !has_failed() {
             let (more, tick) = self.work().more();
             for who in more {
                 let thread = self.clone().on_own_thread(who, stop.clone());
@@ -271,20 +273,19 @@ impl Transfer {
             Some(follower) => follower.await.map_err(lost)?,
             None => Ok(None),
         };
-        result?;
-        digest.map_err(|error| self.setup.sink.failed("read", error))
+        result.and(digest)
     }
 
     /// Runs a connection on a thread with a runtime of its own.
     async fn on_own_thread(self: Arc<Self>, who: usize, stop: watch::Receiver<()>) -> Result<()> {
         let work = move || runtime()?.block_on(until(stop, self.connection(who, None)));
-        tokio::task::spawn_blocking(seen_by_caller(work))
-            .await
-            .map_err(lost)?
+        spawn_blocking(seen_by_caller(work)).await.map_err(lost)?
     }
 
     /// Follows the connections: syncs what they wrote, and hashes it from the start on.
-    fn follow(&self, is_wanted: &watch::Receiver<()>) -> io::Result<Option<Digest>> {
+    fn follow(&self, is_wanted: &watch::Receiver<()>) -> Result<Option<Digest>> {
+        let sink = &self.setup.sink;
+        let failed = |what| move |error| sink.failed(what, error);
         let (mut hasher, mut hashed) = (Hasher::default(), 0);
         let mut complete_since = None;
         let mut buffer = vec![0; BUFFER];
@@ -296,16 +297,15 @@ impl Transfer {
                 work.unsynced = 0;
                 drop(work);
                 let done = self.settled();
-                self.setup.sink.sync()?;
+                sink.sync().map_err(failed("sync"))?;
                 if let Some(state) = self.state().as_mut() {
-                    state.synced(done)?;
+                    state.synced(done).map_err(failed("record the state of"))?;
                 }
                 work = self.work();
             } else if self.setup.hashes && hashed < prefix {
                 drop(work);
-                let count = usize::try_from(prefix - hashed).unwrap_or(usize::MAX);
-                let bytes = &mut buffer[..count.min(BUFFER)];
-                self.setup.sink.read(hashed, bytes)?;
+                let bytes = &mut buffer[..(prefix - hashed).min(BUFFER as u64) as usize];
+                sink.read(hashed, bytes).map_err(failed("read"))?;
                 hasher.update(&bytes);
                 hashed += bytes.len() as u64;
                 let mut since = || *complete_since.get_or_insert_with(Instant::now);

@@ -86,13 +86,15 @@ impl Ranges for Remote {
     async fn read(self, range: Range<u64>) -> Result<(Self, Bytes)> {
         let Self { location, version } = self;
         let operation = location.operation.clone();
-        let read = operation.run(location.clone().read(version, range));
+        let read = operation.run(async {
+            let (version, bytes) = location.clone().read(version, range).await?;
+            if version.total.is_none() {
+                let message = "the server does not say how long the image is";
+                return Err(Error::plain(ErrorKind::Length, message));
+            }
+            Ok((Some(version), bytes))
+        });
         let (version, bytes) = read.await?;
-        if version.total.is_none() {
-            let message = "the server does not say how long the image is";
-            return Err(Error::plain(ErrorKind::Length, message));
-        }
-        let version = Some(version);
         Ok((Self { location, version }, bytes))
     }
 }

@@ -2,12 +2,17 @@
 
 use std::ops::Range;
 #[cfg(feature = "fs")]
-use std::{fs::File, path::PathBuf, sync::Arc};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
 use crate::content::{Location, Version};
 use crate::error::Result;
+use crate::operation::Operation;
 
 /// The file of an image, of one version.
 #[derive(Clone)]
@@ -21,6 +26,15 @@ pub(crate) enum ImageFile {
 }
 
 impl ImageFile {
+    /// Returns the operation of reading the disk that is in it.
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Self::Remote { location, .. } => location.operation.clone(),
+            #[cfg(feature = "fs")]
+            Self::Local { path, .. } => local_operation(path),
+        }
+    }
+
     /// Reads a range, which must end within the file.
     pub(crate) async fn read(&self, range: Range<u64>) -> Result<Bytes> {
         match self {
@@ -39,8 +53,14 @@ impl ImageFile {
                     read.map_err(|error| crate::file::failed("read", &path, error))?;
                     Ok(bytes.into())
                 });
-                read.await.map_err(crate::thread::lost)?
+                read.await.map_err(crate::join::lost)?
             }
         }
     }
+}
+
+/// Returns the operation of reading the disk that is in a local file.
+#[cfg(feature = "fs")]
+pub(crate) fn local_operation(path: &Path) -> Operation {
+    Operation::new("read disk of file").on(path.display())
 }

@@ -10,7 +10,9 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::file::ImageFile;
 use crate::content::Ranges;
-use crate::error::{Cause, Error, ErrorKind, Result};
+use crate::error::{Cause, Error, Result};
+use crate::join::lost;
+use crate::operation::Operation;
 use crate::qcow2::{Code, Decompressor, Extent, ExtentKind, Finding, Lookup, Map, Report, Slice};
 
 /// The number of parts of L2 tables that are kept, of at most 64 KiB.
@@ -52,6 +54,10 @@ impl Guest {
 
     pub(crate) fn report(&self) -> &Report {
         &self.0.report
+    }
+
+    pub(crate) fn operation(&self) -> Operation {
+        self.0.file.operation()
     }
 
     /// Makes the error for a part of the image that is invalid.
@@ -160,8 +166,9 @@ impl Guest {
             false => parts.assemble(&extents, None),
             true => {
                 let decompress = move || parts.assemble(&extents, Decompressor::new(compression));
-                let bytes = tokio::task::spawn_blocking(decompress).await;
-                bytes.map_err(|_| Error::plain(ErrorKind::Io, "the runtime is shutting down"))?
+                tokio::task::spawn_blocking(decompress)
+                    .await
+                    .map_err(lost)?
             }
         };
         bytes.map_err(|finding| self.rejected(finding))
@@ -180,8 +187,10 @@ impl Ranges for Guest {
 
     async fn read(self, range: Range<u64>) -> Result<(Self, Bytes)> {
         let end = range.end.min(self.map().geometry().size());
-        let bytes = self.bytes(range.start..end).await?;
-        Ok((self, bytes))
+        match self.bytes(range.start..end).await {
+            Ok(bytes) => Ok((self, bytes)),
+            Err(error) => Err(error.during(&self.operation())),
+        }
     }
 }
 

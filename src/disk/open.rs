@@ -6,12 +6,16 @@ use std::{path::PathBuf, sync::Arc};
 use bytes::{Bytes, BytesMut};
 
 use super::file::ImageFile;
+#[cfg(feature = "fs")]
+use super::file::local_operation;
 use super::guest::{Guest, rejected};
 use super::reader::Disk;
 use crate::call::awaitable;
 use crate::content::Location;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inspect::accept;
+#[cfg(feature = "fs")]
+use crate::join::lost;
 use crate::qcow2::{Geometry, Map, Policy, Report};
 
 #[cfg(feature = "fs")]
@@ -97,14 +101,12 @@ impl OpenDisk {
     /// - [`InvalidInput`](ErrorKind::InvalidInput) if there is no such snapshot.
     /// - [`Io`](ErrorKind::Io) if a local file cannot be read.
     pub async fn send(self) -> Result<Disk> {
-        match self.place.clone() {
-            Place::Remote(location) => {
-                let operation = location.operation.clone();
-                operation.run(self.opened()).await.map(Disk::new)
-            }
+        let operation = match &self.place {
+            Place::Remote(location) => location.operation.clone(),
             #[cfg(feature = "fs")]
-            Place::Local(_) => self.opened().await.map(Disk::new),
-        }
+            Place::Local(path) => local_operation(path),
+        };
+        operation.run(self.opened()).await.map(Disk::new)
     }
 
     pub(crate) async fn opened(self) -> Result<Guest> {
@@ -197,7 +199,7 @@ impl Place {
                         held: BytesMut::new(),
                     })
                 });
-                opened.await.map_err(crate::thread::lost)?
+                opened.await.map_err(lost)?
             }
         }
     }

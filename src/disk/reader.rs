@@ -1,12 +1,14 @@
 //! The guest's disk, which is read like a file.
 
 use std::fmt;
+use std::pin::pin;
 
-use futures::{Stream, StreamExt, stream};
+use async_stream::try_stream;
+use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::guest::Guest;
-use crate::content::{Seekable, delegate};
-use crate::error::Result;
+use crate::content::{Ranges, Seekable, delegate};
+use crate::error::{Error, Result};
 use crate::qcow2::{Extent, Report};
 
 /// The guest's disk in a QCOW2 image, which is read where the image is.
@@ -75,7 +77,7 @@ impl Disk {
         if offset >= end {
             return Ok(0);
         }
-        let bytes = self.guest().bytes(offset..end).await?;
+        let (_, bytes) = self.guest().clone().read(offset..end).await?;
         into[..bytes.len()].copy_from_slice(&bytes);
         Ok(bytes.len())
     }
@@ -98,24 +100,24 @@ impl Disk {
     /// # }
     /// ```
     pub fn extents(&self) -> impl Stream<Item = Result<Extent>> + Send + use<> {
+        let operation = self.guest().operation();
         let extents = self.guest().clone().extents();
-        let merged = stream::unfold((Box::pin(extents), None), |(mut rest, held)| async move {
-            let mut held: Option<Extent> = match held {
-                None => match rest.next().await? {
-                    Ok(first) => Some(first),
-                    Err(error) => return Some((Err(error), (rest, None))),
-                },
-                held => held,
-            };
-            loop {
-                match rest.next().await {
-                    Some(Ok(next)) if held.as_mut().is_some_and(|held| held.merge(&next)) => {}
-                    Some(Ok(next)) => return Some((Ok(held?), (rest, Some(next)))),
-                    Some(Err(error)) => return Some((Err(error), (rest, None))),
-                    None => return Some((Ok(held?), (rest, None))),
+        let merged = try_stream! {
+            let mut extents = pin!(extents);
+            let during = |error: Error| error.during(&operation);
+            let mut held: Option<Extent> = None;
+            while let Some(next) = extents.try_next().await.map_err(during)? {
+                if held.as_mut().is_some_and(|held| held.merge(&next)) {
+                    continue;
+                }
+                if let Some(whole) = held.replace(next) {
+                    yield whole;
                 }
             }
-        });
+            if let Some(last) = held {
+                yield last;
+            }
+        };
         merged.boxed()
     }
 

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use tokio::task::JoinHandle;
 
 use super::{Cursor, Page};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use crate::join::lost;
 
 /// Requests pages ahead, by guessing their links: the link of the previous page with the next
 /// number. A guess is used only if the real link is exactly the same, so that prefetching does not
@@ -58,10 +59,7 @@ where
         let Some((_, mut task)) = self.requested.pop_front() else {
             return (self.fetch)(cursor).await;
         };
-        (&mut task.0).await.unwrap_or_else(|_| {
-            let message = "the runtime is shutting down";
-            Err(Error::plain(ErrorKind::Io, message))
-        })
+        (&mut task.0).await.map_err(lost)?
     }
 }
 

@@ -1,6 +1,7 @@
 //! Pages that are asked for ahead: the walk must be the one without.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
@@ -141,6 +142,20 @@ async fn an_error_comes_in_its_turn_and_ends_the_walk() {
         assert_eq!(numbers, [1, 2, 3]);
         assert_eq!(error.unwrap().status(), Some(400));
     }
+}
+
+#[tokio::test]
+#[should_panic(expected = "listener")]
+async fn a_panic_of_a_listener_is_the_callers() {
+    let server = server_of(60);
+    let attempts = AtomicUsize::new(0);
+    let builder = Client::builder(server.url()).token(server.token());
+    // The first page is not asked for ahead.
+    let client = builder.on_attempt(move |_| {
+        assert!(attempts.fetch_add(1, Ordering::Relaxed) == 0, "listener");
+    });
+    let list = client.build().unwrap().images().list();
+    walk(list.prefetch(2)).await;
 }
 
 #[tokio::test]
