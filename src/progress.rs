@@ -43,7 +43,8 @@ pub struct Progress {
     /// The kind of work in progress.
     pub phase: Phase,
     /// Bytes done so far, including those of an earlier, interrupted transfer. Never decreases
-    /// within a phase, except that hashing begins at 0 again if a file was hashed in vain.
+    /// within a phase, except if the image is replaced by one of another length meanwhile, or a
+    /// file was hashed in vain.
     pub done: u64,
     /// Total number of bytes, if known.
     pub total: Option<u64>,
@@ -149,6 +150,10 @@ impl Meter {
             if let Some(phase) = phase.filter(|&phase| phase != progress.phase) {
                 (progress.phase, progress.done) = (phase, 0);
             }
+            if progress.total.is_some() && total.is_some() && progress.total != total {
+                // Another version of the image.
+                progress.done = 0;
+            }
             progress.total = total;
             progress.resumed = resumed;
             progress.done = progress.done.max(resumed);
@@ -231,6 +236,20 @@ mod tests {
         let done: Vec<_> = seen.iter().map(|progress| progress.done).collect();
         assert_eq!(done, [10, 1000]);
         assert_eq!(seen[1].total, Some(1000));
+    }
+
+    #[test]
+    fn another_version_begins_at_what_is_there_of_it() {
+        let (meter, seen) = recorded();
+        meter.start(Some(1000), 0);
+        meter.at(900);
+        meter.start(Some(500), 10);
+        meter.at(500);
+        meter.finish();
+        let seen = seen.lock().unwrap();
+        let seen = seen.iter().map(|progress| (progress.done, progress.total));
+        let expected = [(0, 1000), (10, 500), (500, 500)];
+        assert!(seen.eq(expected.map(|(done, total)| (done, Some(total)))));
     }
 
     #[test]

@@ -41,8 +41,9 @@ where
     F: Future<Output = Result<Saved>>,
 {
     // The working directory may be another one by the time that the thread begins.
-    let target = std::path::absolute(&path).unwrap_or_default();
     let (operation, transport) = (location.operation.clone(), location.transport.clone());
+    let target = std::path::absolute(&path);
+    let target = target.map_err(|error| failed("write", &path, error).during(&operation))?;
     let saving = on_own_thread(transport, async move |transport, caller| {
         let apart = Location {
             transport,
@@ -92,7 +93,8 @@ async fn run(order: &Order, caller: &Caller) -> Result<Saved> {
                 ErrorKind::DigestMismatch | ErrorKind::ImageRejected
             ) =>
         {
-            fetch.forget()?;
+            // Where that fails, the verdict counts more.
+            let _ = fetch.forget();
             return Err(error);
         }
         fetched => fetched?,

@@ -276,7 +276,8 @@ where
         Ok(chunk) => Ok(chunk.into()),
         Err(error) => Err(into_io(error.into())),
     });
-    chunks.boxed()
+    // Who inspects what comes may have seen the end.
+    chunks.fuse().boxed()
 }
 
 impl From<Bytes> for Source {
@@ -300,6 +301,13 @@ impl From<&'static [u8]> for Source {
 #[cfg(feature = "fs")]
 impl From<PathBuf> for Source {
     fn from(path: PathBuf) -> Self {
+        Self::file(path)
+    }
+}
+
+#[cfg(feature = "fs")]
+impl From<&PathBuf> for Source {
+    fn from(path: &PathBuf) -> Self {
         Self::file(path)
     }
 }

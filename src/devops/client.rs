@@ -52,7 +52,7 @@ impl Client {
     /// neither a token nor a complete login, or as [`build`](ClientBuilder::build) does.
     pub fn from_env() -> Result<Self> {
         let builder = Self::builder(required_env("DEVOPS_SERVER")?);
-        match (from_env("DEVOPS_TOKEN"), from_env("DEVOPS_USER")) {
+        match (from_env("DEVOPS_TOKEN")?, from_env("DEVOPS_USER")?) {
             (Some(token), _) => builder.token(token),
             (None, Some(user)) => builder.basic(user, set_env("DEVOPS_PASSWORD")?),
             (None, None) => {

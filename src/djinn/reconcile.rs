@@ -11,12 +11,14 @@ use super::name::is_taken;
 use super::upload::Target;
 use super::user::{is_user, user};
 use super::{Image, ImageId, Images, List, NamespacePath, Source, User, get};
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
 
-/// The first and the longest pause between two lookups; each is twice the one before.
+/// The first pause between two lookups, the least if there is little time, and the longest; each is
+/// twice the one before.
 const FIRST: Duration = Duration::from_millis(250);
+const LEAST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// The least rate at which a server copies an upload; a real one was seen to copy 1 GiB in 6 s.
@@ -143,7 +145,7 @@ impl<'a> Search<'a> {
         let copying = Duration::from_secs(length / BYTES_PER_SECOND);
         let enough = copying.saturating_add(within / 4);
         let deadline = copying.saturating_add(within);
-        let mut interval = FIRST.min(within / 16);
+        let mut interval = (within / 16).clamp(LEAST, FIRST);
         loop {
             let asked = began.elapsed();
             // The last lookup has some time, too.
@@ -214,8 +216,8 @@ impl<'a> Search<'a> {
             let Some(expected) = self.options.sha256 else {
                 return Ok(Some(image));
             };
-            match existing(digest(&self.images, image.id).await)? {
-                Some(found) if found == expected => return Ok(Some(image)),
+            match existing(self.images.digest(image.id).await)? {
+                Some(found) if found.sha256 == expected => return Ok(Some(image)),
                 // Not to be fetched again.
                 Some(_) => self.others.insert(image.id),
                 None => false,
@@ -291,15 +293,6 @@ async fn total_length(images: &Images, id: ImageId) -> Result<u64> {
         Err(error) if error.status() == Some(416) => Ok(0),
         Err(error) => Err(error),
     }
-}
-
-async fn digest(images: &Images, id: ImageId) -> Result<Digest> {
-    let mut content = images.content(id).send().await?;
-    let mut hasher = Hasher::default();
-    while let Some(chunk) = content.chunk().await? {
-        hasher.update(&chunk);
-    }
-    Ok(hasher.finish())
 }
 
 /// Adds what else a 404 may mean.

@@ -116,7 +116,7 @@ impl WaitDownloaded {
     /// use futures::channel::mpsc;
     /// use machine_images::djinn::{Image, ImageId, Images};
     ///
-    /// /// `hints`: of what receives the webhook, for the events of this image.
+    /// /// `hints`: one item for each webhook event of this image.
     /// async fn wait(
     ///     images: Images,
     ///     id: ImageId,
@@ -148,7 +148,8 @@ impl WaitDownloaded {
     /// - [`Deleted`](ErrorKind::Deleted) if the image is deleted during the call.
     /// - [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if there is no such image, or
     ///   the token is wrong.
-    /// - [`Timeout`](ErrorKind::Timeout) after the time limit: wait again, or delete the image.
+    /// - [`Timeout`](ErrorKind::Timeout) after the time limit, also if the server does not answer:
+    ///   wait again, or delete the image.
     pub async fn send(self) -> Result<Image> {
         self.run(Hints::new(None)).await
     }
@@ -160,33 +161,37 @@ impl WaitDownloaded {
 
     async fn wait(&self, operation: &Operation, mut hints: Hints) -> Result<Image> {
         let deadline = Instant::now() + self.timeout.min(LONGEST_WAIT);
-        let mut last = None;
+        let mut existed = false;
         self.meter.start(None, 0);
         loop {
             hints.clear();
-            let image = tokio::time::timeout_at(deadline + GRACE, self.get(last.is_some()));
+            let image = tokio::time::timeout_at(deadline + GRACE, self.get(existed));
             let Ok(image) = image.await else {
-                return Err(self.timed_out(last));
+                return Err(self.timed_out("the server has not answered"));
             };
             let image = image?;
-            match image.download.as_ref().map(Download::state) {
+            existed = true;
+            let state = match image.download.as_ref().map(Download::state) {
                 None | Some(DownloadState::Finished) => {
                     // Boxed, as it would make the future half as large again.
                     let check = Box::pin(self.check(operation));
                     return match tokio::time::timeout_at(deadline + GRACE, check).await {
                         Ok(checked) => checked.map(|()| image),
-                        Err(_) => Err(self.timed_out(Some(DownloadState::Finished))),
+                        Err(_) => Err(self.timed_out(
+                            "the download has finished, but the image is not inspected",
+                        )),
                     };
                 }
                 Some(DownloadState::Failed) => {
                     return Err(failed(&self.transport, image.download));
                 }
-                state => last = state,
-            }
+                Some(DownloadState::Running) => "the server's download is still running",
+                Some(_) => "the server's download is still queued",
+            };
             self.meter.at(0);
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(self.timed_out(last));
+                return Err(self.timed_out(state));
             }
             hints.wait(left).await;
         }
@@ -211,23 +216,8 @@ impl WaitDownloaded {
         accept(report)
     }
 
-    fn timed_out(&self, last: Option<DownloadState>) -> Error {
-        let state = match last {
-            Some(DownloadState::Finished) => {
-                let message = format!(
-                    "the download has finished, but the image could not be inspected within {:?}",
-                    self.timeout
-                );
-                return Error::plain(ErrorKind::Timeout, message);
-            }
-            Some(DownloadState::Running) => "running",
-            Some(_) => "queued",
-            None => "in an unknown state",
-        };
-        let message = format!(
-            "the server's download is still {state} after {:?}",
-            self.timeout
-        );
+    fn timed_out(&self, state: &str) -> Error {
+        let message = format!("{state} after {:?}", self.timeout);
         Error::plain(ErrorKind::Timeout, message)
     }
 }

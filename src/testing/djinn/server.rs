@@ -13,6 +13,7 @@ use super::state::{Grant, Row, State};
 use crate::djinn::{Client, ImageId, Visibility};
 use crate::error::Result;
 use crate::testing::content::Content;
+use crate::testing::empty_qcow2;
 use crate::testing::fault_rule::FaultRule;
 use crate::testing::request_log::Received;
 use crate::testing::server::{Listen, Server};
@@ -165,12 +166,13 @@ impl DjinnServer {
 
     /// Adds `count` images of the default user and returns their ids.
     ///
-    /// They are named `image-00000`, `image-00001` and so on, and share one content of four bytes.
+    /// They are named `image-00000`, `image-00001` and so on, and share one content: the
+    /// [empty image](empty_qcow2) of a disk of 1 GiB.
     ///
     /// # Errors
     /// Returns an error if the content cannot be written to a temporary file.
     pub fn add_images(&self, count: usize) -> io::Result<Vec<i64>> {
-        let content = Arc::new(Content::of_bytes(b"QFI\xfb", &self.api.dir)?);
+        let content = Arc::new(Content::of_bytes(&empty_qcow2(1 << 30), &self.api.dir)?);
         let mut state = lock(&self.api.state);
         let ids = (0..count).map(|index| {
             let name = format!("image-{index:05}");

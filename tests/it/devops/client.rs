@@ -1,7 +1,9 @@
 //! Who asks and where, and that nobody else learns it.
 
 use std::error::Error as _;
+use std::ffi::OsStr;
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use machine_images::devops::{Client, NewImage};
@@ -69,6 +71,8 @@ async fn the_base_may_have_a_path() {
     }
 }
 
+const NOT_UTF_8: &str = "stands for a byte that is not UTF-8";
+
 /// What `from_env` and a list make of an environment: the request, or the error's text.
 async fn from_env(variables: &[(&str, &str)]) -> Result<Sent, String> {
     let server = MockServer::start().await;
@@ -87,7 +91,10 @@ async fn from_env(variables: &[(&str, &str)]) -> Result<Sent, String> {
         child.env_remove(name);
     }
     for (name, value) in variables {
-        child.env(name, value.replace("SERVER", &server.uri()));
+        match *value {
+            NOT_UTF_8 => child.env(name, OsStr::from_bytes(b"\xff")),
+            value => child.env(name, value.replace("SERVER", &server.uri())),
+        };
     }
     child.args(["--exact", "devops::client::child", "--ignored"]);
     child.args(["--nocapture", "--test-threads=1"]);
@@ -150,6 +157,10 @@ async fn an_environment_without_server_or_login_is_refused() {
             "neither DEVOPS_TOKEN nor DEVOPS_USER is set",
         ),
         (vec![server, user], "DEVOPS_PASSWORD is not set"),
+        (
+            vec![server, user, password, ("DEVOPS_TOKEN", NOT_UTF_8)],
+            "DEVOPS_TOKEN is not UTF-8",
+        ),
     ] {
         let text = from_env(&variables).await.unwrap_err();
         assert!(text.contains("InvalidInput"), "{text}");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::stream;
 use machine_images::djinn::{Client, Source};
+use machine_images::qcow2::{Code, Policy};
 use machine_images::{ErrorKind, Phase, Progress};
 use tokio::io::AsyncReadExt;
 use wiremock::matchers::any;
@@ -108,6 +109,21 @@ async fn a_reader_of_unknown_length_is_inspected_and_sent_whole() {
     let upload = images(&server).create_upload("x", source);
     let error = upload.send().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ImageRejected);
+}
+
+#[tokio::test]
+async fn a_stream_that_the_inspection_read_to_its_end_is_not_asked_again() {
+    let server = serve(1).await;
+    // It panics if it is polled after its end.
+    let chunks = futures::stream::unfold(Some(vec![1; 1000]), |chunk| async {
+        Some((Ok::<_, io::Error>(chunk?), None))
+    });
+    images(&server)
+        .create_upload("x", Source::stream(chunks, None))
+        .policy(Policy::default().allow(Code::NotQcow2))
+        .await
+        .unwrap();
+    assert_eq!(only_request(&server).await.body, [1; 1000]);
 }
 
 fn good_image() -> Vec<u8> {

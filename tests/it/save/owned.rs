@@ -74,6 +74,21 @@ async fn a_file_that_took_the_place_of_what_was_written_never_gets_the_name() {
 }
 
 #[tokio::test]
+async fn a_wrong_digest_counts_more_than_a_file_that_cannot_be_removed() {
+    let setup = Setup::new();
+    let gate = Gate::default();
+    let request = setup.save(1, setup.target()).sha256(Digest::of("another"));
+    let fetch = tokio::spawn(request.progress(gate.at(0)).send());
+    gate.reached().await;
+    fs::write(setup.directory.path().join("new"), "another's").unwrap();
+    fs::rename(setup.directory.path().join("new"), setup.part()).unwrap();
+    gate.open();
+    let error = ends(async { fetch.await.unwrap() }).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DigestMismatch, "{error:?}");
+    assert_eq!(fs::read(setup.part()).unwrap(), b"another's");
+}
+
+#[tokio::test]
 async fn of_two_fetches_that_do_not_see_each_other_each_renames_its_own_file() {
     for connections in CONNECTIONS {
         for aside in [false, true] {
