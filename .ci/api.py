@@ -19,10 +19,10 @@ import tempfile
 from pathlib import Path
 
 # Users name their types to call this crate, so their versions have to be at hand.
-REEXPORTED = {"bytes", "jiff", "reqwest", "serde_json", "url"}
+REEXPORTED = {"bytes", "http", "jiff", "reqwest", "serde_json", "url"}
 ALLOWED = REEXPORTED | {
     "std", "core", "alloc",
-    "futures_core", "http", "serde", "serde_core", "tokio",
+    "futures_core", "serde", "serde_core", "tokio",
 }
 CLICKS = 2
 ROOT = Path(__file__).resolve().parent.parent

@@ -27,7 +27,8 @@ pub struct Attempt {
     pub method: String,
     /// The URL, without userinfo, query and secrets.
     pub url: String,
-    /// The number of the attempt within its operation, from 1.
+    /// The number of the attempt, from 1: within its operation, or since a transfer last made progress.
+    /// Each connection of a transfer counts its own.
     pub number: u32,
     /// The HTTP status, if a response arrived.
     pub status: Option<u16>,

@@ -235,7 +235,10 @@ impl<C> ClientBuilder<C> {
     ///
     /// Called once for the client, and again for transfers to files, which have connections of
     /// their own. Redirects, timeouts, retries, decompression and the
-    /// [`User-Agent`](Self::user_agent) are set by this crate afterwards.
+    /// [`User-Agent`](Self::user_agent) are set by this crate afterwards. Its
+    /// `pool_idle_timeout` should be shorter than the server's, such as the 20 s of a client without
+    /// `builder`: a creation sent on a connection that is being closed fails with
+    /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown).
     ///
     /// ```
     /// # fn example() -> machine_images::Result<()> {

@@ -187,7 +187,8 @@ impl Error {
         self.0.url.as_deref()
     }
 
-    /// Returns the number of requests sent for the operation, or 0 if none was sent.
+    /// Returns the number of requests sent for the operation, or since a transfer last made progress;
+    /// 0 if none was sent.
     #[doc(alias = "retries")]
     pub fn attempts(&self) -> u32 {
         self.0.attempts

@@ -18,7 +18,7 @@ const DELAY_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The number of retries, the delays between them and the time they may take.
 ///
-/// Reads and deletions are retried after connection errors, timeouts, stalls, the statuses 408,
+/// Reads, updates and deletions are retried after connection errors, timeouts, stalls, the statuses 408,
 /// 429, 502, 503 and 504, and a 500 that is not in the API's form. A creation is retried only if no
 /// connection could be made and its source can be read again.
 ///
@@ -29,7 +29,7 @@ const DELAY_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// | [`max_delay`](Self::max_delay) | 20 s |
 /// | [`max_retry_after`](Self::max_retry_after) | 60 s |
 /// | [`total`](Self::total) | 5 minutes |
-/// | [`retry_if`](Self::retry_if) | [`Error::is_retryable`] |
+/// | [`retry_if`](Self::retry_if) | [`Error::is_retryable`], and a body that ended early |
 /// | [`on_retry`](Self::on_retry) | none |
 ///
 /// The delays double from one retry to the next. A random part of up to a half is taken off each,

@@ -79,7 +79,7 @@ impl List {
     ///
     /// # Errors
     ///
-    /// The only item is an error as of [`all`](Self::all).
+    /// If the list fails, the only item is the error that [`all`](Self::all) returns.
     pub fn stream(self) -> impl Stream<Item = Result<Image>> + Send + Unpin + 'static {
         let images = self.all();
         Box::pin(
@@ -95,7 +95,7 @@ impl List {
     ///
     /// # Errors
     ///
-    /// The only item is an error as of [`all`](Self::all).
+    /// If the list fails, the only item is the error that [`all`](Self::all) returns.
     ///
     /// # Panics
     ///

@@ -161,8 +161,8 @@ impl CopyImage {
     ///
     /// The name is looked up first: if the target has it, nothing is fetched or sent, and the copy
     /// fails with [`NameTaken`](ErrorKind::NameTaken). The rest is as for
-    /// [`CreateUpload::reconcile`](super::CreateUpload::reconcile), but that the image is never sent
-    /// a second time.
+    /// [`CreateUpload::reconcile`](super::CreateUpload::reconcile), except that the image is never
+    /// sent a second time.
     #[doc(alias = "idempotent")]
     pub fn reconcile(mut self, reconcile: bool) -> Self {
         self.reconcile = reconcile.then(|| self.reconcile.unwrap_or_default());

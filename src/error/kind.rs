@@ -102,7 +102,7 @@ kinds! {
     /// A webhook's delivery has no signature.
     #[doc(alias = "hmac")]
     SignatureMissing = "signature_missing";
-    /// A webhook's delivery has a signature that no secret gives to its body.
+    /// The signature of a webhook's delivery matches none of the secrets.
     #[doc(alias = "hmac")]
     SignatureMismatch = "signature_mismatch";
     /// The inspection rejected the image. It was not sent or saved.

@@ -14,7 +14,7 @@ const fn whole_sectors(size: u64) -> u64 {
     size - size % 512
 }
 
-/// The measures of an image, by which the guest's disk is found in it: see [`Map`](super::Map).
+/// The sizes and the table offsets that a [`Map`](super::Map) is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Geometry {
     version: u32,

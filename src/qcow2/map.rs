@@ -99,9 +99,9 @@ impl Extent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lookup {
-    /// They are these.
+    /// The extent at the offset.
     Extent(Extent),
-    /// An L2 table has them.
+    /// The part of an L2 table to read and to give to [`Map::extents`].
     Table(Slice),
 }
 
