@@ -164,15 +164,15 @@ impl RetryPolicy {
         self
     }
 
-    /// The same, but what `gives_up` says is not retried.
+    /// The same, but a server that is too busy is not asked again.
     #[cfg(feature = "fs")]
-    pub(crate) fn unless(self, gives_up: fn(&Error) -> bool) -> Self {
+    pub(crate) fn impatient(self) -> Self {
         let decide = self.decide.clone();
         self.retry_if(move |error| {
             let retries = decide
                 .as_ref()
                 .map_or_else(|| is_worth(error), |d| d(error));
-            retries && !gives_up(error)
+            retries && !error.is_too_many()
         })
     }
 

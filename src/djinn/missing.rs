@@ -4,7 +4,7 @@ use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 use reqwest::Method;
 
-use super::{Download, DownloadState, Image};
+use super::{DownloadState, Image};
 use crate::content::Location;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{Request, Transport};
@@ -33,7 +33,7 @@ pub(super) fn explain(location: Location, error: Error) -> BoxFuture<'static, Er
                 let since = since(download.started_at);
                 not_ready(format!("the server is still downloading it{since}"))
             }
-            DownloadState::Failed => failed(&location.transport, Some(download)),
+            DownloadState::Failed => failed(&location.transport, download.error),
             DownloadState::Finished => return error,
         };
         let told = told.attempts_of(&error);
@@ -64,12 +64,9 @@ fn since(time: Option<Timestamp>) -> String {
     format!(" ({} s, since {time})", seconds.max(0))
 }
 
-/// The server gave up downloading an image.
-pub(super) fn failed(transport: &Transport, download: Option<Download>) -> Error {
-    let Some(download) = download else {
-        return Error::plain(ErrorKind::DownloadFailed, "");
-    };
+/// The server gave up downloading an image, for the reason that it gives.
+pub(super) fn failed(transport: &Transport, reason: Option<String>) -> Error {
     // It repeats the URL that was downloaded from.
-    let text = transport.redact(download.error.unwrap_or_default());
+    let text = transport.redact(reason.unwrap_or_default());
     Error::plain(ErrorKind::DownloadFailed, text)
 }

@@ -183,7 +183,8 @@ impl WaitDownloaded {
                     };
                 }
                 Some(DownloadState::Failed) => {
-                    return Err(failed(&self.transport, image.download));
+                    let reason = image.download.and_then(|download| download.error);
+                    return Err(failed(&self.transport, reason));
                 }
                 Some(DownloadState::Running) => "the server's download is still running",
                 Some(_) => "the server's download is still queued",

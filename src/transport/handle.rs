@@ -20,8 +20,6 @@ use super::rate::MinRate;
 use super::redact;
 use super::service::Service;
 use crate::attempt::Listener;
-#[cfg(feature = "fs")]
-use crate::error::Error;
 use crate::error::Result;
 use crate::retry::RetryPolicy;
 
@@ -108,7 +106,7 @@ impl Transport {
     /// The same, but a server that is too busy is not asked again.
     #[cfg(feature = "fs")]
     pub(crate) fn impatient(&self) -> Self {
-        let retry = RetryPolicy::clone(&self.retry).unless(Error::is_too_many);
+        let retry = RetryPolicy::clone(&self.retry).impatient();
         Self {
             retry: Arc::new(retry),
             ..self.clone()
