@@ -27,25 +27,16 @@ use std::thread;
 
 use clap::Parser;
 use futures::FutureExt;
+use tokio::runtime::Builder;
 
 use args::{Args, Service};
-use output::{Failure, Output};
+use output::{Failure, Output, Result};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let Args { json, service } = Args::parse();
     let output = Output { json };
-    let (ready, is_ready) = mpsc::channel();
-    thread::spawn(|| end_on_ctrl_c(ready));
-    let _ = is_ready.recv();
-    let result = match service {
-        Service::Djinn(args) => djinn::run(args, &output).await,
-        Service::Devops(args) => devops::run(args, &output).await,
-        Service::Inspect { file } => inspect::file(&file, &output),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::ClosedOutput) => ExitCode::SUCCESS,
+    match started(service, &output) {
+        Ok(()) | Err(Failure::ClosedOutput) => ExitCode::SUCCESS,
         Err(failure) => {
             output.failure(&failure);
             ExitCode::FAILURE
@@ -53,12 +44,30 @@ async fn main() -> ExitCode {
     }
 }
 
+fn started(service: Service, output: &Output) -> Result {
+    let (ready, is_ready) = mpsc::channel();
+    let waiting = thread::Builder::new().spawn(|| end_on_ctrl_c(ready));
+    let failed = |error| Failure::Io("cannot start".into(), error);
+    waiting.map_err(failed)?;
+    let _ = is_ready.recv();
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(failed)?;
+    let result = runtime.block_on(async {
+        match service {
+            Service::Djinn(args) => djinn::run(args, output).await,
+            Service::Devops(args) => devops::run(args, output).await,
+            Service::Inspect { file } => inspect::file(&file, output),
+        }
+    });
+    // A thread may be reading standard input, which nothing can end.
+    runtime.shutdown_background();
+    result
+}
+
 /// Waits on a thread of its own, as the other one may be writing to a pipe that nobody reads. Says
 /// so as soon as it does.
 fn end_on_ctrl_c(ready: mpsc::Sender<()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = Builder::new_current_thread().enable_all().build();
     let pressed = async {
         let mut pressed = pin!(tokio::signal::ctrl_c());
         let first = pressed.as_mut().now_or_never();

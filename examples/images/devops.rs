@@ -1,6 +1,6 @@
 //! The commands for a DevOps Service.
 
-use std::env;
+use std::env::{self, VarError};
 
 use futures::TryStreamExt;
 use machine_images::devops::{Client, Image, Images, NewImage};
@@ -25,7 +25,10 @@ fn client(args: &Devops) -> Result<Client> {
     };
     let set = |argument: &Option<String>, variable| {
         let argument = argument.clone();
-        argument.or_else(|| env::var(variable).ok())
+        argument.or_else(|| match env::var(variable) {
+            Err(VarError::NotUnicode(_)) => wrong_usage(format!("{variable} is not UTF-8")),
+            value => value.ok(),
+        })
     };
     let (user, password) = (
         set(&args.user, "DEVOPS_USER"),

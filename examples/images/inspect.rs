@@ -98,10 +98,6 @@ fn table(image: &str, report: &Report, output: &Output) -> Result {
         ]);
     }
     rows.push(("verdict", report.verdict().to_string()));
-    // What comes from the image may hold anything, what a terminal obeys included.
-    for (_, value) in &mut rows {
-        *value = value.replace(char::is_control, "\u{fffd}");
-    }
     output.object(&(), &rows)?;
     if report.findings.is_empty() {
         return Ok(());

@@ -42,6 +42,17 @@ pub(crate) fn closed(error: io::Error) -> Failure {
     }
 }
 
+/// A text that came from a server or an image, on one line and without what a terminal obeys.
+fn plain(text: &str) -> String {
+    let is_obeyed = |c: char| {
+        let is_direction = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
+            || ('\u{2028}'..='\u{202e}').contains(&c)
+            || ('\u{2066}'..='\u{2069}').contains(&c);
+        c.is_control() || is_direction
+    };
+    text.replace(is_obeyed, "\u{fffd}")
+}
+
 impl Output {
     /// One object, as it is or as the rows of a table.
     pub(crate) fn object(&self, object: &impl Serialize, rows: &[(&str, String)]) -> Result {
@@ -52,7 +63,7 @@ impl Output {
         let mut out = io::stdout().lock();
         rows.iter()
             .filter(|(_, value)| !value.is_empty())
-            .try_for_each(|(name, value)| writeln!(out, "{name:width$}  {value}"))
+            .try_for_each(|(name, value)| writeln!(out, "{name:width$}  {}", plain(value)))
             .map_err(closed)
     }
 
@@ -64,6 +75,8 @@ impl Output {
 
     /// A table with a head, its columns as wide as what is in them.
     pub(crate) fn table(&self, rows: &[Vec<String>]) -> Result {
+        let plain = |row: &Vec<String>| row.iter().map(|cell| plain(cell)).collect();
+        let rows: Vec<Vec<String>> = rows.iter().map(plain).collect();
         let columns = rows.first().map_or(0, Vec::len);
         let width = |column: usize| {
             let cells = rows.iter().filter_map(|row| row.get(column));
@@ -71,7 +84,7 @@ impl Output {
         };
         let widths: Vec<_> = (0..columns).map(width).collect();
         let mut out = io::BufWriter::new(io::stdout().lock());
-        for row in rows {
+        for row in &rows {
             let mut line = String::new();
             for (cell, &width) in row.iter().zip(&widths) {
                 line += &format!("{cell:width$}  ");
@@ -104,7 +117,7 @@ impl Output {
         // One line, whatever a server says.
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let line = match self.json {
-            false => format!("error: {text}"),
+            false => format!("error: {}", plain(&text)),
             true => json!({
                 "error": kind,
                 "message": text,

@@ -1,9 +1,11 @@
+use std::io::{Read, Write};
+
 use machine_images::djinn::Visibility;
-use machine_images::testing::{Close, DjinnServer, Fault};
+use machine_images::testing::{Close, DjinnServer, Fault, empty_qcow2};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{DISK, on, run};
+use super::{DISK, on, program, run};
 
 fn posts(server: &DjinnServer) -> usize {
     let requests = server.requests();
@@ -296,6 +298,61 @@ fn a_failure_is_one_json_object_with_what_a_program_can_act_on() {
     let invalid = run(on(&server), nowhere).failure();
     assert_eq!(invalid["error"], "invalid_input");
     assert_eq!(invalid["status"], Value::Null);
+}
+
+#[test]
+fn what_a_server_says_is_no_line_and_no_command_to_a_terminal() {
+    let server = DjinnServer::start().unwrap();
+    let name = "web\u{1b}[31m\nid  7\u{202e}";
+    let id = server.add_image(name, empty_qcow2(1 << 30)).unwrap();
+    let shown = "web\u{fffd}[31m\u{fffd}id  7\u{fffd}";
+
+    let listed = run(on(&server), "djinn list").ok();
+    let got = run(on(&server), &format!("djinn get {id}")).ok();
+
+    assert_eq!(listed.out.lines().count(), 2, "{listed:?}");
+    assert!(
+        listed.out.contains(shown) && got.out.contains(shown),
+        "{got:?}"
+    );
+    let listed = run(on(&server), "--json djinn list").ok();
+    assert_eq!(listed.json()[0]["name"], name);
+}
+
+#[test]
+fn the_login_of_a_proxy_of_the_environment_is_not_shown() {
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://user:pr0xys3cr3t@{}", proxy.local_addr().unwrap());
+    // It says what it got.
+    std::thread::spawn(move || {
+        let (mut stream, _) = proxy.accept().unwrap();
+        let mut request = [0; 4096];
+        let length = stream.read(&mut request).unwrap();
+        let head = "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\x1b[2J";
+        stream
+            .write_all(&[head.as_bytes(), &request[..length]].concat())
+            .unwrap();
+    });
+    let mut program = program();
+    program
+        .env("http_proxy", url)
+        .env_remove("no_proxy")
+        .env_remove("NO_PROXY");
+
+    let ran = run(
+        program,
+        "djinn --server http://host.example --token t0k3n-of-some-user list",
+    );
+
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(
+        ran.err
+            .to_lowercase()
+            .contains("proxy-authorization: basic [redacted]"),
+        "{ran:?}"
+    );
+    assert!(ran.err.contains("\u{fffd}[2J"), "{ran:?}");
+    assert!(!ran.err.contains("t0k3n-of-some-user"), "{ran:?}");
 }
 
 #[test]

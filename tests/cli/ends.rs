@@ -1,9 +1,10 @@
 //! How the program ends when it is not let to its own end.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use machine_images::testing::DjinnServer;
+use machine_images::testing::{Close, DjinnServer, Fault};
 
 use super::on;
 
@@ -34,6 +35,45 @@ fn a_closed_standard_output_ends_it_quietly() {
         assert!(!first.is_empty());
         assert_eq!(output.status.code(), Some(0), "{args:?}");
         assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{args:?}");
+    }
+}
+
+#[test]
+fn an_upload_that_fails_ends_while_standard_input_stays_open() {
+    let server = DjinnServer::start().unwrap();
+    let mut image = std::fs::read(super::DISK).unwrap();
+    image.truncate(image.len() / 2);
+    let early = Fault::EarlyResponse {
+        status: 413,
+        after: 1000,
+        close: Close::Clean,
+    };
+    for (fault, head) in [(None, vec![1; 1 << 20]), (Some(early), image)] {
+        if let Some(fault) = fault {
+            server.inject(fault.on("POST", "/images"));
+        }
+        let mut program = on(&server);
+        program.args(["djinn", "upload", "web", "-"]);
+        program.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = program.spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        // It may have ended by the time that all of it is written.
+        let _ = input.write_all(&head);
+
+        let began = Instant::now();
+        while child.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+
+        let ended = child.try_wait().unwrap().expect("it goes on");
+        drop(input);
+        let mut error = String::new();
+        child.stderr.unwrap().read_to_string(&mut error).unwrap();
+        assert!(
+            error.starts_with("error: create image \"web\": "),
+            "{error}"
+        );
+        assert_eq!(ended.code(), Some(1));
     }
 }
 

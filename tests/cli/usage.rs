@@ -83,6 +83,20 @@ fn a_raw_disk_is_a_file_and_only_it_is_compressed() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_login_that_is_not_utf_8_is_wrong_usage() {
+    use std::os::unix::ffi::OsStrExt;
+
+    for variable in ["DEVOPS_USER", "DEVOPS_PASSWORD", "DEVOPS_TOKEN"] {
+        let mut program = program();
+        program.env("DEVOPS_USER", "gordon");
+        program.env(variable, std::ffi::OsStr::from_bytes(b"se\xffcret"));
+        let ran = run(program, "devops --server http://127.0.0.1:9 list");
+        is_wrong_usage(&ran, &[&format!("{variable} is not UTF-8")]);
+    }
+}
+
 #[test]
 fn wrong_usage_says_no_secret() {
     for args in ["djinn list", "djinn --help", "devops --help"] {
