@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::operation::Operation;
 use crate::retry::RetryPolicy;
 use crate::transport::{
-    Credentials, Inner, MinRate, Service, Settings, Timeouts, Transport, proxy_login, public_url,
+    Credentials, Inner, MinRate, Service, Settings, Timeouts, Transport, public_url, with_proxies,
 };
 use base_url::base_url;
 pub(crate) use env::{from_env, invalid, required_env, set_env};
@@ -272,10 +272,8 @@ impl<C> ClientBuilder<C> {
         let settings = self.http;
         let http = settings.client()?;
         let request = || http.get(base.clone());
-        let (authorization, mut secrets) = self.credentials.header(request())?;
-        if let Some(proxy) = &settings.proxy {
-            secrets.extend(proxy_login(proxy, request()));
-        }
+        let (authorization, secrets) = self.credentials.header(request())?;
+        let secrets = with_proxies(secrets, settings.proxy.as_ref(), request);
         let inner = Inner {
             http: Box::new(move || settings.client()),
             #[cfg(feature = "fs")]

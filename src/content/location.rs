@@ -50,7 +50,7 @@ impl Location {
     ) -> Result<ContentResponse> {
         let answer = self.get_range_or_all(range, validator, retries).await?;
         match answer.is_whole() {
-            true if validator.is_some() => Err(answer.changed(CHANGED)),
+            true if validator.is_some() => Err(answer.changed(NO_RANGES)),
             true => Err(answer.range_ignored()),
             false => Ok(answer),
         }
@@ -225,6 +225,7 @@ impl Location {
     }
 }
 
+const NO_RANGES: &str = "the server sends no ranges, so that what came cannot be continued";
 const CHANGED: &str = "the image is another than when the fetch began";
 
 fn value(text: &str) -> Result<HeaderValue> {

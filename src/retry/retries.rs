@@ -17,7 +17,8 @@ impl RetryPolicy {
                 .with_max_times(self.retries)
                 .build(),
             policy: self.clone(),
-            started: Instant::now(),
+            began: Instant::now(),
+            clock: Instant::now(),
             attempted: Instant::now(),
             failed: 0,
             moved: 0,
@@ -29,7 +30,10 @@ impl RetryPolicy {
 pub(crate) struct Retries {
     delays: ExponentialBackoff,
     policy: RetryPolicy,
-    started: Instant,
+    /// The beginning of the attempts that are counted.
+    began: Instant,
+    /// The beginning of the time that the policy limits.
+    clock: Instant,
     /// The beginning of the current attempt.
     attempted: Instant,
     /// Attempts that failed since the transfer last made progress.
@@ -53,7 +57,7 @@ impl Retries {
     pub(crate) async fn pause(&mut self, error: Error, should_retry: bool) -> Result<()> {
         self.failed += 1;
         self.moved = 0;
-        let error = error.after(self.failed, self.started.elapsed());
+        let error = error.after(self.failed, self.began.elapsed());
         let delay = if should_retry {
             self.delay(&error)
         } else {
@@ -82,13 +86,13 @@ impl Retries {
                 bound.mul_f64(1.0 - fastrand::f64() / 2.0)
             }
         };
-        let end = self.started.elapsed().saturating_add(delay);
+        let end = self.clock.elapsed().saturating_add(delay);
         (end <= self.policy.total).then_some(delay)
     }
 
     /// Starts the time budget over.
     pub(crate) fn restart_clock(&mut self) {
-        self.started = Instant::now();
+        self.clock = Instant::now();
     }
 
     /// Returns the time that the current attempt has taken.
@@ -117,7 +121,8 @@ impl Retries {
             *self = self.policy.start();
         }
         // Hours of healthy transfer do not count against the time for retries.
-        self.started = Instant::now();
+        self.began = Instant::now();
+        self.restart_clock();
         self.moved = 0;
     }
 }
@@ -193,6 +198,18 @@ mod tests {
         );
         let debug = format!("{policy:?}");
         assert!(debug.contains("on_retry: true"), "{debug}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_tells_the_time_of_all_attempts_that_it_counts() {
+        let mut retries = RetryPolicy::default().start();
+        for _ in 0..2 {
+            tokio::time::advance(Duration::from_secs(200)).await;
+            retries.restart_clock();
+            retries.wait(refused(Some(1)), true).await.unwrap();
+        }
+        let error = retries.wait(refused(None), false).await.unwrap_err();
+        assert_eq!((error.attempts(), error.elapsed().as_secs()), (3, 402));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Credentials: the header they are sent in, and the texts that must not be shown.
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -50,8 +50,40 @@ impl Credentials {
     }
 }
 
+/// Adds the logins of proxies: of the one that was set, and of those that the HTTP client takes from
+/// the environment. Returns all as they are in a URL, too.
+pub(crate) fn with_proxies(
+    mut secrets: Vec<SecretString>,
+    proxy: Option<&SecretString>,
+    request: impl Fn() -> RequestBuilder,
+) -> Vec<SecretString> {
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+
+    let names = ["http_proxy", "https_proxy", "all_proxy"];
+    let names = names.map(|name| [name.to_owned(), name.to_uppercase()]);
+    let variables = names
+        .as_flattened()
+        .iter()
+        .filter_map(|name| std::env::var(name).ok());
+    for proxy in variables.map(Into::into).chain(proxy.cloned()) {
+        secrets.extend(proxy_login(&proxy, request()));
+    }
+    for index in 0..secrets.len() {
+        let secret = secrets[index].expose_secret();
+        let encoded = utf8_percent_encode(secret, ESCAPED).to_string();
+        if encoded != secret {
+            secrets.push(encoded.into());
+        }
+    }
+    secrets
+}
+
 /// Returns the password in a proxy's URL: percent-encoded, decoded, and as it is sent.
-pub(crate) fn proxy_login(proxy: &SecretString, request: RequestBuilder) -> Vec<SecretString> {
+fn proxy_login(proxy: &SecretString, request: RequestBuilder) -> Vec<SecretString> {
     let text = proxy.expose_secret();
     let url = Url::parse(text).ok().filter(Url::has_host);
     // The HTTP client takes one without a scheme as well.

@@ -14,7 +14,12 @@ pub(super) fn cause(error: reqwest::Error, url: &Url, knows_http: bool) -> Cause
         return Cause::Network(kind, message.into(), reason.map(Into::into));
     }
     let reason = root(&error);
-    if error.is_connect() || error.is_builder() {
+    if error.is_builder() {
+        let length = url.as_str().len();
+        let message = format!("a URL of {length} bytes cannot be requested: {reason}");
+        return Cause::Plain(ErrorKind::InvalidInput, message);
+    }
+    if error.is_connect() {
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or_default();
         let message = format!("cannot connect to {host}:{port}");

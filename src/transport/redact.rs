@@ -29,9 +29,7 @@ pub(super) fn redact_long<'a>(
     secrets: impl Iterator<Item = &'a SecretString>,
 ) -> String {
     let secrets = secrets.map(ExposeSecret::expose_secret);
-    let mut long: Vec<&str> = secrets
-        .filter(|secret| secret.len() >= LONG && text.contains(secret))
-        .collect();
+    let mut long: Vec<&str> = secrets.filter(|secret| secret.len() >= LONG).collect();
     if long.is_empty() {
         return text;
     }
@@ -40,12 +38,16 @@ pub(super) fn redact_long<'a>(
     without(&text, &long)
 }
 
-/// Replaces secrets in one pass, so that replacements are not searched.
+/// Replaces secrets, in letters of either case, in one pass, so that replacements are not searched.
 fn without(text: &str, secrets: &[&str]) -> String {
     let mut redacted = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(next) = rest.chars().next() {
-        match secrets.iter().find(|&&secret| rest.starts_with(secret)) {
+        let is_next = |secret: &&&str| {
+            let next = rest.as_bytes().get(..secret.len());
+            next.is_some_and(|next| next.eq_ignore_ascii_case(secret.as_bytes()))
+        };
+        match secrets.iter().find(is_next) {
             Some(secret) => {
                 redacted.push_str(REDACTED);
                 rest = &rest[secret.len()..];
@@ -94,12 +96,21 @@ fn without_those_of_urls(text: &str) -> String {
 }
 
 fn has_word(text: &str, word: &str) -> bool {
-    let is_inner = |c: char| c.is_alphanumeric() || matches!(c, '\'' | '_' | '-');
-    text.match_indices(word).any(|(at, _)| {
-        let before = text[..at].chars().next_back();
-        let after = text[at + word.len()..].chars().next();
-        !before.is_some_and(is_inner) && !after.is_some_and(is_inner)
+    let (text, word) = (text.to_ascii_lowercase(), word.to_ascii_lowercase());
+    let is_inner = |c: char| c.is_alphanumeric() || c == '\'';
+    text.match_indices(&word).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + word.len()..]);
+        let begins = is_escaped(before) || !before.ends_with(is_inner);
+        begins && !after.starts_with(is_inner)
     })
+}
+
+/// Returns `true` if a text ends with a percent-encoded byte.
+fn is_escaped(text: &str) -> bool {
+    match text.as_bytes() {
+        [.., b'%', high, low] => high.is_ascii_hexdigit() && low.is_ascii_hexdigit(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +129,7 @@ mod tests {
             ("a0123456789b", "a[redacted]b"),
             ("x1234567890123 0123456789", "x[redacted] [redacted]"),
             ("nothing", "nothing"),
+            ("[REDACTED]: rEdacted]x", "[[redacted]: [redacted]x"),
             ("é0123456789é", "é[redacted]é"),
         ] {
             assert_eq!(redacted(text, &secrets), shown);
@@ -174,6 +186,8 @@ mod tests {
             ("Bearer \"image\" is unknown", "image"),
             ("u:p", "p"),
             ("dTpw", "dTpw"),
+            ("x=toka_y", "TokA"),
+            ("Bearer%20toka", "toka"),
         ] {
             assert_eq!(redacted(text, &[secret, "0123456789"]), WITHHELD, "{text}");
         }

@@ -106,3 +106,12 @@ fn a_client_that_cannot_work_is_not_built() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
+
+#[tokio::test]
+async fn a_url_that_is_too_long_for_a_request_is_refused_at_once() {
+    let server = untouched().await;
+    let list = images(&server).list().search("x".repeat(70_000));
+    let error = list.all().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert!(error.to_string().contains("a URL of 700"), "{error}");
+}
