@@ -160,15 +160,10 @@ impl Meter {
         });
     }
 
-    /// Sets the number of bytes done, unless it is lower than before.
+    /// Sets the number of bytes done, unless it is lower than before. The last ones are reported at
+    /// once.
     pub(crate) fn at(&self, done: u64) {
         self.update(false, |progress| progress.done = progress.done.max(done));
-    }
-
-    /// The same for the last bytes, which are reported at once.
-    #[cfg(feature = "fs")]
-    pub(crate) fn reached(&self, done: u64) {
-        self.update(true, |progress| progress.done = progress.done.max(done));
     }
 
     /// Sets the number of bytes that were hashed of what is there.
@@ -189,7 +184,11 @@ impl Meter {
     fn update(&self, now: bool, change: impl FnOnce(&mut Progress)) {
         let Some(shared) = &self.0 else { return };
         let state = || shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut state().current);
+        let now = {
+            let current = &mut state().current;
+            change(current);
+            now || current.total == Some(current.done)
+        };
         // A listener that is slow holds up the connection that calls it, and no other.
         let calling = match now {
             true => Some(

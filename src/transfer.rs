@@ -201,7 +201,6 @@ impl Transfer {
         work.unsynced += count;
         work.unrecorded += count;
         let done = work.pieces.done.total();
-        let is_complete = work.pieces.left == 0;
         let is_due = work.unrecorded >= RECORD * work.alive as u64;
         drop(work);
         self.moved.notify_one();
@@ -211,10 +210,7 @@ impl Transfer {
                 self.record(&mut state)?;
             }
         }
-        match is_complete {
-            true => self.setup.meter.reached(done),
-            false => self.setup.meter.at(done),
-        }
+        self.setup.meter.at(done);
         Ok(())
     }
 
@@ -278,7 +274,10 @@ impl Transfer {
 
     /// Runs a connection on a thread with a runtime of its own.
     async fn on_own_thread(self: Arc<Self>, who: usize, stop: watch::Receiver<()>) -> Result<()> {
-        let work = move || runtime()?.block_on(until(stop, self.connection(who, None)));
+        let work = move || match runtime() {
+            Ok(runtime) => runtime.block_on(until(stop, self.connection(who, None))),
+            Err(error) => self.leave(who, error),
+        };
         spawn_blocking(seen_by_caller(work)).await.map_err(lost)?
     }
 

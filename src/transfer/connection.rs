@@ -27,8 +27,7 @@ impl Transfer {
                     (self.fetch(who, range, is_patient).await, is_patient)
                 }
             };
-            let goes_on = result.or_else(|error| self.retire(who, error, is_patient))?;
-            if !goes_on {
+            if !result.or_else(|error| self.retire(who, error, is_patient))? {
                 break;
             }
         }
@@ -54,14 +53,9 @@ impl Transfer {
             ..Version::default()
         })?;
         if answer.is_whole() {
-            let mut work = self.work();
-            work.line.most = 1;
-            if work.alive == 1 {
-                return Err(answer.changed("the server sends no ranges any more"));
-            }
-            work.pieces.give_back(who, true);
-            work.alive -= 1;
-            return Ok(false);
+            self.work().line.most = 1;
+            let changed = answer.changed("the server sends no ranges any more");
+            return self.leave(who, changed).map(|()| false);
         }
         self.work().pieces.answered(retries.attempt_elapsed());
         let body = Body::new(location, answer, Some(end), retries, Meter::default());
@@ -87,21 +81,28 @@ impl Transfer {
         Ok(true)
     }
 
-    /// Gives back what a connection that failed leaves undone; returns `false` if it is to end.
-    /// Its error is that of the transfer unless others go on.
+    /// Decides on a connection that failed; returns `false` if it is to end.
     fn retire(&self, who: usize, error: Error, is_patient: bool) -> Result<bool> {
+        if !error.is_retryable() && error.kind() != ErrorKind::Length {
+            return Err(error);
+        }
+        match self.leave(who, error) {
+            Err(error) if !is_patient && error.is_too_many() => Ok(true),
+            left => left.map(|()| false),
+        }
+    }
+
+    /// Ends a connection, and gives back what it leaves undone. The error of the last one is that of
+    /// the transfer.
+    pub(super) fn leave(&self, who: usize, error: Error) -> Result<()> {
         let mut work = self.work();
         work.pieces.give_back(who, true);
-        let may_pass = error.is_retryable() || error.kind() == ErrorKind::Length;
-        if may_pass && work.alive > 1 {
-            tracing::debug!(error = %error, "one connection less");
-            work.line.refused(error.retry_after());
-            work.alive -= 1;
-            return Ok(false);
+        if work.alive == 1 {
+            return Err(error);
         }
-        if !is_patient && error.is_too_many() {
-            return Ok(true);
-        }
-        Err(error)
+        tracing::debug!(error = %error, "one connection less");
+        work.line.refused(error.retry_after());
+        work.alive -= 1;
+        Ok(())
     }
 }
