@@ -115,7 +115,8 @@ impl Source {
     /// The disk is read twice: first to find the data, so that the length of the image is known, then
     /// to send it. The first pass is done before the upload begins, reports no progress, and is not
     /// repeated if the upload is. Data that changes between the passes is sent as it is then, or, of
-    /// a compressed image, may fail the upload; so does another length.
+    /// a compressed image, may fail the upload; so does another length. Data written where there was
+    /// none is left out.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
@@ -136,6 +137,11 @@ impl Source {
     /// Sends the bytes of a reader, up to its end.
     ///
     /// Without a length (`None`) the bytes are sent in chunked encoding.
+    ///
+    /// A runtime that is dropped waits for a read of tokio's `stdin` that has begun, so that a program
+    /// whose upload fails goes on until its standard input ends. Call
+    /// [`shutdown_background`](tokio::runtime::Runtime::shutdown_background) instead, as the example
+    /// `images` does.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {

@@ -19,10 +19,18 @@ pub(crate) async fn inspect_contents(location: Location, policy: Policy) -> Resu
         Ok(format) => Ok(with_contents(report, format, &policy)),
         // The tables or the first cluster are invalid.
         Err(error) => match error.inspection() {
-            Some(report) => Ok(report.clone()),
+            Some(report) => Ok(judged(report.clone(), &policy)),
             None => Err(error),
         },
     }
+}
+
+/// Judges by the policy what was found where the disk was read.
+fn judged(mut report: Report, policy: &Policy) -> Report {
+    for finding in &mut report.findings {
+        finding.severity = policy.severity(finding.code);
+    }
+    report
 }
 
 async fn detect(guest: &Guest) -> Result<Format> {

@@ -13,7 +13,9 @@ use crate::content::Ranges;
 use crate::error::{Cause, Error, Result};
 use crate::join::lost;
 use crate::operation::Operation;
-use crate::qcow2::{Code, Decompressor, Extent, ExtentKind, Finding, Lookup, Map, Report, Slice};
+use crate::qcow2::{
+    Code, Decompressor, Extent, ExtentKind, Finding, Lookup, Map, Report, Severity, Slice,
+};
 
 /// The number of parts of L2 tables that are kept, of at most 64 KiB.
 const TABLES: usize = 64;
@@ -197,9 +199,12 @@ impl Ranges for Guest {
 /// Makes the error for a part of an image that is invalid.
 pub(crate) fn rejected(report: &Report, finding: Finding) -> Error {
     let mut report = report.clone();
-    if !report.findings.contains(&finding) {
-        report.findings.push(finding);
-    }
+    // The inspection may have found it, and its policy may have allowed it.
+    report.findings.retain(|found| *found != finding);
+    report.findings.push(Finding {
+        severity: Severity::Reject,
+        ..finding
+    });
     Error::new(Cause::Image(Box::new(report)))
 }
 

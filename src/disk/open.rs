@@ -76,8 +76,9 @@ impl OpenDisk {
         }
     }
 
-    /// Sets the policy that the image must meet. Defaults to [`Policy::default`]. Images with a
-    /// backing file, an external data file, encryption or unknown features are rejected under any.
+    /// Sets the policy that the image must meet. Defaults to [`Policy::default`]. Images whose disk
+    /// cannot be read, such as those with a backing file or encryption, are rejected under any: see
+    /// [`Geometry::new`](crate::qcow2::Geometry::new).
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self

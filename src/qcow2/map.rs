@@ -47,7 +47,9 @@ pub enum ExtentKind {
     Compressed {
         /// Offset in the file.
         offset: u64,
-        /// Length in the file. The compressed bytes may be shorter.
+        /// Length in the file. The compressed bytes may be shorter. In JSON it is
+        /// `compressed_length`.
+        #[serde(rename = "compressed_length")]
         length: u64,
     },
     /// Zeros, by a flag.

@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use machine_images::ErrorKind;
 use machine_images::disk::Disk;
 use machine_images::djinn::{Client, Images};
-use machine_images::qcow2::Code;
+use machine_images::qcow2::{Code, Policy, Severity, Verdict};
 use machine_images::testing::DjinnServer;
 
 use crate::support::raw::{Answer, RawServer, Received, Then};
@@ -303,6 +303,40 @@ async fn nothing_comes_after_a_part_of_the_map_that_cannot_be_read() {
     let error = disk.read_at(0, &mut [0]).await.unwrap_err();
     assert_eq!(error.operation(), "read disk of image");
     assert!(error.inspection().unwrap().has(Code::L2Entry));
+}
+
+#[tokio::test]
+async fn a_disk_that_cannot_be_read_is_rejected_for_a_reason_whatever_the_policy_allows() {
+    let mut file = plain(1);
+    file[32..36].copy_from_slice(&1_u32.to_be_bytes());
+    let server = DjinnServer::start().unwrap();
+    let id = server.add_image("encrypted", file).unwrap();
+    let images = server.client().unwrap().images();
+    let policy = Policy::default().allow(Code::Encrypted);
+    let inspected = images.inspect(id).policy(policy.clone()).await.unwrap();
+    assert_eq!(inspected.verdict(), Verdict::Accept);
+
+    let error = images.disk(id).policy(policy).await.unwrap_err();
+
+    assert!(error.to_string().contains("encrypted"), "{error}");
+    assert_eq!(error.inspection().unwrap().verdict(), Verdict::Reject);
+}
+
+#[tokio::test]
+async fn the_policy_judges_what_is_found_where_the_disk_is_read() {
+    let server = DjinnServer::start().unwrap();
+    let file = image(16, &[1 << 63 | 1 << 40; 8192], 4 << 16);
+    let id = server.add_image("cut", file).unwrap();
+    let images = server.client().unwrap().images();
+    for (policy, expected) in [
+        (Policy::default(), Severity::Reject),
+        (Policy::default().allow(Code::L2Entry), Severity::Note),
+    ] {
+        let report = images.inspect(id).contents(true).policy(policy).await;
+        let found = report.unwrap().findings;
+        let found = found.iter().find(|found| found.code == Code::L2Entry);
+        assert_eq!(found.unwrap().severity, expected);
+    }
 }
 
 #[tokio::test]

@@ -383,3 +383,18 @@ fn what_the_table_of_a_snapshot_is_too_short_for_is_one_hole() {
         assert_eq!(map.lookup(first).unwrap(), Lookup::Extent(hole));
     }
 }
+
+#[test]
+fn both_lengths_of_a_compressed_extent_are_in_its_json() {
+    let extent = Extent {
+        start: 0,
+        length: 65536,
+        kind: ExtentKind::Compressed {
+            offset: 512,
+            length: 79,
+        },
+    };
+    let json =
+        r#"{"start":0,"length":65536,"kind":"compressed","offset":512,"compressed_length":79}"#;
+    assert_eq!(serde_json::to_string(&extent).unwrap(), json);
+}
