@@ -106,7 +106,8 @@ impl ListAll {
     /// See [`all`](Self::all). The stream ends after an error.
     pub fn stream(self) -> impl Stream<Item = Result<Image>> + Send + Unpin + 'static {
         let limit = self.limit;
-        Items::new(self.uncut_pages(), limit, id)
+        // Boxed to keep the futures that hold it small.
+        Box::new(Items::new(self.uncut_pages(), limit, id))
     }
 
     /// Returns an iterator over all images, for programs without async code.
