@@ -235,9 +235,9 @@ impl<C> ClientBuilder<C> {
     ///
     /// Called once for the client, and again for transfers to files, which have connections of
     /// their own. Redirects, timeouts, retries, decompression and the
-    /// [`User-Agent`](Self::user_agent) are set by this crate afterwards. Its
-    /// `pool_idle_timeout` should be shorter than the server's, such as the 20 s of a client without
-    /// `builder`: a creation sent on a connection that is being closed fails with
+    /// [`User-Agent`](Self::user_agent) are set by this crate afterwards. Set its
+    /// `pool_idle_timeout` below the server's; without `builder` it is 20 s. A creation sent on a
+    /// connection that is being closed fails with
     /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown).
     ///
     /// ```

@@ -6,8 +6,8 @@ use tokio::task::JoinError;
 
 use crate::error::{Error, ErrorKind};
 
-/// Returns the error of what the runtime ended, and goes on with a panic. Only the caller's own code
-/// panics: a listener.
+/// Resumes the panic of a task, or returns the error of a runtime that shut down. Only the caller's
+/// own code panics: a listener.
 pub(crate) fn lost(error: JoinError) -> Error {
     match error.try_into_panic() {
         Ok(panic) => resume_unwind(panic),

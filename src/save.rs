@@ -93,7 +93,7 @@ async fn run(order: &Order, caller: &Caller) -> Result<Saved> {
                 ErrorKind::DigestMismatch | ErrorKind::ImageRejected
             ) =>
         {
-            // Where that fails, the verdict counts more.
+            // The verdict matters more than a failed cleanup.
             let _ = fetch.forget();
             return Err(error);
         }

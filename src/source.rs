@@ -282,7 +282,7 @@ where
         Ok(chunk) => Ok(chunk.into()),
         Err(error) => Err(into_io(error.into())),
     });
-    // Who inspects what comes may have seen the end.
+    // An inspection may have read to the end.
     chunks.fuse().boxed()
 }
 

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::content::{Location, Version};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operation::Operation;
 
 /// The file of an image, of one version.
@@ -45,12 +45,12 @@ impl ImageFile {
                 Ok(bytes)
             }
             #[cfg(feature = "fs")]
-            Self::Local { file, path } => {
-                let (file, path) = (file.clone(), path.clone());
+            Self::Local { file, .. } => {
+                let file = file.clone();
                 let read = tokio::task::spawn_blocking(move || {
                     let mut bytes = vec![0; (range.end - range.start) as usize];
                     let read = crate::file::read_at(&file, &mut bytes, range.start);
-                    read.map_err(|error| crate::file::failed("read", &path, error))?;
+                    read.map_err(|error| Error::io("cannot read the file", error))?;
                     Ok(bytes.into())
                 });
                 read.await.map_err(crate::join::lost)?

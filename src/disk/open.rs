@@ -189,7 +189,7 @@ impl Place {
                         let report = crate::inspect::inspect_open_file(&file, &policy)?;
                         Ok((report, file, length))
                     });
-                    let failed = |error| crate::file::failed("read", &path, error);
+                    let failed = |error| Error::io("cannot read the file", error);
                     let (report, file, length) = opened.map_err(failed)?;
                     let file = Arc::new(file);
                     let file = ImageFile::Local { file, path };

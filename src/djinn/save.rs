@@ -224,3 +224,89 @@ impl Save {
 }
 
 awaitable!(Save, send -> Saved);
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use std::collections::VecDeque;
+    use std::io;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::content::Body;
+    use crate::error::Error;
+    use crate::file::{Sink, State, Subject};
+    use crate::spans::Spans;
+    use crate::testing::{DjinnServer, Fault};
+    use crate::transfer::{Plan, Setup, Transfer};
+
+    /// A disk that fails when it is synced.
+    struct Failing;
+
+    impl Sink for Failing {
+        fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn read(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn failed(&self, what: &str, error: io::Error) -> Error {
+            Error::io(format!("cannot {what} it"), error)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sync_that_fails_ends_a_fetch_before_all_has_come() {
+        const MIB: u64 = 1 << 20;
+        let server = DjinnServer::start().unwrap();
+        let id = server.add_image("web", vec![1; 80 * MIB as usize]).unwrap();
+        // What is synced is 64 MiB.
+        server.inject(Fault::StallResponse {
+            after: 70 * MIB,
+            wait: Duration::from_secs(600),
+        });
+        let images = server.client().unwrap().images();
+        let location = images.location(Operation::new("save"), id.into());
+        let mut retries = location.transport.retry().start();
+        let answer = location.get(&mut retries).await.unwrap();
+        let version = answer.version.clone();
+        let subject = Subject {
+            url: "http://h/1".into(),
+            length: 80 * MIB,
+            validator: version.validator.clone().unwrap(),
+            disk: None,
+        };
+        let setup = Setup {
+            location: location.clone(),
+            version,
+            sink: Arc::new(Failing),
+            connections: Some(1),
+            is_durable: true,
+            hashes: false,
+            meter: Default::default(),
+        };
+        let transfer = Transfer::new(
+            setup,
+            Plan {
+                ranges: VecDeque::from([(0, 80 * MIB)]),
+                done: Spans::default(),
+                state: Some(State::begin(subject, Box::new(tempfile::tempfile))),
+                latency: Duration::ZERO,
+            },
+        );
+        transfer.begin(&[]).unwrap();
+        let body = Body::new(location, answer, None, retries, Default::default());
+
+        let ended = tokio::time::timeout(Duration::from_secs(30), transfer.run(body)).await;
+
+        let error = ended.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "cannot sync it");
+        assert!(transfer.seen().fetched < 80 * MIB);
+    }
+}

@@ -36,9 +36,9 @@ impl Images {
     ///
     /// The server must send ranges, and a date or an entity tag, as Djinn CI servers do.
     ///
-    /// Two kinds of valid images are rejected, which [`disk`](Self::disk) reads: those whose data is
-    /// in more than 4,194,304 pieces, such as 256 GiB of compressed clusters of 64 KiB, and those with
-    /// two clusters of the disk at one place in the file, which no known program writes.
+    /// Two kinds of valid images are rejected, which [`disk`](Self::disk) can read: those with data in
+    /// more than 4,194,304 pieces, such as 256 GiB of compressed clusters of 64 KiB, and those with two
+    /// clusters of the disk at the same place in the file, which no known program writes.
     #[doc(alias = "convert")]
     #[doc(alias = "flash")]
     pub fn save_raw(&self, id: impl Into<ImageId>, target: impl Into<PathBuf>) -> SaveRaw {

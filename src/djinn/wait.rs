@@ -161,24 +161,23 @@ impl WaitDownloaded {
 
     async fn wait(&self, operation: &Operation, mut hints: Hints) -> Result<Image> {
         let deadline = Instant::now() + self.timeout.min(LONGEST_WAIT);
-        let mut existed = false;
+        let mut state = None;
         self.meter.start(None, 0);
         loop {
             hints.clear();
-            let image = tokio::time::timeout_at(deadline + GRACE, self.get(existed));
+            let image = tokio::time::timeout_at(deadline + GRACE, self.get(state.is_some()));
             let Ok(image) = image.await else {
-                return Err(self.timed_out("the server has not answered"));
+                return Err(self.timed_out(state.unwrap_or("the server has not answered")));
             };
             let image = image?;
-            existed = true;
-            let state = match image.download.as_ref().map(Download::state) {
+            let found = match image.download.as_ref().map(Download::state) {
                 None | Some(DownloadState::Finished) => {
                     // Boxed, as it would make the future half as large again.
                     let check = Box::pin(self.check(operation));
                     return match tokio::time::timeout_at(deadline + GRACE, check).await {
                         Ok(checked) => checked.map(|()| image),
                         Err(_) => Err(self.timed_out(
-                            "the download has finished, but the image is not inspected",
+                            "the download has finished, but the image has not been inspected",
                         )),
                     };
                 }
@@ -189,10 +188,11 @@ impl WaitDownloaded {
                 Some(DownloadState::Running) => "the server's download is still running",
                 Some(_) => "the server's download is still queued",
             };
+            state = Some(found);
             self.meter.at(0);
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(self.timed_out(state));
+                return Err(self.timed_out(found));
             }
             hints.wait(left).await;
         }

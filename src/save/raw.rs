@@ -82,7 +82,7 @@ async fn run(order: &Order, caller: &Caller) -> Result<Saved> {
                 ErrorKind::DigestMismatch | ErrorKind::ImageRejected
             );
             if let (true, Target::File(part)) = (is_wrong, &raw.target) {
-                // Where that fails, the verdict counts more.
+                // The verdict matters more than a failed cleanup.
                 let _ = part.reset();
             }
             Err(error)

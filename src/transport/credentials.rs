@@ -50,8 +50,8 @@ impl Credentials {
     }
 }
 
-/// Adds the logins of proxies: of the one that was set, and of those that the HTTP client takes from
-/// the environment. Returns all as they are in a URL, too.
+/// Adds the login of the proxy that is set, or else those of the proxies that the HTTP client takes
+/// from the environment, and the percent-encoded form of each secret.
 pub(crate) fn with_proxies(
     mut secrets: Vec<SecretString>,
     proxy: Option<&SecretString>,
@@ -63,13 +63,11 @@ pub(crate) fn with_proxies(
         .remove(b'_')
         .remove(b'~');
 
-    let names = ["http_proxy", "https_proxy", "all_proxy"];
-    let names = names.map(|name| [name.to_owned(), name.to_uppercase()]);
-    let variables = names
-        .as_flattened()
-        .iter()
-        .filter_map(|name| std::env::var(name).ok());
-    for proxy in variables.map(Into::into).chain(proxy.cloned()) {
+    let proxies = match proxy {
+        Some(proxy) => vec![proxy.clone()],
+        None => proxies_of_environment(),
+    };
+    for proxy in proxies {
         secrets.extend(proxy_login(&proxy, request()));
     }
     for index in 0..secrets.len() {
@@ -82,21 +80,39 @@ pub(crate) fn with_proxies(
     secrets
 }
 
-/// Returns the password in a proxy's URL: percent-encoded, decoded, and as it is sent.
+fn proxies_of_environment() -> Vec<SecretString> {
+    let names = ["http_proxy", "https_proxy", "all_proxy"]
+        .map(|name| [name.to_owned(), name.to_uppercase()]);
+    let mut proxies: Vec<_> = names
+        .into_iter()
+        .flatten()
+        .filter_map(|name| std::env::var(name).ok())
+        .collect();
+    proxies.sort_unstable();
+    proxies.dedup();
+    proxies.into_iter().map(Into::into).collect()
+}
+
+/// Returns the password in a proxy's URL, or else the user: percent-encoded, decoded, and as it is
+/// sent.
 fn proxy_login(proxy: &SecretString, request: RequestBuilder) -> Vec<SecretString> {
     let text = proxy.expose_secret();
     let url = Url::parse(text).ok().filter(Url::has_host);
     // The HTTP client takes one without a scheme as well.
     let url = url.or_else(|| Url::parse(&format!("http://{text}")).ok());
-    let Some((url, password)) = url.as_ref().and_then(|url| Some((url, url.password()?))) else {
+    let Some(url) = url else {
         return Vec::new();
     };
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let decoded = decode(password);
-    let login = Credentials::Basic(decode(url.username()), decoded.clone().into());
+    let (user, password) = (url.username(), url.password().unwrap_or_default());
+    let secret = if password.is_empty() { user } else { password };
+    if secret.is_empty() {
+        return Vec::new();
+    }
+    let login = Credentials::Basic(decode(user), decode(password).into());
     let sent = login.header(request);
     let sent = sent.map_or(Vec::new(), |(_, secrets)| secrets);
-    let mut secrets = vec![password.into(), decoded.into()];
+    let mut secrets = vec![secret.into(), decode(secret).into()];
     secrets.extend(sent);
     secrets
 }
@@ -107,11 +123,17 @@ mod tests {
 
     #[test]
     fn a_proxy_has_its_login_with_and_without_a_scheme() {
-        for proxy in ["http://u:s3cr3t%21@proxy:3128", "u:s3cr3t%21@proxy:3128"] {
+        for (proxy, sent) in [
+            ("http://u:s3cr3t%21@proxy:3128", "dTpzM2NyM3Qh"),
+            ("u:s3cr3t%21@proxy:3128", "dTpzM2NyM3Qh"),
+            ("http://s3cr3t%21@proxy", "czNjcjN0ITo="),
+            ("http://s3cr3t%21:@proxy", "czNjcjN0ITo="),
+        ] {
             let request = reqwest::Client::new().get("http://h");
             let secrets = proxy_login(&proxy.into(), request);
             let secrets: Vec<_> = secrets.iter().map(ExposeSecret::expose_secret).collect();
             assert_eq!(secrets[..2], ["s3cr3t%21", "s3cr3t!"], "{proxy}");
+            assert_eq!(secrets.last(), Some(&sent), "{proxy}");
         }
     }
 }

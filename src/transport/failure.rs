@@ -16,7 +16,7 @@ pub(super) fn cause(error: reqwest::Error, url: &Url, knows_http: bool) -> Cause
     let reason = root(&error);
     if error.is_builder() {
         let length = url.as_str().len();
-        let message = format!("a URL of {length} bytes cannot be requested: {reason}");
+        let message = format!("a URL of {length} bytes is too long or invalid");
         return Cause::Plain(ErrorKind::InvalidInput, message);
     }
     if error.is_connect() {

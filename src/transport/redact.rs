@@ -96,9 +96,8 @@ fn without_those_of_urls(text: &str) -> String {
 }
 
 fn has_word(text: &str, word: &str) -> bool {
-    let (text, word) = (text.to_ascii_lowercase(), word.to_ascii_lowercase());
-    let is_inner = |c: char| c.is_alphanumeric() || c == '\'';
-    text.match_indices(&word).any(|(at, _)| {
+    let is_inner = |c: char| c.is_alphanumeric() || matches!(c, '\'' | '-');
+    text.match_indices(word).any(|(at, _)| {
         let (before, after) = (&text[..at], &text[at + word.len()..]);
         let begins = is_escaped(before) || !before.ends_with(is_inner);
         begins && !after.starts_with(is_inner)
@@ -178,6 +177,8 @@ mod tests {
             ("Name doesn't match: images and a test", "t"),
             ("GET /images/42: imagery", "image"),
             ("the id 1234 of 5", "123"),
+            ("web-1: no such image", "web"),
+            ("no such image", "Image"),
         ] {
             assert_eq!(redacted(text, &[secret]), text);
         }
@@ -186,7 +187,7 @@ mod tests {
             ("Bearer \"image\" is unknown", "image"),
             ("u:p", "p"),
             ("dTpw", "dTpw"),
-            ("x=toka_y", "TokA"),
+            ("x=tokA_y", "tokA"),
             ("Bearer%20toka", "toka"),
         ] {
             assert_eq!(redacted(text, &[secret, "0123456789"]), WITHHELD, "{text}");

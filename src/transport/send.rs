@@ -193,6 +193,7 @@ fn cause(
     let never_sent = matches!(
         cause,
         Cause::Network(ErrorKind::Connect | ErrorKind::Tls | ErrorKind::Proxy, ..)
+            | Cause::Plain(ErrorKind::InvalidInput, _)
     );
     if (never_sent && !has_arrived) || request.is_idempotent() {
         cause

@@ -334,10 +334,10 @@ fn the_login_of_a_proxy_of_the_environment_is_not_shown() {
             .unwrap();
     });
     let mut program = program();
-    program
-        .env("http_proxy", url)
-        .env_remove("no_proxy")
-        .env_remove("NO_PROXY");
+    for variable in ["HTTP_PROXY", "NO_PROXY", "no_proxy", "REQUEST_METHOD"] {
+        program.env_remove(variable);
+    }
+    program.env("http_proxy", url);
 
     let ran = run(
         program,

@@ -1,10 +1,10 @@
 //! Who asks and where, and that nobody else learns it.
 
 use std::error::Error as _;
-use std::ffi::OsStr;
 use std::fmt::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
+#[cfg(unix)]
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use machine_images::devops::{Client, NewImage};
 use machine_images::{Error, ErrorKind, RetryPolicy};
@@ -71,6 +71,7 @@ async fn the_base_may_have_a_path() {
     }
 }
 
+#[cfg(unix)]
 const NOT_UTF_8: &str = "stands for a byte that is not UTF-8";
 
 /// What `from_env` and a list make of an environment: the request, or the error's text.
@@ -92,7 +93,11 @@ async fn from_env(variables: &[(&str, &str)]) -> Result<Sent, String> {
     }
     for (name, value) in variables {
         match *value {
-            NOT_UTF_8 => child.env(name, OsStr::from_bytes(b"\xff")),
+            #[cfg(unix)]
+            NOT_UTF_8 => {
+                let value: &OsStr = OsStrExt::from_bytes(b"\xff");
+                child.env(name, value)
+            }
             value => child.env(name, value.replace("SERVER", &server.uri())),
         };
     }
@@ -157,6 +162,7 @@ async fn an_environment_without_server_or_login_is_refused() {
             "neither DEVOPS_TOKEN nor DEVOPS_USER is set",
         ),
         (vec![server, user], "DEVOPS_PASSWORD is not set"),
+        #[cfg(unix)]
         (
             vec![server, user, password, ("DEVOPS_TOKEN", NOT_UTF_8)],
             "DEVOPS_TOKEN is not UTF-8",

@@ -114,4 +114,9 @@ async fn a_url_that_is_too_long_for_a_request_is_refused_at_once() {
     let error = list.all().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     assert!(error.to_string().contains("a URL of 700"), "{error}");
+    for bytes in [&b""[..], b"x"] {
+        let upload = images(&server).create_upload("x".repeat(70_000), bytes);
+        let error = upload.unchecked().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    }
 }
