@@ -251,7 +251,12 @@ impl Sink for PartFile {
 impl Drop for PartFile {
     /// Still under the lock. What cannot be continued is of no use, however the fetch ended.
     fn drop(&mut self) {
-        if *self.is_useless.get_mut() && self.check().is_ok() {
+        let state = &self.paths.state;
+        // On a full disk nothing could be recorded.
+        let has_no_record = || fs::symlink_metadata(state).is_ok_and(|state| state.len() == 0);
+        let is_useless = *self.is_useless.get_mut() || has_no_record();
+        if is_useless && self.check().is_ok() {
+            let _ = sys::remove(state, self.new.owner);
             let _ = fs::remove_file(&self.paths.part);
         }
     }

@@ -280,12 +280,19 @@ async fn a_full_disk_is_an_error_that_can_be_continued_from() {
             return;
         }
         let target = disk.join("disk.qcow2");
+        let other = disk.join("other");
+        let _ = std::fs::write(&other, vec![1; 9 * MIB]);
+        let nothing = setup.save(connections, &target).await;
+        let left = std::fs::read_dir(&disk).unwrap().count();
+        std::fs::remove_file(&other).unwrap();
         let full = setup.save(connections, &target).await;
         let grown = mount("remount,size=64m");
         let saved = setup.save(connections, &target).await;
         let bytes = std::fs::read(&target);
         let unmounted = Command::new("umount").arg("-l").arg(&disk).status();
         assert!(grown && unmounted.unwrap().success());
+        assert_eq!(nothing.unwrap_err().kind(), ErrorKind::Io);
+        assert_eq!(left, 1);
         let error = full.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io);
         assert!(saved.unwrap().resumed_from > 4 * MIB as u64);
