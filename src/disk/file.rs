@@ -11,7 +11,9 @@ use std::{
 use bytes::Bytes;
 
 use crate::content::{Location, Version};
-use crate::error::{Error, Result};
+#[cfg(feature = "fs")]
+use crate::error::Error;
+use crate::error::Result;
 use crate::operation::Operation;
 
 /// The file of an image, of one version.
