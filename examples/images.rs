@@ -35,7 +35,7 @@ use output::{Failure, Output, Result};
 fn main() -> ExitCode {
     let Args { json, service } = Args::parse();
     let output = Output { json };
-    match started(service, &output) {
+    match run(service, &output) {
         Ok(()) | Err(Failure::ClosedOutput) => ExitCode::SUCCESS,
         Err(failure) => {
             output.failure(&failure);
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn started(service: Service, output: &Output) -> Result {
+fn run(service: Service, output: &Output) -> Result {
     let (ready, is_ready) = mpsc::channel();
     let waiting = thread::Builder::new().spawn(|| end_on_ctrl_c(ready));
     let failed = |error| Failure::Io("cannot start".into(), error);

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::operation::Operation;
 use crate::retry::RetryPolicy;
 use crate::transport::{
-    Credentials, Inner, MinRate, Service, Settings, Timeouts, Transport, public_url, with_proxies,
+    Credentials, Inner, MinRate, Service, Settings, Timeouts, Transport, all_secrets, public_url,
 };
 use base_url::base_url;
 pub(crate) use env::{from_env, invalid, required_env, set_env};
@@ -273,7 +273,7 @@ impl<C> ClientBuilder<C> {
         let http = settings.client()?;
         let request = || http.get(base.clone());
         let (authorization, secrets) = self.credentials.header(request())?;
-        let secrets = with_proxies(secrets, settings.proxy.as_ref(), request);
+        let secrets = all_secrets(secrets, settings.proxy.as_ref(), request);
         let inner = Inner {
             http: Box::new(move || settings.client()),
             #[cfg(feature = "fs")]

@@ -18,9 +18,9 @@ const DELAY_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The number of retries, the delays between them and the time they may take.
 ///
-/// Reads, updates and deletions are retried after connection errors, timeouts, stalls, the statuses 408,
-/// 429, 502, 503 and 504, and a 500 that is not in the API's form. A creation is retried only if no
-/// connection could be made and its source can be read again.
+/// Reads, updates and deletions are retried after connection errors, timeouts, stalls, the statuses
+/// 408, 429, 502, 503 and 504, and a 500 that is not in the API's form. A creation is retried only if
+/// no connection could be made and its source can be read again.
 ///
 /// | setting | default |
 /// |---|---|

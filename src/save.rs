@@ -40,8 +40,8 @@ async fn on_thread<F>(
 where
     F: Future<Output = Result<Saved>>,
 {
-    // The working directory may be another one by the time that the thread begins.
     let (operation, transport) = (location.operation.clone(), location.transport.clone());
+    // The working directory may be another one by the time that the thread begins.
     let target = std::path::absolute(&path);
     let target = target.map_err(|error| failed("write", &path, error).during(&operation))?;
     let saving = on_own_thread(transport, async move |transport, caller| {

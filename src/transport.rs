@@ -19,7 +19,7 @@ mod send;
 mod service;
 
 pub(crate) use content_range::ContentRange;
-pub(crate) use credentials::{Credentials, with_proxies};
+pub(crate) use credentials::{Credentials, all_secrets};
 pub(crate) use handle::{Inner, Timeouts, Transport};
 pub(crate) use http_client::Settings;
 #[cfg(feature = "rustls")]

@@ -50,9 +50,9 @@ impl Credentials {
     }
 }
 
-/// Adds the login of the proxy that is set, or else those of the proxies that the HTTP client takes
-/// from the environment, and the percent-encoded form of each secret.
-pub(crate) fn with_proxies(
+/// Adds to the secrets of a login that of the proxy that is set, or else those of the proxies that the
+/// HTTP client takes from the environment, and the percent-encoded form of each.
+pub(crate) fn all_secrets(
     mut secrets: Vec<SecretString>,
     proxy: Option<&SecretString>,
     request: impl Fn() -> RequestBuilder,
