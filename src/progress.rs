@@ -44,7 +44,7 @@ pub struct Progress {
     pub phase: Phase,
     /// Bytes done so far, including those of an earlier, interrupted transfer. Never decreases
     /// within a phase, except if the image is replaced by one of another length meanwhile, or a
-    /// file was hashed in vain.
+    /// local file turns out to be out of date.
     pub done: u64,
     /// Total number of bytes, if known.
     pub total: Option<u64>,
@@ -55,8 +55,9 @@ pub struct Progress {
 
 /// A listener for the progress of an operation.
 ///
-/// Implemented for closures that take a [`Progress`]. It is called at most every 50 ms. After the
-/// last call of a successful operation, `done` equals `total`.
+/// Implemented for closures that take a [`Progress`]. It is called at most every 50 ms, besides the
+/// first and the last time. After the last call of a successful transfer, `done` equals `total`. A
+/// [wait](crate::djinn::WaitDownloaded::progress) has no `total`.
 ///
 /// ```
 /// use machine_images::{Progress, ProgressListener};
@@ -164,6 +165,15 @@ impl Meter {
     /// once.
     pub(crate) fn at(&self, done: u64) {
         self.update(false, |progress| progress.done = progress.done.max(done));
+    }
+
+    /// Reports once more what has not changed.
+    pub(crate) fn repeat(&self) {
+        if let Some(shared) = &self.0 {
+            let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.reported = None;
+        }
+        self.update(true, |_| ());
     }
 
     /// Sets the number of bytes that were hashed of what is there.

@@ -2,6 +2,7 @@
 
 mod hints;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -32,7 +33,9 @@ impl Images {
     /// `Endpoint: GET /images/:id`
     ///
     /// The request is repeated at growing intervals, from 0.25 s to 15 s. An image that was
-    /// uploaded needs no waiting.
+    /// uploaded needs no waiting. For one whose server tells nothing of its
+    /// [download](Image::download), as older ones do, there is none: the inspection fails if the
+    /// image is not there yet.
     ///
     /// The server accepts anything that its source sends, an error page too. So the header of the
     /// downloaded image is inspected.
@@ -146,10 +149,11 @@ impl WaitDownloaded {
     /// - [`DownloadFailed`](ErrorKind::DownloadFailed) if the server gave up: see
     ///   [`message`](Error::message).
     /// - [`Deleted`](ErrorKind::Deleted) if the image is deleted during the call.
-    /// - [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if there is no such image, or
-    ///   the token is wrong.
     /// - [`Timeout`](ErrorKind::Timeout) after the time limit, also if the server does not answer:
     ///   wait again, or delete the image.
+    /// - Those of [`Get::send`](super::Get::send). Once the image was found, a request that fails
+    ///   and [may be retried](Error::is_retryable) does not end the wait.
+    /// - Those of [`Inspect::send`](super::Inspect::send).
     pub async fn send(self) -> Result<Image> {
         self.run(Hints::new(None)).await
     }
@@ -161,38 +165,49 @@ impl WaitDownloaded {
 
     async fn wait(&self, operation: &Operation, mut hints: Hints) -> Result<Image> {
         let deadline = Instant::now() + self.timeout.min(LONGEST_WAIT);
-        let mut state = None;
-        self.meter.start(None, 0);
+        // What the last request found.
+        let mut found: Option<Cow<'static, str>> = None;
         loop {
             hints.clear();
-            let image = tokio::time::timeout_at(deadline + GRACE, self.get(state.is_some()));
-            let Ok(image) = image.await else {
-                return Err(self.timed_out(state.unwrap_or("the server has not answered")));
+            let answer = tokio::time::timeout_at(deadline + GRACE, self.get(found.is_some()));
+            let Ok(answer) = answer.await else {
+                let found = found.as_deref().unwrap_or("the server has not answered");
+                return Err(self.timed_out(found));
             };
-            let image = image?;
-            let found = match image.download.as_ref().map(Download::state) {
-                None | Some(DownloadState::Finished) => {
-                    // Boxed, as it would make the future half as large again.
-                    let check = Box::pin(self.check(operation));
-                    return match tokio::time::timeout_at(deadline + GRACE, check).await {
-                        Ok(checked) => checked.map(|()| image),
-                        Err(_) => Err(self.timed_out(
-                            "the download has finished, but the image has not been inspected",
-                        )),
-                    };
+            self.meter.repeat();
+            found = Some(match answer {
+                // It was there, and may be there again.
+                Err(error) if found.is_some() && error.is_retryable() => {
+                    let pause = Instant::now() + error.retry_after().unwrap_or_default();
+                    tokio::time::sleep_until(pause.min(deadline)).await;
+                    format!("the last request failed ({error})").into()
                 }
-                Some(DownloadState::Failed) => {
-                    let reason = image.download.and_then(|download| download.error);
-                    return Err(failed(&self.transport, reason));
+                answer => {
+                    let image = answer?;
+                    match image.download.as_ref().map(Download::state) {
+                        None | Some(DownloadState::Finished) => {
+                            // Boxed, as it would make the future half as large again.
+                            let check = Box::pin(self.check(operation));
+                            return match tokio::time::timeout_at(deadline + GRACE, check).await {
+                                Ok(checked) => checked.map(|()| image),
+                                Err(_) => Err(self.timed_out(
+                                    "the download has finished, but the image has not been inspected",
+                                )),
+                            };
+                        }
+                        Some(DownloadState::Failed) => {
+                            let reason = image.download.and_then(|download| download.error);
+                            return Err(failed(&self.transport, reason));
+                        }
+                        Some(DownloadState::Running) => "the server's download is still running",
+                        Some(_) => "the server's download is still queued",
+                    }
+                    .into()
                 }
-                Some(DownloadState::Running) => "the server's download is still running",
-                Some(_) => "the server's download is still queued",
-            };
-            state = Some(found);
-            self.meter.at(0);
+            });
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(self.timed_out(found));
+                return Err(self.timed_out(found.as_deref().unwrap_or_default()));
             }
             hints.wait(left).await;
         }
@@ -200,9 +215,9 @@ impl WaitDownloaded {
 
     async fn get(&self, existed: bool) -> Result<Image> {
         match get::fetch(&self.transport, self.id).await {
-            Err(error) if existed && error.status() == Some(404) => {
+            Err(error) if existed && error.kind() == ErrorKind::NotFoundOrUnauthorized => {
                 let message = "the image was deleted in the meantime";
-                Err(Error::plain(ErrorKind::Deleted, message))
+                Err(Error::plain(ErrorKind::Deleted, message).attempts_of(&error))
             }
             image => image,
         }

@@ -1,19 +1,19 @@
 //! Waiting for the server's download.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use futures::channel::mpsc;
 use futures::stream::{self, StreamExt};
-use machine_images::ErrorKind;
 use machine_images::djinn::DownloadState;
+use machine_images::{ErrorKind, Phase, Progress, RetryPolicy};
 use serde_json::{Value, json};
 use wiremock::matchers::{any, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{assert_request, image, images, json_answer};
+use crate::support::{assert_request, builder, image, images, json_answer};
 
 fn downloading(started: bool, finished: bool, error: Option<&str>) -> Value {
     let time = |is: bool| is.then_some("2026-11-22T01:00:50.198057Z");
@@ -166,6 +166,52 @@ async fn a_hiccup_of_the_server_does_not_end_the_wait() {
         .send()
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_for_longer_than_the_retries_does_not_end_the_wait() {
+    let queued = json_answer(200, &downloading(false, false, None));
+    let bad = ResponseTemplate::new(502);
+    let busy = ResponseTemplate::new(503).insert_header("retry-after", "1");
+    let done = json_answer(200, &downloading(true, true, None));
+    let server = serve([queued, bad, busy, done]).await;
+    let client = builder(&server).retry(RetryPolicy::none()).build().unwrap();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&calls);
+    let wait = client.images().wait_downloaded(42).unchecked();
+    let wait = wait.progress(move |progress: Progress| {
+        assert_eq!((progress.phase, progress.done), (Phase::Wait, 0));
+        seen.fetch_add(1, Relaxed);
+    });
+    let began = Instant::now();
+    assert_eq!(wait.await.unwrap().id.get(), 42);
+    assert_eq!(calls.load(Relaxed), 4);
+    assert!(began.elapsed() > Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_page_of_a_proxy_does_not_say_that_the_image_was_deleted() {
+    let queued = json_answer(200, &downloading(false, false, None));
+    let html = ResponseTemplate::new(404).set_body_raw("<h1>Not Found</h1>", "text/html");
+    let server = serve([queued, html]).await;
+    let wait = images(&server).wait_downloaded(42).unchecked();
+    assert_eq!(wait.await.unwrap_err().kind(), ErrorKind::UnknownRoute);
+}
+
+#[tokio::test]
+async fn a_wait_for_a_server_that_went_away_tells_why() {
+    let server = serve([json_answer(200, &downloading(false, false, None))]).await;
+    let broken = ResponseTemplate::new(502);
+    Mock::given(any()).respond_with(broken).mount(&server).await;
+    let client = builder(&server).retry(RetryPolicy::none()).build().unwrap();
+    let wait = client.images().wait_downloaded(42).unchecked();
+    let error = wait.timeout(Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    let text = error.to_string();
+    assert!(
+        text.contains("the last request failed") && text.contains("502"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
