@@ -18,6 +18,8 @@ pub use all::ListAll;
 pub use page::ListPage;
 use request::Filter;
 
+const SEARCH: &str = "search";
+
 impl Images {
     /// Lists the images that the token's user can see, ordered by name.
     ///
@@ -91,11 +93,13 @@ impl List {
     /// `%` stands for any characters and `_` for any one. In the list of all images, the real
     /// server applies it only to those of other users: all that the token's user owns are listed.
     /// For an exact name, see [`find`](Images::find).
-    pub fn search(self, text: impl Into<String>) -> Self {
-        self.query("search", text)
+    pub fn search(mut self, text: impl Into<String>) -> Self {
+        self.filter.query.retain(|(name, _)| name != SEARCH);
+        self.query(SEARCH, text)
     }
 
-    /// Adds a query parameter that this crate does not know, sent for every page.
+    /// Adds a query parameter that this crate does not know, sent for every page. For `page`, use
+    /// [`page`](Self::page) or [`from_page`](Self::from_page).
     pub fn query(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.filter.query.push((name.into(), value.into()));
         self

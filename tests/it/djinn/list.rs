@@ -50,6 +50,20 @@ async fn a_page_is_one_exact_request() {
     assert_request(&only_request(&server).await, line, JSON, b"");
 }
 
+#[tokio::test]
+async fn a_second_search_replaces_the_first() {
+    let server = MockServer::start().await;
+    let answer = page(&rows(1..2), 1, 1);
+    Mock::given(method("GET"))
+        .respond_with(answer)
+        .mount(&server)
+        .await;
+    let list = images(&server).list().search("a").query("x", "1");
+    list.search("b").page(1).await.unwrap();
+    let line = "GET /api/images?x=1&search=b";
+    assert_request(&only_request(&server).await, line, JSON, b"");
+}
+
 async fn serve_page_2(server: &MockServer) {
     Mock::given(query_param("page", "2"))
         .respond_with(page(&rows(26..28), 1, 2))
