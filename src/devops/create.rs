@@ -8,7 +8,6 @@ use super::reconcile;
 use super::register::Register;
 use crate::call::awaitable;
 use crate::error::Result;
-use crate::transport::check_segment;
 
 impl Images {
     /// Registers a provider's existing image.
@@ -94,8 +93,6 @@ impl Create {
     ///   because of its provider: see [`message`](crate::Error::message).
     /// - [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks before the
     ///   response: [`get`](Images::get) the image, or use [`reconcile`](Self::reconcile).
-    /// - [`NotSent`](crate::ErrorKind::NotSent) if the connection breaks before the whole request
-    ///   was sent: send it again.
     /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for an id that a URL cannot carry, since
     ///   such an image could be neither read nor deleted.
     /// - [Errors of every call](super#errors).
@@ -105,7 +102,7 @@ impl Create {
     }
 
     async fn create(self) -> Result<Created> {
-        check_segment(self.register.image.id.as_str())?;
+        self.register.images.check(&self.register.image.id)?;
         match self.reconcile {
             None => self.register.post().await,
             Some(within) => reconcile::create(&self.register, within).await,

@@ -6,7 +6,7 @@ use super::model::ImageId;
 use super::version::ApiVersion;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
-use crate::transport::{Request, Transport};
+use crate::transport::{Request, Transport, check_segment};
 
 /// The operations on images; cheap to clone.
 ///
@@ -24,12 +24,18 @@ pub struct Images {
 }
 
 impl Images {
-    /// Starts a request to `image/:image_id`.
-    pub(super) fn request(&self, method: Method, id: &ImageId) -> Result<Request> {
+    /// Refuses an id by which a request would not get to its image.
+    pub(super) fn check(&self, id: &ImageId) -> Result<()> {
         if self.version == ApiVersion::V2 && is_navigation(id.as_str()) {
             let message = "version 2 would resolve the slashes and dots of this id to another path";
             return Err(Error::invalid(message));
         }
+        check_segment(id.as_str())
+    }
+
+    /// Starts a request to `image/:image_id`.
+    pub(super) fn request(&self, method: Method, id: &ImageId) -> Result<Request> {
+        self.check(id)?;
         Request::new(method).path(["image", id.as_str()])
     }
 }

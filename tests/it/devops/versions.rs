@@ -1,7 +1,7 @@
 //! Where the API is.
 
 use machine_images::ErrorKind;
-use machine_images::devops::{ApiVersion, Client};
+use machine_images::devops::{ApiVersion, Client, NewImage};
 use machine_images::testing::DevopsServer;
 use wiremock::MockServer;
 
@@ -102,6 +102,10 @@ async fn an_id_that_leads_version_2_elsewhere_is_not_sent() {
                 .await
                 .map(drop),
             images.delete(id).send().await.map(drop),
+            images
+                .create(NewImage::new(id, "docker", "root", "x"))
+                .await
+                .map(drop),
         ] {
             let error = error.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{id}");
