@@ -17,7 +17,7 @@ mod version;
 pub(crate) use body::Body;
 pub(crate) use inspect::inspect_arriving;
 pub(crate) use location::Location;
-pub(crate) use range::ByteRange;
+pub(crate) use range::{ByteRange, Empty};
 #[cfg(feature = "fs")]
 pub(crate) use refresh::{Expected, unchanged};
 pub use remote_reader::RemoteReader;

@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// A range of the bytes of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,13 +13,23 @@ pub(crate) enum ByteRange {
     Suffix(u64),
 }
 
+/// A range without bytes, which cannot be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Empty;
+
+impl Empty {
+    pub(crate) fn error(self) -> Error {
+        Error::invalid("the range is empty")
+    }
+}
+
 impl ByteRange {
     pub(crate) fn new(start: u64, end: Option<u64>) -> Self {
         Self::From { start, end }
     }
 
     /// Makes a range of any of Rust's. An empty one cannot be asked for.
-    pub(crate) fn of(range: &impl RangeBounds<u64>) -> Result<Self> {
+    pub(crate) fn of(range: &impl RangeBounds<u64>) -> Result<Self, Empty> {
         let start = match range.start_bound() {
             Bound::Included(&first) => Some(first),
             Bound::Excluded(before) => before.checked_add(1),
@@ -32,13 +42,13 @@ impl ByteRange {
         };
         match start {
             Some(start) if end.is_none_or(|end| start < end) => Ok(Self::new(start, end)),
-            _ => Err(empty()),
+            _ => Err(Empty),
         }
     }
 
-    pub(crate) fn suffix(length: u64) -> Result<Self> {
+    pub(crate) fn suffix(length: u64) -> Result<Self, Empty> {
         match length {
-            0 => Err(empty()),
+            0 => Err(Empty),
             _ => Ok(Self::Suffix(length)),
         }
     }
@@ -98,10 +108,6 @@ impl ByteRange {
             }
         }
     }
-}
-
-fn empty() -> Error {
-    Error::invalid("the range is empty")
 }
 
 #[cfg(test)]

@@ -182,11 +182,12 @@ impl Content {
         set(ACCEPT_RANGES, Some("bytes".to_owned()));
         set(ETAG, etag.clone());
         set(LAST_MODIFIED, validator.clone().filter(|_| etag.is_none()));
-        if let (Some(range), Some(total)) = (self.range(), self.total()) {
-            if range != (0..total) {
-                let range = format!("bytes {}-{}/{total}", range.start, range.end - 1);
-                set(CONTENT_RANGE, Some(range));
-            }
+        let total = self.total();
+        let is_part = |range: &Range<u64>| total.is_none_or(|total| *range != (0..total));
+        if let Some(range) = self.range().filter(is_part) {
+            let total = total.map_or("*".to_owned(), |total| total.to_string());
+            let range = format!("bytes {}-{}/{total}", range.start, range.end - 1);
+            set(CONTENT_RANGE, Some(range));
         }
         headers
     }

@@ -4,7 +4,7 @@ use std::ops::RangeBounds;
 
 use super::{ImageId, Images, QEMU_DISK, missing};
 use crate::call::awaitable;
-use crate::content::{ByteRange, Content, Location};
+use crate::content::{ByteRange, Content, Empty, Location};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::operation::Operation;
@@ -158,11 +158,11 @@ impl GetContent {
         self.open(Ok(None)).await
     }
 
-    async fn open(self, range: Result<Option<ByteRange>>) -> Result<Content> {
+    async fn open(self, range: Result<Option<ByteRange>, Empty>) -> Result<Content> {
         let operation = Operation::new("get content of image").on(self.id);
         let location = self.images.location(operation.clone(), self.id);
         let opened = async {
-            let range = range?;
+            let range = range.map_err(Empty::error)?;
             let mut retries = location.transport.retry().start();
             let answer = match range {
                 Some(range) => location.get_range(range, None, &mut retries).await?,
@@ -176,11 +176,11 @@ impl GetContent {
 }
 
 /// A builder that gets a range of an image's content: see [`GetContent::range`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct GetRange {
     content: GetContent,
-    range: Result<Option<ByteRange>>,
+    range: Result<Option<ByteRange>, Empty>,
 }
 
 impl GetRange {

@@ -109,6 +109,15 @@ async fn the_headers_of_content_are_those_of_a_response_that_passes_it_on() {
     assert_eq!(error.unwrap_err().total(), Some(1000));
 }
 
+#[tokio::test]
+async fn a_part_of_an_image_whose_length_is_unknown_is_passed_on_as_a_part() {
+    let server = MockServer::start().await;
+    let answer = disk_answer(206, b"QFI\xfb").insert_header("content-range", "bytes 0-3/*");
+    Mock::given(any()).respond_with(answer).mount(&server).await;
+    let content = images(&server).content(1).range(0..4).await.unwrap();
+    assert_eq!(content.headers()["content-range"], "bytes 0-3/*");
+}
+
 #[test]
 fn the_namespace_of_an_image_has_a_path() {
     use machine_images::djinn::{Namespace, NamespacePath};
