@@ -45,6 +45,15 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Opens a regular file that is at this very path, not behind a link.
+pub(crate) fn open_in_place(path: &Path) -> io::Result<File> {
+    let file = open_regular(path)?;
+    match guarded::is_at(&file, path)? {
+        true => Ok(file),
+        false => Err(io::Error::other("a link")),
+    }
+}
+
 /// Opens a regular file or a block device for reading; returns its length as well.
 #[cfg(feature = "disk")]
 pub(crate) fn open_with_length(path: &Path) -> io::Result<(File, u64)> {

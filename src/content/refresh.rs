@@ -1,6 +1,6 @@
 //! Files that are already what the server has.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
@@ -11,7 +11,7 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use super::{ByteRange, Location};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Result};
-use crate::file::failed;
+use crate::file::{failed, open_in_place};
 use crate::inspect::{accept, inspect_open_file};
 use crate::progress::Meter;
 use crate::qcow2::Policy;
@@ -73,14 +73,15 @@ pub(crate) async fn unchanged(
 /// The file at the path, its length and its time, if an earlier fetch may have left it: that set
 /// the time to whole seconds. A file that cannot be read is fetched.
 fn candidate(target: &Path) -> Option<(File, u64, Timestamp)> {
-    let found = fs::symlink_metadata(target).ok()?;
+    let file = open_in_place(target).ok()?;
+    let found = file.metadata().ok()?;
     let since_epoch = found.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
     if !found.is_file() || found.len() == 0 || since_epoch.subsec_nanos() != 0 {
         return None;
     }
     let seconds = i64::try_from(since_epoch.as_secs()).ok()?;
     let modified = Timestamp::from_second(seconds).ok()?;
-    Some((File::open(target).ok()?, found.len(), modified))
+    Some((file, found.len(), modified))
 }
 
 fn hash(mut file: &File, length: u64, meter: &Meter, caller: &Caller) -> io::Result<Digest> {
