@@ -25,7 +25,7 @@ pub(crate) use pages::{consistent, pages};
 /// # }
 /// ```
 #[doc(alias = "pagination")]
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page<T> {
     /// The items on the page.
@@ -40,7 +40,7 @@ pub struct Page<T> {
 }
 
 /// The position of a page: its number, and the query that the server gave for it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) number: u64,
     pub(crate) query: Option<String>,

@@ -104,7 +104,7 @@ pub struct CopyImage {
 }
 
 /// The result of copying an image.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Copied {
     /// The new image, on the target.

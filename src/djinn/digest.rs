@@ -4,6 +4,7 @@ use super::{ImageId, Images};
 use crate::call::awaitable;
 use crate::digest::{Digest, Hasher};
 use crate::error::Result;
+use crate::operation::Operation;
 use crate::progress::{Meter, Phase, ProgressListener};
 
 impl Images {
@@ -42,7 +43,7 @@ pub struct ComputeDigest {
 }
 
 /// The digest and the length of an image's content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ContentDigest {
     /// The SHA-256.
@@ -64,6 +65,11 @@ impl ComputeDigest {
     ///
     /// Those of [`GetContent::send`](super::GetContent::send) and of [`Content`](crate::Content).
     pub async fn send(self) -> Result<ContentDigest> {
+        let operation = Operation::new("compute digest of image").on(self.id);
+        operation.run(self.compute()).await
+    }
+
+    async fn compute(self) -> Result<ContentDigest> {
         let mut content = self.images.content(self.id).meter(self.meter).await?;
         let (mut hasher, mut bytes) = (Hasher::default(), 0);
         while let Some(chunk) = content.chunk().await? {

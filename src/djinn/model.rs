@@ -30,7 +30,7 @@ id! {
 ///
 /// Serialization gives back what was deserialized: the API's field names, and unknown fields.
 /// Timestamps are serialized in UTC.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Image {
     /// The image's id.
@@ -45,8 +45,7 @@ pub struct Image {
     /// The driver that runs it; `None` on older servers.
     #[serde(default)]
     pub driver: Option<Driver>,
-    /// The name, unique per user or per namespace. Another image of a list may have the same, so
-    /// that a file is better named by the id.
+    /// The name, unique per user or per namespace, but not within a list: name files by id.
     pub name: String,
     /// The time of its creation: nanoseconds in the response to a creation, later microseconds.
     pub created_at: Timestamp,
@@ -71,7 +70,7 @@ pub struct Image {
 }
 
 /// The server's download of an image.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Download {
     /// The source of the image, as the server shows it: in lower case, with `xxxxx` for a password.
@@ -134,7 +133,7 @@ impl Download {
 }
 
 /// The source of a download, usually a URL.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 #[non_exhaustive]
 pub enum SourceUrl {
@@ -169,7 +168,7 @@ impl fmt::Display for SourceUrl {
 }
 
 /// A user: an author or owner of images and namespaces.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct User {
     /// The user's id; `Some` only in the result of [`Client::check`](super::Client::check), and not
@@ -192,7 +191,7 @@ pub struct User {
 /// A namespace.
 ///
 /// In the response to a creation `user` is null, and every URL is that of the API.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the fields that end in _url say what they are")]
 pub struct Namespace {

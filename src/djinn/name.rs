@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::model::Namespace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Operation;
@@ -66,7 +68,8 @@ const MAX_DEPTH: usize = 20;
 /// assert!("black-mesa".parse::<NamespacePath>().is_err());
 /// # Ok::<(), machine_images::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct NamespacePath {
     path: String,
     owner: Option<String>,
@@ -137,12 +140,25 @@ impl FromStr for NamespacePath {
     }
 }
 
+impl TryFrom<String> for NamespacePath {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<NamespacePath> for String {
+    fn from(path: NamespacePath) -> Self {
+        path.to_string()
+    }
+}
+
 impl fmt::Display for NamespacePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.path)?;
         match &self.owner {
-            Some(owner) => write!(f, "@{owner}"),
-            None => Ok(()),
+            Some(owner) => f.pad(&format!("{}@{owner}", self.path)),
+            None => f.pad(&self.path),
         }
     }
 }
@@ -167,6 +183,12 @@ mod tests {
         for text in ["blackmesa", "blackmesa/lab", "a1/b2@eli.vance"] {
             let namespace: NamespacePath = text.parse().unwrap();
             assert_eq!(namespace.to_string(), text);
+            let json = serde_json::to_value(&namespace).unwrap();
+            assert_eq!(json, text);
+            assert_eq!(
+                serde_json::from_value::<NamespacePath>(json).unwrap(),
+                namespace
+            );
             assert_eq!(
                 check_new_namespace(Some(&namespace)).is_ok(),
                 !text.contains('1')

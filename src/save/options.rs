@@ -47,7 +47,7 @@ impl Options {
 }
 
 /// The behavior when the same file is being fetched already, by this process or another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhenBusy {
     /// Fails with [`Busy`](crate::ErrorKind::Busy) if the other call goes on for another second: one
@@ -60,7 +60,7 @@ pub enum WhenBusy {
 }
 
 /// The result of saving an image to a file.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Saved {
     /// The file.
@@ -75,7 +75,7 @@ pub struct Saved {
     /// `true` if the file was already what the server has: see
     /// [`Save::refresh`](crate::djinn::Save::refresh).
     pub unchanged: bool,
-    /// The number of connections that carried it.
+    /// The number of connections used.
     pub connections: usize,
     /// Its SHA-256, if one was expected or asked for.
     pub sha256: Option<Digest>,

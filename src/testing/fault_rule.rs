@@ -96,6 +96,11 @@ impl Fault {
         FaultRule::from(self).when(predicate)
     }
 
+    /// Sets the number of requests to let pass first. See [`FaultRule::skip`].
+    pub fn skip(self, count: usize) -> FaultRule {
+        FaultRule::from(self).skip(count)
+    }
+
     /// Sets the number of requests to affect. See [`FaultRule::times`].
     pub fn times(self, count: usize) -> FaultRule {
         FaultRule::from(self).times(count)

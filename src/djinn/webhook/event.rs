@@ -29,7 +29,7 @@ words! {
 /// A change of an image, as a webhook delivers it.
 ///
 /// Serialization gives back what was deserialized, unknown fields included.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Event {
     /// The change.
