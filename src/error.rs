@@ -187,8 +187,8 @@ impl Error {
         self.0.url.as_deref()
     }
 
-    /// Returns the number of requests sent for the operation, or since a transfer last made progress;
-    /// 0 if none was sent.
+    /// Returns how often the request that failed was attempted, or since a transfer last made
+    /// progress; 0 for an error that is not that of a request, such as a digest that differs.
     #[doc(alias = "retries")]
     pub fn attempts(&self) -> u32 {
         self.0.attempts

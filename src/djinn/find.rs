@@ -41,7 +41,7 @@ impl Images {
     /// |---|---|
     /// | `lab@gordon` | the list of the namespace, narrowed to names like this one: usually one page; then the image if it was found, or `GET /user` if the namespace was not |
     /// | `lab` | the same, after `GET /user` |
-    /// | a path that two namespaces of the owner have | the list, which fails; `GET /user`; then the pages of all images |
+    /// | a path shared by two of the owner's namespaces | the list, which fails; `GET /user`; then the pages of all images |
     /// | none | `GET /user`, then the pages of all images that the user owns, 25 a page, up to the image; if it does not exist, all pages, and at least twice unless there is only one |
     #[doc(alias = "lookup")]
     #[doc(alias = "search")]

@@ -33,7 +33,7 @@ impl Images {
     /// may have been planted: one that others can write to is deleted, not resumed. One that belongs
     /// to another user or has another hard link, a FIFO and a link are errors that name it.
     ///
-    /// A good image takes one request, on a connection that the client has open if one is free. For
+    /// An accepted image takes one request, on an idle connection of the client if there is one. For
     /// a large one [more connections](Save::connections) are made as long as they bring more. The
     /// transfer runs on threads of its own, which write as they read.
     ///
@@ -85,7 +85,7 @@ impl Save {
     /// number is set here or a round trip takes more than 5 ms, or else as long as the rate grows by
     /// a tenth with them. Images of less than 8 MiB, and images of servers without ranges or dates,
     /// are fetched with one, and each connection has 2 MiB or more to fetch. If the server refuses a
-    /// connection with 429 or 503, the others do its work.
+    /// connection with 429 or 503, the others take over its share.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
@@ -110,8 +110,8 @@ impl Save {
         self
     }
 
-    /// Computes the digest of the content, for [`Saved::sha256`]. Defaults to `false`, or to
-    /// `true` if a [digest](Self::sha256) is expected.
+    /// Computes the digest of the content, for [`Saved::sha256`]. Defaults to `false`. If a
+    /// [digest](Self::sha256) is expected, it is computed in any case.
     pub fn compute_sha256(mut self, compute: bool) -> Self {
         self.options.digest = compute;
         self

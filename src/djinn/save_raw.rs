@@ -23,8 +23,10 @@ impl Images {
     /// A file is written as by [`save`](Self::save): beside `target` first, sparse, and resumed by
     /// the next call after a failure or a kill. A block device is written in place, and is not
     /// usable until the call succeeds; nothing is resumed. It must be at least as large as the disk,
-    /// and not be in use. Where the image has no data, the device is asked to have zeros; if it
-    /// cannot, they are written.
+    /// and not be in use. Where the image has no data, the device is asked to zero the range;
+    /// if it cannot, zeros are written. A symbolic link to a device, such as those below
+    /// `/dev/disk/by-id`, is followed: in a directory that others can write to, the `target` decides
+    /// which device is overwritten.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
@@ -63,7 +65,7 @@ pub struct SaveRaw {
 
 impl SaveRaw {
     /// Sets the maximum number of connections, at most 256: see
-    /// [`Save::connections`](super::Save::connections).
+    /// [`Save::connections`](super::Save::connections). With a [digest](Self::sha256) there is one.
     pub fn connections(mut self, connections: usize) -> Self {
         self.options.connections = Some(connections.max(1));
         self
@@ -84,6 +86,7 @@ impl SaveRaw {
     /// `TARGET.part` and `TARGET.part.state`. Defaults to `true`.
     ///
     /// With `false` a failure leaves neither. A kill leaves the first, which the next call removes.
+    /// With a [digest](Self::sha256) nothing is resumed.
     pub fn resume(mut self, resume: bool) -> Self {
         self.options.resume = resume;
         self
@@ -115,7 +118,7 @@ impl SaveRaw {
     }
 
     /// Reports progress to `listener`, in bytes of the QCOW2 file. Bytes that need not be
-    /// fetched, such as those of no guest data, count as resumed.
+    /// fetched, such as ranges without guest data, count as resumed.
     pub fn progress(mut self, listener: impl ProgressListener) -> Self {
         self.options.meter = Meter::new(Phase::Content, listener);
         self

@@ -102,7 +102,7 @@ pub fn verify(secrets: &[impl AsRef<[u8]>], signature: &str, body: &[u8]) -> Res
 
 /// Verifies and decodes a delivery, as [`verify`] does, by the headers of its request.
 ///
-/// The names of the headers have no case, so every spelling of them is found.
+/// Header names are case-insensitive.
 ///
 /// # Errors
 ///

@@ -86,11 +86,13 @@ kinds! {
     /// The image changed on the server during the transfer.
     #[doc(alias = "etag")]
     Changed = "changed";
-    /// An answer, or the number of pages of a list, exceeds a limit of the client.
+    /// An answer, a body that is read at once, the number of pages of a list, or that of its passes
+    /// exceeds a limit.
     Limit = "limit";
     /// The source of an upload failed, or yielded more or fewer bytes than its length.
     Source = "source";
-    /// A local file could not be read or written.
+    /// A local file could not be read or written, a thread could not be started, or the runtime was
+    /// shut down.
     Io = "io";
     /// Another process or task is writing the same target, or removed its partial file.
     #[doc(alias = "lock")]
@@ -105,7 +107,8 @@ kinds! {
     /// The signature of a webhook's delivery matches none of the secrets.
     #[doc(alias = "hmac")]
     SignatureMismatch = "signature_mismatch";
-    /// The inspection rejected the image. It was not sent or saved.
+    /// The inspection rejected the image. It was not sent or saved; after a
+    /// [wait](crate::djinn::Images::wait_downloaded) it is still on the server.
     ImageRejected = "image_rejected";
     /// The server is still downloading the image.
     NotReady = "not_ready";

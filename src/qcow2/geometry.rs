@@ -1,4 +1,4 @@
-//! The measures of an image, by which the guest's disk is found in it.
+//! The geometry of an image, by which the guest's disk is found in it.
 
 use std::ops::Range;
 
@@ -29,7 +29,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Reads the measures from the report on an image whose file has `file_length` bytes.
+    /// Derives the geometry from the report on an image whose file has `file_length` bytes.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl Geometry {
         })
     }
 
-    /// Makes the measures of a plain image, without tables.
+    /// Makes the geometry of a plain image, without tables.
     #[cfg(test)]
     pub(crate) fn plain(cluster_bits: u32, size: u64, file_length: u64) -> Self {
         Self {
@@ -81,7 +81,7 @@ impl Geometry {
         }
     }
 
-    /// Returns the measures for the disk as it was when this internal snapshot was made.
+    /// Returns the geometry for the disk as it was when this internal snapshot was made.
     ///
     /// # Errors
     ///

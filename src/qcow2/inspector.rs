@@ -240,5 +240,5 @@ impl Inspector {
 
 /// Returns the end of an extent.
 fn end((start, bytes): &(u64, Vec<u8>)) -> u64 {
-    start + bytes.len() as u64
+    start.saturating_add(bytes.len() as u64)
 }

@@ -38,7 +38,7 @@ pub struct Extent {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExtentKind {
-    /// Bytes of the file. A file that ends before them goes on with zeros.
+    /// Bytes of the file. Bytes past the end of the file read as zeros.
     Data {
         /// Offset in the file.
         offset: u64,
@@ -52,7 +52,7 @@ pub enum ExtentKind {
         #[serde(rename = "compressed_length")]
         length: u64,
     },
-    /// Zeros, by a flag.
+    /// Marked as zeros in the L2 table.
     Zero,
     /// Nothing was ever written there; it reads as zeros.
     Hole,
@@ -170,7 +170,7 @@ impl Map {
         }
     }
 
-    /// Returns the measures of the image.
+    /// Returns the geometry of the image.
     #[must_use]
     pub const fn geometry(&self) -> &Geometry {
         &self.geometry
