@@ -1,7 +1,7 @@
 //! Progress of long operations, reported to a listener.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Minimum time between two calls of a listener, except for the first and last of an operation.
@@ -55,8 +55,8 @@ pub struct Progress {
 
 /// A listener for the progress of an operation.
 ///
-/// Implemented for closures that take a [`Progress`]. It is called at most every 50 ms, besides the
-/// first and the last time. After the last call of a successful transfer, `done` equals `total`. A
+/// Implemented for closures that take a [`Progress`]. It is called at most every 50 ms, except for
+/// the first and last call. After the last call of a successful transfer, `done` equals `total`. A
 /// [wait](crate::djinn::WaitDownloaded::progress) has no `total`.
 ///
 /// ```
@@ -169,11 +169,10 @@ impl Meter {
 
     /// Reports once more what has not changed.
     pub(crate) fn repeat(&self) {
-        if let Some(shared) = &self.0 {
-            let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.reported = None;
-        }
-        self.update(true, |_| ());
+        let Some(shared) = &self.0 else { return };
+        let _calling = lock(&shared.calling);
+        let current = lock(&shared.state).current;
+        shared.listener.progress(current);
     }
 
     /// Sets the number of bytes that were hashed of what is there.
@@ -193,7 +192,7 @@ impl Meter {
 
     fn update(&self, now: bool, change: impl FnOnce(&mut Progress)) {
         let Some(shared) = &self.0 else { return };
-        let state = || shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = || lock(&shared.state);
         let now = {
             let current = &mut state().current;
             change(current);
@@ -201,12 +200,7 @@ impl Meter {
         };
         // A listener that is slow holds up the connection that calls it, and no other.
         let calling = match now {
-            true => Some(
-                shared
-                    .calling
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner),
-            ),
+            true => Some(lock(&shared.calling)),
             false => shared.calling.try_lock().ok(),
         };
         if calling.is_none() {
@@ -217,6 +211,10 @@ impl Meter {
             shared.listener.progress(current);
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

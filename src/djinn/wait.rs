@@ -32,10 +32,10 @@ impl Images {
     ///
     /// `Endpoint: GET /images/:id`
     ///
-    /// The request is repeated at growing intervals, from 0.25 s to 15 s. An image that was
-    /// uploaded needs no waiting. For one whose server tells nothing of its
-    /// [download](Image::download), as older ones do, there is none: the inspection fails if the
-    /// image is not there yet.
+    /// The request is repeated at growing intervals, from 0.25 s to 15 s, or after a `Retry-After`. An image that was
+    /// uploaded needs no waiting. Older servers do not report the [download](Image::download):
+    /// there the call does not wait, and the inspection fails if the image is not complete yet; with
+    /// [`unchecked`](WaitDownloaded::unchecked) it succeeds at once.
     ///
     /// The server accepts anything that its source sends, an error page too. So the header of the
     /// downloaded image is inspected.
@@ -151,9 +151,9 @@ impl WaitDownloaded {
     /// - [`Deleted`](ErrorKind::Deleted) if the image is deleted during the call.
     /// - [`Timeout`](ErrorKind::Timeout) after the time limit, also if the server does not answer:
     ///   wait again, or delete the image.
-    /// - Those of [`Get::send`](super::Get::send). Once the image was found, a request that fails
-    ///   and [may be retried](Error::is_retryable) does not end the wait.
-    /// - Those of [`Inspect::send`](super::Inspect::send).
+    /// - Those of [`Get::send`](super::Get::send) and of [`Inspect::send`](super::Inspect::send).
+    ///   After the first successful request, errors that [may pass](Error::is_retryable) do not end
+    ///   the wait.
     pub async fn send(self) -> Result<Image> {
         self.run(Hints::new(None)).await
     }
@@ -166,51 +166,61 @@ impl WaitDownloaded {
     async fn wait(&self, operation: &Operation, mut hints: Hints) -> Result<Image> {
         let deadline = Instant::now() + self.timeout.min(LONGEST_WAIT);
         // What the last request found.
-        let mut found: Option<Cow<'static, str>> = None;
+        let mut found = None;
         loop {
             hints.clear();
-            let answer = tokio::time::timeout_at(deadline + GRACE, self.get(found.is_some()));
-            let Ok(answer) = answer.await else {
-                let found = found.as_deref().unwrap_or("the server has not answered");
-                return Err(self.timed_out(found));
-            };
-            self.meter.repeat();
-            found = Some(match answer {
-                // It was there, and may be there again.
-                Err(error) if found.is_some() && error.is_retryable() => {
-                    let pause = Instant::now() + error.retry_after().unwrap_or_default();
-                    tokio::time::sleep_until(pause.min(deadline)).await;
-                    format!("the last request failed ({error})").into()
+            // Boxed, as it would make the future half as large again.
+            let looked = Box::pin(self.look(operation, &mut found));
+            let looked = tokio::time::timeout_at(deadline + GRACE, looked).await;
+            let left = deadline.saturating_duration_since(Instant::now());
+            match (looked, &found) {
+                (Ok(Ok(Some(image))), _) => return Ok(image),
+                (Ok(Ok(None)), _) => {}
+                // The image was there, and the server may answer again.
+                (Ok(Err(error)), Some(_)) if error.is_retryable() => {
+                    let pause = error.retry_after().unwrap_or_default();
+                    tokio::time::sleep(pause.min(left)).await;
+                    found = Some(format!("the last request failed ({error})").into());
                 }
-                answer => {
-                    let image = answer?;
-                    match image.download.as_ref().map(Download::state) {
-                        None | Some(DownloadState::Finished) => {
-                            // Boxed, as it would make the future half as large again.
-                            let check = Box::pin(self.check(operation));
-                            return match tokio::time::timeout_at(deadline + GRACE, check).await {
-                                Ok(checked) => checked.map(|()| image),
-                                Err(_) => Err(self.timed_out(
-                                    "the download has finished, but the image has not been inspected",
-                                )),
-                            };
-                        }
-                        Some(DownloadState::Failed) => {
-                            let reason = image.download.and_then(|download| download.error);
-                            return Err(failed(&self.transport, reason));
-                        }
-                        Some(DownloadState::Running) => "the server's download is still running",
-                        Some(_) => "the server's download is still queued",
-                    }
-                    .into()
+                (Ok(Err(error)), _) => return Err(error),
+                (Err(_), Some(found)) => {
+                    let state = format!("the server does not answer; before that, {found}");
+                    return Err(self.timed_out(&state));
                 }
-            });
+                (Err(_), None) => return Err(self.timed_out("the server has not answered")),
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(self.timed_out(found.as_deref().unwrap_or_default()));
             }
             hints.wait(left).await;
         }
+    }
+
+    /// Looks at the image once; returns it if it is complete, and else says what was found.
+    async fn look(
+        &self,
+        operation: &Operation,
+        found: &mut Option<Cow<'static, str>>,
+    ) -> Result<Option<Image>> {
+        let image = self.get(found.is_some()).await;
+        self.meter.repeat();
+        let image = image?;
+        let text = match image.download.as_ref().map(Download::state) {
+            None | Some(DownloadState::Finished) => {
+                let text = "the download has finished, but the image has not been inspected";
+                *found = Some(text.into());
+                return self.check(operation).await.map(|()| Some(image));
+            }
+            Some(DownloadState::Failed) => {
+                let reason = image.download.and_then(|download| download.error);
+                return Err(failed(&self.transport, reason));
+            }
+            Some(DownloadState::Running) => "the server's download is still running",
+            Some(_) => "the server's download is still queued",
+        };
+        *found = Some(text.into());
+        Ok(None)
     }
 
     async fn get(&self, existed: bool) -> Result<Image> {

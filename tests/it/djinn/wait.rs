@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use futures::channel::mpsc;
 use futures::stream::{self, StreamExt};
 use machine_images::djinn::DownloadState;
+use machine_images::testing::empty_qcow2;
 use machine_images::{ErrorKind, Phase, Progress, RetryPolicy};
 use serde_json::{Value, json};
 use wiremock::matchers::{any, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{assert_request, builder, image, images, json_answer};
+use crate::support::{assert_request, builder, disk_answer, image, images, json_answer};
 
 fn downloading(started: bool, finished: bool, error: Option<&str>) -> Value {
     let time = |is: bool| is.then_some("2026-11-22T01:00:50.198057Z");
@@ -186,7 +187,32 @@ async fn a_server_that_is_away_for_longer_than_the_retries_does_not_end_the_wait
     let began = Instant::now();
     assert_eq!(wait.await.unwrap().id.get(), 42);
     assert_eq!(calls.load(Relaxed), 4);
-    assert!(began.elapsed() > Duration::from_secs(1));
+    // The pauses alone take 1.2 s.
+    assert!(began.elapsed() >= Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_before_the_inspection_does_not_end_the_wait() {
+    let done = || json_answer(200, &downloading(true, true, None));
+    let server = serve([
+        done(),
+        ResponseTemplate::new(502),
+        done(),
+        disk_answer(200, empty_qcow2(1 << 20)),
+    ])
+    .await;
+    let client = builder(&server).retry(RetryPolicy::none()).build().unwrap();
+    client.images().wait_downloaded(42).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_an_endless_pause_is_out_of_time() {
+    let server = serve([json_answer(200, &downloading(false, false, None))]).await;
+    let busy = ResponseTemplate::new(503).insert_header("retry-after", "99999999999999999999");
+    Mock::given(any()).respond_with(busy).mount(&server).await;
+    let wait = images(&server).wait_downloaded(42).unchecked();
+    let error = wait.timeout(Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
 }
 
 #[tokio::test]
