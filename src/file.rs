@@ -47,10 +47,12 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
 
 /// Opens a regular file that is at this very path, not behind a link.
 pub(crate) fn open_in_place(path: &Path) -> io::Result<File> {
-    let file = open_regular(path)?;
-    match guarded::is_at(&file, path)? {
-        true => Ok(file),
-        false => Err(io::Error::other("a link")),
+    // Looked at before, as opening a device can do something, and after, as it may be another one.
+    let is_file = std::fs::symlink_metadata(path)?.is_file();
+    let file = is_file.then(|| open_regular(path)).transpose()?;
+    match file {
+        Some(file) if guarded::is_at(&file, path)? => Ok(file),
+        _ => Err(io::Error::other("not a regular file")),
     }
 }
 

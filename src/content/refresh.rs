@@ -76,7 +76,7 @@ fn candidate(target: &Path) -> Option<(File, u64, Timestamp)> {
     let file = open_in_place(target).ok()?;
     let found = file.metadata().ok()?;
     let since_epoch = found.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    if !found.is_file() || found.len() == 0 || since_epoch.subsec_nanos() != 0 {
+    if found.len() == 0 || since_epoch.subsec_nanos() != 0 {
         return None;
     }
     let seconds = i64::try_from(since_epoch.as_secs()).ok()?;
