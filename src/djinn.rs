@@ -100,6 +100,7 @@ pub use save::Save;
 #[cfg(all(feature = "disk", feature = "fs"))]
 pub use save_raw::SaveRaw;
 pub use stat::Stat;
+pub use user::Check;
 pub use wait::{WaitDownloaded, WaitWoken};
 
 pub use crate::client::ClientBuilder;

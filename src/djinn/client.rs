@@ -1,12 +1,9 @@
 //! The client of a Djinn CI server.
 
 use super::images::Images;
-use super::model::User;
 use super::service::SERVICE;
-use super::user::user;
 use crate::client::{ClientBuilder, required_env};
 use crate::error::Result;
-use crate::operation::Operation;
 use crate::transport::Transport;
 
 /// A client of one Djinn CI server; cheap to clone.
@@ -23,7 +20,7 @@ use crate::transport::Transport;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    transport: Transport,
+    pub(super) transport: Transport,
 }
 
 impl Client {
@@ -53,37 +50,6 @@ impl Client {
             transport: self.transport.clone(),
         }
     }
-
-    /// Checks the base URL and the token, and returns the user that the token belongs to.
-    ///
-    /// `Endpoint: GET /user`
-    ///
-    /// A Djinn CI server sends the same 404 for a bad token as for a missing image. This call tells
-    /// the two apart: it fails only if the server cannot be reached, the base URL is not that of
-    /// the API, or the token is wrong. It does not check the token's scopes.
-    ///
-    /// The endpoint is not documented; a real server was observed to have it.
-    ///
-    /// ```
-    /// # async fn example(client: machine_images::djinn::Client) -> machine_images::Result<()> {
-    /// let user = client.check().await?;
-    /// println!("logged in as {}", user.username);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// - [`Unauthorized`](crate::ErrorKind::Unauthorized) if the token is wrong or missing.
-    /// - [`UnknownRoute`](crate::ErrorKind::UnknownRoute) if the base URL is not that of the API.
-    /// - [`Connect`](crate::ErrorKind::Connect), [`Tls`](crate::ErrorKind::Tls) and the like if the
-    ///   server cannot be reached.
-    #[doc(alias = "whoami")]
-    #[doc(alias = "login")]
-    pub async fn check(&self) -> Result<User> {
-        let operation = Operation::new("check login");
-        operation.run(user(&self.transport)).await
-    }
 }
 
 impl ClientBuilder<Client> {
@@ -93,8 +59,9 @@ impl ClientBuilder<Client> {
     ///
     /// Returns [`InvalidInput`](crate::ErrorKind::InvalidInput) if
     /// - the base URL is not `http` or `https`, or has credentials, a query or a fragment;
-    /// - the token or the user agent cannot be sent in a header;
-    /// - a certificate or the proxy's URL cannot be parsed, or the TLS library cannot be set up.
+    /// - the token is empty or contains white space, or the user agent cannot be sent in a header;
+    /// - a certificate or the proxy's URL cannot be parsed, or the TLS library cannot be set up;
+    /// - the base URL is `https`, or a certificate is set, and the crate is built without TLS.
     pub fn build(self) -> Result<Client> {
         let transport = self.transport(&SERVICE)?;
         Ok(Client { transport })

@@ -26,6 +26,8 @@ async fn every_call_of_djinn_can_be_awaited() {
     let copy = images.create_download("copy", url).await.unwrap();
     images.wait_downloaded(copy.id).await.unwrap();
     assert_eq!(images.get(web.id).await.unwrap().name, "web");
+    let user = server.client().unwrap().check().await.unwrap();
+    assert!(!user.username.is_empty());
     assert_eq!(images.find("web").await.unwrap().unwrap().id, web.id);
     assert_eq!(images.list().await.unwrap().len(), 2);
     assert_eq!(images.list().limit(1).await.unwrap().len(), 1);

@@ -54,6 +54,7 @@ async fn public_futures_are_small_and_send() {
             "create_download.send",
             images.create_download("x", url).send(),
         ),
+        check("digest.send", images.digest(1).send()),
         check("wait_downloaded.send", images.wait_downloaded(1).send()),
         check(
             "woken_by.send",
