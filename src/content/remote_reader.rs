@@ -63,10 +63,10 @@ impl RemoteReader {
         }))
     }
 
-    /// Sets the number of bytes that one request fetches for sequential reads. Defaults to 2 MiB,
-    /// which are held in memory.
+    /// Sets the number of bytes that one request fetches for sequential reads, at least 1 and at
+    /// most 64 MiB. Defaults to 2 MiB. They are held in memory.
     pub fn read_ahead(mut self, bytes: u64) -> Self {
-        self.0.read_ahead = bytes.max(1);
+        self.0.set_read_ahead(bytes);
         self
     }
 

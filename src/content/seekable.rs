@@ -18,6 +18,7 @@ use crate::error::Result;
 /// The minimum length of a request, which costs more than a few bytes.
 const LEAST: u64 = 16 << 10;
 const READ_AHEAD: u64 = 2 << 20;
+const MAX_READ_AHEAD: u64 = 64 << 20;
 const CACHE: u64 = 16 << 20;
 
 /// Bytes that can be read at any offset.
@@ -43,7 +44,7 @@ pub(crate) struct Seekable<R> {
     /// The bytes at the position.
     buffer: Bytes,
     cache: Cache,
-    pub(crate) read_ahead: u64,
+    read_ahead: u64,
     /// The end of the last request; a read from there is sequential.
     next: u64,
     pending: Option<Pending<R>>,
@@ -72,6 +73,11 @@ impl<R: Ranges> Seekable<R> {
             next: 0,
             pending: None,
         }
+    }
+
+    /// Sets the number of bytes that are read at once in order. They are in memory.
+    pub(crate) fn set_read_ahead(&mut self, bytes: u64) {
+        self.read_ahead = bytes.clamp(1, MAX_READ_AHEAD);
     }
 
     /// Sets the size of the cache.

@@ -11,9 +11,6 @@ use crate::content::{Ranges, Seekable, delegate};
 use crate::error::{Error, Result};
 use crate::qcow2::{Extent, Report};
 
-/// The most that is read at once ahead of a reader.
-const MAX_READ_AHEAD: u64 = 64 << 20;
-
 /// The guest's disk in a QCOW2 image, which is read where the image is.
 ///
 /// It is an [`AsyncRead`](tokio::io::AsyncRead), [`AsyncBufRead`](tokio::io::AsyncBufRead) and
@@ -85,8 +82,8 @@ impl Disk {
         Ok(bytes.len())
     }
 
-    /// Returns the extents of the disk, in order and without gaps. Adjacent extents of one kind are merged,
-    /// except for compressed clusters.
+    /// Returns the extents of the disk, in order and without gaps. Adjacent extents of one kind are
+    /// merged, except for compressed clusters.
     ///
     /// Reads the tables only. The stream ends after an error.
     ///
@@ -127,7 +124,7 @@ impl Disk {
     /// Sets the number of bytes of the disk that are read at once when it is read in order, at
     /// least 1 and at most 64 MiB. Defaults to 2 MiB. They are held in memory.
     pub fn read_ahead(mut self, bytes: u64) -> Self {
-        self.0.read_ahead = bytes.clamp(1, MAX_READ_AHEAD);
+        self.0.set_read_ahead(bytes);
         self
     }
 
