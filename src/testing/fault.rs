@@ -75,7 +75,7 @@ pub enum Fault {
     /// Restarts the server: resets all connections, refuses new ones for a while, then serves
     /// on with the same images.
     ///
-    /// [`DjinnServer::restart`](super::DjinnServer::restart) does the same without a request.
+    /// The servers' method `restart` does the same without a request.
     Restart {
         /// Processes the request before the restart if `true`.
         done: bool,

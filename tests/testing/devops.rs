@@ -1,8 +1,13 @@
+use std::io::{ErrorKind, Read};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use machine_images::devops::ApiVersion;
 use machine_images::testing::{AccessPolicy, DevopsServer, Fault};
 use serde_json::{Value, json};
 
-use crate::http::{Answer, exchange};
+use crate::http::{Answer, connect, exchange};
 
 const ROOT: &str = "Authorization: Basic cm9vdDpzZWNyZXQ=\r\n";
 const JSON: &str = "Accept: application/json\r\nContent-Type: application/json\r\n";
@@ -282,4 +287,20 @@ fn the_service_can_be_below_a_path() {
         .unwrap();
     assert_eq!(server.url().path(), "/devops");
     assert_eq!(call(&server, "GET /devops/v3/images", ""), (200, json!([])));
+}
+
+#[test]
+fn a_server_restarts_with_its_images() {
+    let server = server();
+    let mut idle = connect(&server.url());
+    server.restart(Duration::ZERO);
+    let end = idle.read(&mut [0]).unwrap_err();
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+    let address = server.url().socket_addrs(|| None).unwrap();
+    let began = Instant::now();
+    while TcpStream::connect(&*address).is_err() {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(call(&server, "GET /v3/image/ami-1", "").0, 200);
 }

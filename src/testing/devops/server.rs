@@ -144,6 +144,12 @@ impl DevopsServer {
         self.server.shared.log.clear();
     }
 
+    /// Restarts the server: resets all connections, refuses new ones for `downtime`, then serves
+    /// on with the same images. Returns once all are closed, or after a second.
+    pub fn restart(&self, downtime: Duration) {
+        self.server.restart(downtime);
+    }
+
     /// Adds a fault for later requests. If several rules match a request, the first that is not
     /// used up applies.
     pub fn inject(&self, fault: impl Into<FaultRule>) {
