@@ -34,6 +34,8 @@ const OPERATION: Operation = Operation::new("build client");
 /// | [`stall_timeout`](Self::stall_timeout) | 60 s without a byte in either direction |
 /// | [`min_rate`](Self::min_rate) | none |
 /// | [`retry`](Self::retry) | [`RetryPolicy::default`] |
+/// | [`max_pages`](Self::max_pages) | 100,000 |
+/// | [`max_response`](Self::max_response) | 4 MiB of JSON |
 /// | [`user_agent`](Self::user_agent) | `machine-images/VERSION` |
 /// | proxies, root certificates | those of the system |
 ///

@@ -187,8 +187,8 @@ impl Error {
         self.0.url.as_deref()
     }
 
-    /// Returns how often the request that failed was attempted, or since a transfer last made
-    /// progress; 0 for an error that is not that of a request, such as a digest that differs.
+    /// Returns the number of attempts of the failed request, counted from a transfer's last progress;
+    /// 0 if the error is not from a request, such as a digest mismatch.
     #[doc(alias = "retries")]
     pub fn attempts(&self) -> u32 {
         self.0.attempts

@@ -38,7 +38,7 @@
 //! | `rustls-no-provider` | TLS by rustls; the program installs the crypto provider | |
 //! | `native-tls` | TLS by the platform's library | |
 //! | `fs` | uploads from files, and contents saved to files | yes |
-//! | `disk` | the guest's disk inside an image: read in place, saved as a raw disk, sent as QCOW2 | |
+//! | `disk` | the guest's disk inside an image: read in place and, with `fs`, saved as a raw disk or sent as QCOW2 | |
 //! | `blocking` | calls for programs without async code | |
 //! | `webhooks` | deliveries of webhooks verified and decoded | |
 //! | `testing` | embedded servers for tests | |
@@ -68,6 +68,8 @@
 //! | span | `operation` | `machine_images::operation` | `name`: the call, such as `get image` |
 //! | span, in that of its operation | `request` | `machine_images::transport` | `http.request.method`, `server.address`, `server.port`, `url.full`, `http.request.resend_count`, `http.response.status_code`, `error.type`, as OpenTelemetry names them |
 //! | event, in the operation's span | `retrying` | `machine_images::retry` | `attempt`: the one that failed, `error`, `delay` before the next |
+//! | event, in the operation's span | `one connection less` | `machine_images::transfer` | `error` |
+//! | event, in the operation's span | `the upload cannot be looked for` | `machine_images::djinn` | `error` |
 //!
 //! Without a subscriber, [`ClientBuilder::on_attempt`] reports each request, and
 //! [`RetryPolicy::on_retry`] each retry.
@@ -75,7 +77,7 @@
 //! # Crates in signatures
 //!
 //! The crates whose types are in this crate's signatures are re-exported: `bytes`, `http`, `jiff`,
-//! `reqwest`, `serde_json` and `url`.
+//! `reqwest`, `serde_json` and `url`. The traits are those of `futures`, `serde` and `tokio`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attempt;

@@ -15,9 +15,8 @@
 //!
 //! [`inspect`] examines the first cluster and the total length. For an image without snapshots,
 //! bitmaps and LUKS that is everything, and it needs at most the first 64 KiB, unless clusters are
-//! larger and the extensions or names lie further in. A bad header is always rejected within
-//! 64 KiB. A snapshot table, bitmap directory or LUKS header elsewhere in the file is reported as
-//! [`Code::TableUnread`]; [`Inspector`] reads those too.
+//! larger and the extensions or names lie further in. A snapshot table, bitmap directory or LUKS
+//! header elsewhere in the file is reported as [`Code::TableUnread`]; [`Inspector`] reads those too.
 //!
 //! # Limits
 //!

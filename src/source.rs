@@ -45,7 +45,7 @@ use crate::error::Result;
 /// | from | with |
 /// |---|---|
 /// | [`PathBuf`](std::path::PathBuf), [`&Path`](std::path::Path) | [`Source::file`] or `into()` |
-/// | a raw disk, made a QCOW2 image | `Source::raw` (feature `disk`) |
+/// | a raw disk, made a QCOW2 image | `Source::raw` (features `fs` and `disk`) |
 /// | [`Bytes`], `Vec<u8>`, `&'static [u8]` | `into()` |
 /// | [`AsyncRead`] | [`Source::reader`] |
 /// | [`Stream`] of chunks | [`Source::stream`] |
@@ -114,9 +114,9 @@ impl Source {
     ///
     /// The disk is read twice: first to find the data, so that the length of the image is known, then
     /// to send it. The first pass is done before the upload begins, reports no progress, and is not
-    /// repeated if the upload is. Data that changes between the passes is sent as it is then, or, of
-    /// a compressed image, may fail the upload; so does another length. Data written where there was
-    /// none is left out.
+    /// repeated if the upload is. If data changes between the passes, the new data is sent; a
+    /// compressed upload may fail instead. A changed length always fails. Data written where there
+    /// was none is left out.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
@@ -138,8 +138,8 @@ impl Source {
     ///
     /// Without a length (`None`) the bytes are sent in chunked encoding.
     ///
-    /// A runtime that is dropped waits for a read of tokio's `stdin` that has begun, so that a program
-    /// whose upload fails goes on until its standard input ends. Call
+    /// Dropping a runtime blocks while a read of tokio's `stdin` is pending, so a program whose upload
+    /// failed hangs until its input ends. Call
     /// [`shutdown_background`](tokio::runtime::Runtime::shutdown_background) instead, as the example
     /// `images` does.
     ///

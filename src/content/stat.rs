@@ -21,7 +21,7 @@ pub struct ContentInfo {
     /// The strong entity tag, quoted as the server sends it. A Djinn CI server sends none.
     pub etag: Option<String>,
     /// The entity tag, or else the date of the last change, as the server sends it: the value for
-    /// `If-Range`. For one image, two equal ones mean the same content.
+    /// `If-Range`. Two equal values for one image mean the same content.
     pub validator: Option<String>,
 }
 

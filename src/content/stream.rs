@@ -63,7 +63,7 @@ const MAX_COLLECTED: u64 = 64 * 1024 * 1024;
 /// - [`Changed`](ErrorKind::Changed) if the server has another version by then.
 /// - [`Length`](ErrorKind::Length) if more or fewer bytes arrive than announced.
 /// - [`DigestMismatch`](ErrorKind::DigestMismatch) if an expected digest does not match, before the
-///   last bytes are given out.
+///   last bytes are returned.
 ///
 /// # Cancel safety
 ///

@@ -103,8 +103,10 @@ impl ClientBuilder<Client> {
     /// Returns [`InvalidInput`](crate::ErrorKind::InvalidInput) if
     /// - the base URL is not `http` or `https`, has credentials, a query or a fragment, or names
     ///   another version than the one set;
-    /// - the token or the user agent cannot be sent in a header, or the user's name has a colon;
-    /// - a certificate or the proxy's URL cannot be parsed, or the TLS library cannot be set up.
+    /// - the token is empty or contains white space, the user agent cannot be sent in a header, or the
+    ///   user's name has a colon;
+    /// - a certificate or the proxy's URL cannot be parsed, or the TLS library cannot be set up;
+    /// - the base URL is `https`, or a certificate is set, and the crate is built without TLS.
     pub fn build(self) -> Result<Client> {
         let transport = self.transport(&SERVICE)?;
         let version = ApiVersion::named_by(transport.base()).unwrap_or_default();

@@ -99,6 +99,7 @@ impl OpenDisk {
     ///   and [`Range`](ErrorKind::Range) if it sends no ranges.
     /// - [`ImageRejected`](ErrorKind::ImageRejected) if the policy rejects the image, or its disk
     ///   cannot be read without another file or a key.
+    /// - [`Length`](ErrorKind::Length) if the server does not say how long the image is.
     /// - [`InvalidInput`](ErrorKind::InvalidInput) if there is no such snapshot.
     /// - [`Io`](ErrorKind::Io) if a local file cannot be read.
     pub async fn send(self) -> Result<Disk> {

@@ -122,7 +122,7 @@ impl GetContent {
     }
 
     /// Fails with [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the content has another SHA-256, before
-    /// its last bytes are given out.
+    /// the last bytes are returned.
     #[doc(alias = "checksum")]
     #[doc(alias = "verify")]
     pub fn sha256(self, digest: Digest) -> GetVerified {
@@ -153,7 +153,9 @@ impl GetContent {
     ///   see [`Images::wait_downloaded`].
     /// - [`DownloadFailed`](crate::ErrorKind::DownloadFailed), with the server's text as
     ///   [`message`](crate::Error::message), if the download failed: delete the image.
-    /// - [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) if the response is not an image.
+    /// - [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent),
+    ///   [`UnexpectedStatus`](crate::ErrorKind::UnexpectedStatus) or
+    ///   [`Range`](crate::ErrorKind::Range) if the response is not an image, or not all of it.
     pub async fn send(self) -> Result<Content> {
         self.open(Ok(None)).await
     }

@@ -182,8 +182,9 @@ impl CreateUpload {
     ///
     /// A program that was killed during an upload can do it again. If the image was created, this
     /// fails with [`NameTaken`](crate::ErrorKind::NameTaken), with `reconcile` before the bytes are
-    /// sent again. Its digest, for which it is downloaded, tells whether it is the same one. While a
-    /// server still copies what it got of the killed program, the name looks free.
+    /// sent again. Compare its [digest](Images::digest), which downloads it, to see whether it is
+    /// the same one. While the server still copies what it got of the killed program, the name
+    /// appears free.
     ///
     /// ```
     /// # #[cfg(feature = "fs")]
@@ -239,6 +240,11 @@ impl CreateUpload {
     ///   sent: the server creates nothing, so send it again.
     /// - [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks between that
     ///   and the response: [`find`](Images::find) the image, or use [`reconcile`](Self::reconcile).
+    ///
+    /// With [`reconcile`](Self::reconcile) also:
+    /// - [`Unauthorized`](crate::ErrorKind::Unauthorized) if the token is wrong, or the server does
+    ///   not tell its user: see [`check`](super::Client::check).
+    /// - [`Limit`](crate::ErrorKind::Limit) if the list of images keeps changing.
     pub async fn send(self) -> Result<Image> {
         let operation = Operation::new("create image").on(format!("{:?}", self.target.name));
         operation.run(self.create()).await

@@ -17,8 +17,8 @@ impl Images {
     /// `Endpoint: GET /images/:id` with `Accept: application/x-qemu-disk`
     ///
     /// The image is inspected as it arrives, as by [`inspect`](Self::inspect). If the
-    /// [policy](Save::policy) rejects it, less than 1 MiB is received, and nothing of it is left. The
-    /// file is inspected once more before it gets its name.
+    /// [policy](Save::policy) rejects it, nothing of it is left; for a bad header less than 1 MiB is
+    /// received, unless clusters are larger. The file is inspected once more before it gets its name.
     ///
     /// The content is written to `PATH.part`, which is renamed to `path` when it is complete; a
     /// file that is already at `path` stays until then. If the call fails, is dropped or killed,
@@ -203,8 +203,7 @@ impl Save {
     ///
     /// Dropping the future stops the transfer. After that the file at the path is not replaced; a
     /// drop during the replacement waits for that one step. The next call resumes what was dropped,
-    /// or killed, so that a program needs nothing more for Ctrl-C than to end. With tokio's feature
-    /// `signal`:
+    /// or killed, so on Ctrl-C a program can simply exit. With tokio's feature `signal`:
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {

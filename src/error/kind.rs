@@ -86,8 +86,7 @@ kinds! {
     /// The image changed on the server during the transfer.
     #[doc(alias = "etag")]
     Changed = "changed";
-    /// An answer, a body that is read at once, the number of pages of a list, or that of its passes
-    /// exceeds a limit.
+    /// A response, content collected in memory, or the pages or passes of a listing exceed a limit.
     Limit = "limit";
     /// The source of an upload failed, or yielded more or fewer bytes than its length.
     Source = "source";

@@ -1,4 +1,4 @@
-//! The geometry of an image, by which the guest's disk is found in it.
+//! The sizes of an image's parts and the offsets of its tables, by which the guest's disk is found.
 
 use std::ops::Range;
 

@@ -26,7 +26,7 @@ const SECTOR: u64 = 512;
 pub struct Extent {
     /// Offset on the guest's disk.
     pub start: u64,
-    /// Length on the guest's disk, at least 1.
+    /// Length on the guest's disk; 0 only past its end.
     pub length: u64,
     /// The place of its bytes.
     #[serde(flatten)]

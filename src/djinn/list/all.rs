@@ -42,8 +42,8 @@ impl ListAll {
 
     /// Sets the maximum number of images. Defaults to no limit.
     ///
-    /// No page is requested after the one that reaches it, besides those that
-    /// [`prefetch`](Self::prefetch) has requested.
+    /// No page is requested after the one that reaches it, except those already requested by
+    /// [`prefetch`](Self::prefetch).
     pub fn limit(mut self, images: u64) -> Self {
         self.limit = Some(images);
         self
@@ -63,8 +63,8 @@ impl ListAll {
         self
     }
 
-    /// Reads the list up to `max_passes` times, until no image was missed. Defaults to 1, with which
-    /// the list is read once, and nothing is compared.
+    /// Reads the list up to `max_passes` times, until no image was missed. Defaults to 1: the list is
+    /// read once and nothing is compared.
     ///
     /// When a row is deleted from a page already read, the following rows move up, and one of them
     /// to that page. Two passes in a row that see the same images show that none was missed. A
