@@ -27,7 +27,11 @@ use std::thread;
 
 use clap::Parser;
 use futures::FutureExt;
+#[cfg(unix)]
+use rustix::process::Signal;
 use tokio::runtime::Builder;
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 
 use args::{Args, Service};
 use output::{Failure, Output, Result};
@@ -53,6 +57,9 @@ fn run(service: Service, output: &Output) -> Result {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(failed)?;
     let result = runtime.block_on(async {
+        // A file beyond the limit of `ulimit -f` is an error of writing then, as on a full disk.
+        #[cfg(unix)]
+        let _limited = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()));
         match service {
             Service::Djinn(args) => djinn::run(args, output).await,
             Service::Devops(args) => devops::run(args, output).await,

@@ -132,6 +132,30 @@ mod interrupted {
     }
 
     #[test]
+    fn a_limit_on_files_is_an_error() {
+        let server = DjinnServer::start().unwrap();
+        let mut image = machine_images::testing::empty_qcow2(1 << 30);
+        image.resize(8 << 20, 1);
+        let id = server.add_image("web", &image).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let program = on(&server);
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -f 1000; exec \"$0\" \"$@\""]);
+        limited.arg(program.get_program()).args(program.get_args());
+        let envs = program.get_envs();
+        limited.envs(envs.filter_map(|(name, value)| Some((name, value?))));
+        limited.args(["djinn", "content", &id.to_string()]);
+        limited.arg(directory.path().join("web.qcow2"));
+
+        let ran = Ran::new(limited.output().unwrap());
+
+        assert_eq!(ran.status, Some(1), "{ran:?}");
+        assert!(ran.err.starts_with("error: save image"), "{ran:?}");
+        assert!(ran.err.contains("File too large"), "{ran:?}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn ctrl_c_ends_it_while_nobody_reads_what_it_writes() {
         let server = DjinnServer::start().unwrap();
         let mut image = machine_images::testing::empty_qcow2(1 << 30);
