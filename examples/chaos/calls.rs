@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures::TryStreamExt;
-use machine_images::djinn::Source;
+use machine_images::djinn::{ImageId, Source};
 use machine_images::testing::Received;
 use machine_images::{Digest, Error};
 
@@ -18,7 +18,7 @@ use super::run::{Setup, Site};
 pub(crate) enum Call {
     List,
     Get {
-        id: i64,
+        id: ImageId,
     },
     Upload {
         name: String,
@@ -34,22 +34,22 @@ pub(crate) enum Call {
         name: String,
     },
     File {
-        id: i64,
+        id: ImageId,
         large: bool,
         connections: usize,
         digest: bool,
         over: bool,
     },
     Stream {
-        id: i64,
+        id: ImageId,
         large: bool,
     },
     Delete {
-        id: i64,
+        id: ImageId,
     },
     /// From the server to its peer, or back.
     Copy {
-        id: i64,
+        id: ImageId,
         name: String,
         back: bool,
         large: bool,
@@ -205,7 +205,7 @@ impl Call {
             }
             Self::Get { id } => {
                 let image = images.get(*id).await?;
-                Ok(check(image.id.get() == *id, "another image"))
+                Ok(check(image.id == *id, "another image"))
             }
             Self::Upload {
                 name,
@@ -309,7 +309,7 @@ impl Call {
     pub(crate) fn path(&self, setup: &Setup) -> PathBuf {
         let id = match self {
             Self::File { id, .. } => *id,
-            _ => 0,
+            _ => ImageId::from(0),
         };
         setup.directory.path().join(format!("{id}.qcow2"))
     }

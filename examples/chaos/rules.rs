@@ -2,6 +2,7 @@
 
 use futures::TryStreamExt;
 use machine_images::Digest;
+use machine_images::djinn::ImageId;
 
 use super::calls::{Call, OLD, OTHER};
 use super::run::{Setup, Site};
@@ -102,7 +103,7 @@ impl Call {
     }
 
     /// Another fetch makes the file whole, and leaves nothing beside it.
-    async fn saved_violations(&self, setup: &Setup, id: i64, large: bool) -> Vec<String> {
+    async fn saved_violations(&self, setup: &Setup, id: ImageId, large: bool) -> Vec<String> {
         let (path, bytes) = (self.path(setup), setup.bytes(large));
         let mut violations = Vec::new();
         let digest = Digest::of(bytes);

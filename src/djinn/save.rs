@@ -271,7 +271,7 @@ mod tests {
             wait: Duration::from_secs(600),
         });
         let images = server.client().unwrap().images();
-        let location = images.location(Operation::new("save"), id.into());
+        let location = images.location(Operation::new("save"), id);
         let mut retries = location.transport.retry().start();
         let answer = location.get(&mut retries).await.unwrap();
         let version = answer.version.clone();

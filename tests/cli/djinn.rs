@@ -33,7 +33,7 @@ fn find_shows_the_image_of_that_name() {
         let [image] = &run(on(&server), args).ok().json()[..] else {
             panic!("{args}: not one line");
         };
-        assert_eq!(image["id"], id, "{args}");
+        assert_eq!(image["id"], id.get(), "{args}");
         assert_eq!(image["user"]["username"], "tester", "{args}");
     }
     let people = run(on(&server), "djinn find web").ok();

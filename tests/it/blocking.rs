@@ -72,7 +72,7 @@ fn a_list_is_read_page_by_page_and_no_further_than_it_is_taken() {
     let mut iter = images(&server).list().iter();
     assert_eq!(server.requests().len(), 0);
     for (taken, id) in ids.iter().take(26).enumerate() {
-        assert_eq!(iter.next().unwrap().unwrap().id.get(), *id);
+        assert_eq!(iter.next().unwrap().unwrap().id, *id);
         assert_eq!(server.requests().len(), taken / 25 + 1);
     }
     drop(iter);

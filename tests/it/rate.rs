@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use machine_images::djinn::{Client, ClientBuilder, Images, Source};
+use machine_images::djinn::{Client, ClientBuilder, ImageId, Images, Source};
 use machine_images::testing::{DjinnServer, Fault};
 use machine_images::{Error, ErrorKind, Result, RetryPolicy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,7 +41,7 @@ fn assert_too_slow(error: &Error) {
 }
 
 /// Every way to read a body.
-async fn read(what: &str, images: &Images, id: i64) -> Result<()> {
+async fn read(what: &str, images: &Images, id: ImageId) -> Result<()> {
     let content = images.content(id);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk.qcow2");

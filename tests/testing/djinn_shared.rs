@@ -303,10 +303,13 @@ fn images_are_added_with_all_settings() {
         .new_image("a")
         .id(112)
         .created_at(time.parse().unwrap());
-    assert_eq!(image.content(QCOW2).length(1 << 40).add().unwrap(), 112);
+    assert_eq!(
+        image.content(QCOW2).length(1 << 40).add().unwrap().get(),
+        112
+    );
     let answer = get(&server, "/api/images/112").json();
     assert_eq!(answer["created_at"], time);
-    assert_eq!(server.add_image("b", QCOW2).unwrap(), 113);
+    assert_eq!(server.add_image("b", QCOW2).unwrap().get(), 113);
     assert!(server.new_image("c").id(112).add().is_err());
     assert!(server.new_image("c").author("nobody").add().is_err());
     assert!(server.new_image("c").namespace("lab@nobody").add().is_err());

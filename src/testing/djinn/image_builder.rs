@@ -114,7 +114,7 @@ impl<'a> ImageBuilder<'a> {
     /// Returns an error if the author or the owner of the namespace does not exist, the id is
     /// taken, the namespace is nested too deep, or the content cannot be written to a temporary
     /// file.
-    pub fn add(self) -> io::Result<i64> {
+    pub fn add(self) -> io::Result<ImageId> {
         let api = self.api;
         let content = Content::of_bytes(&self.content, &api.dir)?.grow(self.length)?;
         let mut state = lock(&api.state);
@@ -143,6 +143,6 @@ impl<'a> ImageBuilder<'a> {
             Some(id) => state.add_image_as(id, row),
             None => state.add_image(row),
         };
-        Ok(image.id)
+        Ok(image.id.into())
     }
 }

@@ -10,7 +10,7 @@ use url::Url;
 use super::api::Api;
 use super::image_builder::ImageBuilder;
 use super::state::{Grant, Row, State};
-use crate::djinn::{Client, ImageId, Visibility};
+use crate::djinn::{Client, ImageId, NamespaceId, Visibility};
 use crate::error::Result;
 use crate::testing::content::Content;
 use crate::testing::empty_qcow2;
@@ -110,7 +110,7 @@ impl DjinnServer {
     ///
     /// # Errors
     /// Returns an error if the content cannot be written to a temporary file.
-    pub fn add_image(&self, name: &str, content: impl AsRef<[u8]>) -> io::Result<i64> {
+    pub fn add_image(&self, name: &str, content: impl AsRef<[u8]>) -> io::Result<ImageId> {
         self.new_image(name).content(content).add()
     }
 
@@ -131,7 +131,7 @@ impl DjinnServer {
     /// # Errors
     /// Returns an error if the owner does not exist, the namespace exists, or it is nested too
     /// deep.
-    pub fn add_namespace(&self, path: &str, visibility: Visibility) -> io::Result<i64> {
+    pub fn add_namespace(&self, path: &str, visibility: Visibility) -> io::Result<NamespaceId> {
         let mut state = lock(&self.api.state);
         let (path, owner) = state.resolve_namespace(path, DEFAULT)?;
         if state.namespaces_at(owner, path).next().is_some() {
@@ -141,7 +141,7 @@ impl DjinnServer {
         if let Some((parent, _)) = path.rsplit_once('/') {
             state.ensure_namespace(owner, parent)?;
         }
-        Ok(state.add_namespace(owner, path, visibility))
+        Ok(state.add_namespace(owner, path, visibility).into())
     }
 
     /// Shares a namespace, and all others below the same root, with a user.
@@ -171,7 +171,7 @@ impl DjinnServer {
     ///
     /// # Errors
     /// Returns an error if the content cannot be written to a temporary file.
-    pub fn add_images(&self, count: usize) -> io::Result<Vec<i64>> {
+    pub fn add_images(&self, count: usize) -> io::Result<Vec<ImageId>> {
         let content = Arc::new(Content::of_bytes(&empty_qcow2(1 << 30), &self.api.dir)?);
         let mut state = lock(&self.api.state);
         let ids = (0..count).map(|index| {
@@ -181,7 +181,7 @@ impl DjinnServer {
                 content,
                 ..Row::new(DEFAULT, &name)
             };
-            state.add_image(row).id
+            state.add_image(row).id.into()
         });
         Ok(ids.collect())
     }

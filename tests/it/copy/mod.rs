@@ -6,7 +6,7 @@ mod target;
 
 use std::time::Duration;
 
-use machine_images::djinn::{Client, CopyImage, Images, Visibility};
+use machine_images::djinn::{Client, CopyImage, ImageId, Images, Visibility};
 use machine_images::testing::{Close, DjinnServer, Fault, FaultRule};
 use machine_images::{ClientBuilder, Digest, Error, ErrorKind, Result, RetryPolicy, Side};
 
@@ -26,7 +26,7 @@ struct Site {
     target: DjinnServer,
     from: Images,
     to: Images,
-    id: i64,
+    id: ImageId,
     bytes: Vec<u8>,
 }
 

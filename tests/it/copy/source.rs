@@ -1,6 +1,7 @@
 //! Sources that are bad, break, or change.
 
 use super::*;
+use machine_images::djinn::ImageId;
 use machine_images::qcow2::{Code, Policy};
 
 use crate::support::raw::{Answer, RawServer, Then};
@@ -178,7 +179,7 @@ const SNAPSHOTS: usize = 1_900_544;
 async fn a_source_that_shows_one_table_and_sends_another_is_found_out() {
     let site = Site::new(with_snapshot());
     let policy = || Policy::default().allow(Code::InternalSnapshots);
-    let copy = |id: i64, name| site.from.copy(id).to(&site.to).name(name).policy(policy());
+    let copy = |id: ImageId, name| site.from.copy(id).to(&site.to).name(name).policy(policy());
     copy(site.id, "good").await.unwrap();
 
     let mut image = with_snapshot();

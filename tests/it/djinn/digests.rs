@@ -1,7 +1,7 @@
 //! Content with an expected digest, in every way of reading it.
 
 use futures::{Stream, StreamExt, TryStreamExt};
-use machine_images::djinn::{Client, Images};
+use machine_images::djinn::{Client, ImageId, Images};
 use machine_images::testing::{DjinnServer, Fault};
 use machine_images::{Content, Digest, Error, ErrorKind};
 use tokio::io::AsyncReadExt;
@@ -14,7 +14,7 @@ const LENGTH: usize = 300_000;
 struct Site {
     server: DjinnServer,
     images: Images,
-    id: i64,
+    id: ImageId,
     bytes: Vec<u8>,
 }
 

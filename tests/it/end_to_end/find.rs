@@ -1,5 +1,5 @@
 use machine_images::ErrorKind;
-use machine_images::djinn::{Client, Find, Images, Source, Visibility};
+use machine_images::djinn::{Client, Find, ImageId, Images, Source, Visibility};
 use machine_images::testing::{DjinnServer, Fault, empty_qcow2};
 
 const ELI: &str = "72bcff1345c5005f318d16466eb229d0";
@@ -11,7 +11,7 @@ fn images(server: &DjinnServer, token: &str) -> Images {
 
 /// A server where `web` is there three times, and the ids: in no namespace, in `lab`, and in
 /// `lab` of another user.
-fn site() -> (DjinnServer, Images, [i64; 3]) {
+fn site() -> (DjinnServer, Images, [ImageId; 3]) {
     let server = DjinnServer::builder().user("eli", ELI).start().unwrap();
     server.add_namespace("lab@eli", Visibility::Public).unwrap();
     // First, so that it would be found first.
@@ -43,7 +43,7 @@ async fn a_name_is_found_where_it_is_looked_for() {
 
         let image = find.send().await.unwrap().unwrap();
 
-        assert_eq!(image.id.get(), id, "{namespace:?}");
+        assert_eq!(image.id, id, "{namespace:?}");
         // All of it, which the list of a namespace does not have.
         assert_eq!(image.user.unwrap().username, owner, "{namespace:?}");
         assert_eq!(image.namespace.is_some(), namespace.is_some());
@@ -94,7 +94,7 @@ async fn a_private_namespace_is_found_by_those_who_may_list_it() {
 
     assert_eq!(find().await.unwrap(), None);
     server.add_collaborator("lab", "eli").unwrap();
-    assert_eq!(find().await.unwrap().unwrap().id.get(), id);
+    assert_eq!(find().await.unwrap().unwrap().id, id);
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn a_name_is_found_on_a_later_page() {
 
     let found = images(&server, server.token()).find("zebra").send().await;
 
-    assert_eq!(found.unwrap().unwrap().id.get(), id);
+    assert_eq!(found.unwrap().unwrap().id, id);
 }
 
 #[tokio::test]
@@ -134,11 +134,11 @@ async fn a_name_is_found_in_one_of_two_namespaces_with_the_same_path() {
         ("web", "lab", Some(lab)),
         ("web", "lab@tester", Some(lab)),
         ("deep", "lab", None),
-        ("deep", "lab/deep", Some(deep.id.get())),
+        ("deep", "lab/deep", Some(deep.id)),
     ] {
         let found = in_namespace(images.find(name), Some(namespace)).await;
 
-        let found = found.unwrap().map(|image| image.id.get());
+        let found = found.unwrap().map(|image| image.id);
         assert_eq!(found, id, "{name} {namespace}");
     }
 }

@@ -14,7 +14,7 @@ async fn each_image_comes_once_with_a_request_a_page() {
 
         let listed: Vec<Image> = site.images.list().stream().try_collect().await.unwrap();
 
-        let mut ids: Vec<_> = listed.iter().map(|image| image.id.get()).collect();
+        let mut ids: Vec<_> = listed.iter().map(|image| image.id).collect();
         ids.sort_unstable();
         added.sort_unstable();
         assert_eq!(ids, added, "{count} images");

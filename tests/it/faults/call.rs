@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use futures::TryStreamExt;
 use machine_images::disk::Disk;
-use machine_images::djinn::{Images, Source};
+use machine_images::djinn::{ImageId, Images, Source};
 use machine_images::testing::DjinnServer;
 use machine_images::{Result, Side};
 use tempfile::TempDir;
@@ -64,13 +64,13 @@ const COUNT: usize = 30;
 pub(super) struct Scene {
     images: Images,
     pub(super) server: DjinnServer,
-    pub(super) image: i64,
+    pub(super) image: ImageId,
     disk: Vec<u8>,
     directory: TempDir,
     /// The other server of a copy, which has no faults, and its image.
     peer: DjinnServer,
     peer_images: Images,
-    peer_image: i64,
+    peer_image: ImageId,
 }
 
 /// Scenes that are as they were at first: making one takes longer than most calls.

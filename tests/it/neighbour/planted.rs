@@ -2,6 +2,7 @@
 
 use futures::{StreamExt, stream};
 use machine_images::Digest;
+use machine_images::djinn::ImageId;
 use machine_images::testing::Fault;
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ async fn whatever_is_put_there_nothing_else_is_written_or_named() {
     let run = |(place, kind, when, connections): (Place, Kind, When, usize)| async move {
         let mut world = World::new();
         let (id, image) = match connections {
-            1 => (1, &setup.image),
+            1 => (ImageId::from(1), &setup.image),
             _ => (id, long),
         };
         let digest = Digest::of(image);

@@ -207,7 +207,7 @@ async fn fetches_after_each_other_share_what_makes_connections() {
     };
     for _ in 0..10 {
         save(1.into()).await.unwrap();
-        save(long.into()).await.unwrap();
+        save(long).await.unwrap();
     }
     // The client's own, and one for the saves. It is made on the side: a save that is done earlier
     // does not keep it.
