@@ -13,7 +13,7 @@ use url::Url;
 #[command(name = "images", version)]
 pub(crate) struct Args {
     /// Print one JSON object a line instead of tables and bars, and errors as JSON, too.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) service: Service,
@@ -133,16 +133,17 @@ pub(crate) struct List {
     /// Ask for this many pages ahead.
     #[arg(long, value_name = "PAGES", default_value_t = 0)]
     pub(crate) prefetch: usize,
-    /// List the images of this namespace only.
+    /// List the images of this namespace only; PATH@USER, as in other commands, is taken, too.
     #[arg(long, value_name = "USER/PATH", value_parser = user_and_path)]
     pub(crate) namespace: Option<NamespacePath>,
 }
 
 fn user_and_path(text: &str) -> Result<NamespacePath, String> {
-    let (user, path) = text
-        .split_once('/')
-        .ok_or("it is not a user and a path, as in gordon/lab")?;
-    let namespace: Result<NamespacePath, _> = format!("{path}@{user}").parse();
+    let namespace: Result<NamespacePath, _> = match text.split_once('/') {
+        _ if text.contains('@') => text.parse(),
+        Some((user, path)) => format!("{path}@{user}").parse(),
+        None => return Err("it is not a user and a path, as in gordon/lab".into()),
+    };
     namespace.map_err(|error| error.to_string())
 }
 

@@ -1,7 +1,5 @@
 //! Progress bars on standard error.
 
-use std::io::IsTerminal;
-
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use machine_images::{Phase, Progress, ProgressListener};
 
@@ -12,8 +10,7 @@ pub(crate) struct Bar(ProgressBar);
 
 impl Bar {
     pub(crate) fn new(output: &Output, what: impl Into<String>) -> Self {
-        let shown = !output.json && std::io::stderr().is_terminal();
-        let target = match shown {
+        let target = match output.is_watched() {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),
         };

@@ -15,11 +15,11 @@ pub(crate) async fn run(args: Devops, output: &Output) -> Result {
         let (client, _server) = demo::devops()?;
         return command(client.images(), args.command, output).await;
     }
-    command(client(&args)?.images(), args.command, output).await
+    command(client(&args, output)?.images(), args.command, output).await
 }
 
 /// A client for the server that was named.
-fn client(args: &Devops) -> Result<Client> {
+fn client(args: &Devops, output: &Output) -> Result<Client> {
     let Some(server) = given(&args.server) else {
         no_server("DEVOPS_SERVER");
     };
@@ -38,7 +38,7 @@ fn client(args: &Devops) -> Result<Client> {
         true => None,
         false => set(&args.token, "DEVOPS_TOKEN"),
     };
-    let builder = Client::builder(server);
+    let builder = Client::builder(server).retry(output.retry());
     let builder = match (given(&token), given(&user)) {
         (Some(token), _) => builder.token(token),
         (None, Some(user)) => builder.basic(user, password.unwrap_or_default()),

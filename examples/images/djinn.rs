@@ -24,16 +24,16 @@ pub(crate) async fn run(args: Djinn, output: &Output) -> Result {
         let (client, _server) = demo::djinn()?;
         return command(client.images(), args.command, output).await;
     }
-    let client = client(given(&args.server), given(&args.token))?;
+    let client = client(given(&args.server), given(&args.token), output)?;
     command(client.images(), args.command, output).await
 }
 
 /// A client for the server that was named.
-fn client(server: Option<&str>, token: Option<&str>) -> Result<Client> {
+fn client(server: Option<&str>, token: Option<&str>, output: &Output) -> Result<Client> {
     let Some(server) = server else {
         no_server("DJINN_API_SERVER");
     };
-    let mut builder = Client::builder(server);
+    let mut builder = Client::builder(server).retry(output.retry());
     if let Some(token) = token {
         builder = builder.token(token);
     }
@@ -314,7 +314,7 @@ async fn digest(images: &Images, id: i64, output: &Output) -> Result {
 }
 
 async fn copy(images: &Images, args: Copy, output: &Output) -> Result {
-    let target = client(Some(&args.to), given(&args.to_token))?.images();
+    let target = client(Some(&args.to), given(&args.to_token), output)?.images();
     let bar = Bar::new(output, format!("image {}", args.id));
     let mut copy = images.copy(args.id).to(&target).progress(bar);
     if let Some(name) = args.name {

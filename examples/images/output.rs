@@ -1,8 +1,8 @@
 //! What the program prints: tables for people, a JSON object a line for programs.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
-use machine_images::Error;
+use machine_images::{Error, RetryPolicy};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -95,6 +95,28 @@ impl Output {
     }
 
     /// What was deleted.
+    /// Whether someone at a terminal sees how things go.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.json && io::stderr().is_terminal()
+    }
+
+    /// The crate's own policy, which tells whoever watches why it waits.
+    pub(crate) fn retry(&self) -> RetryPolicy {
+        let policy = RetryPolicy::default();
+        match self.is_watched() {
+            true => policy.on_retry(|error, delay| {
+                let text = plain(&error.to_string());
+                // Nothing can be done if it cannot be shown.
+                let _ = writeln!(
+                    io::stderr(),
+                    "{text}; trying again in {:.1} s",
+                    delay.as_secs_f64()
+                );
+            }),
+            false => policy,
+        }
+    }
+
     pub(crate) fn deleted(&self, id: &(impl Serialize + std::fmt::Display)) -> Result {
         match self.json {
             true => self.line(&json!({ "deleted": id })),
