@@ -148,7 +148,7 @@ pub fn iter<T>(stream: impl Stream<Item = Result<T>> + Unpin) -> impl Iterator<I
 }
 
 /// A reader that blocks: of a [`Content`](crate::Content) in order, of a
-/// [`RemoteReader`](crate::RemoteReader) from any position.
+/// [`RemoteReader`](crate::RemoteReader) or a disk (`disk::Disk`) from any position.
 ///
 /// An [`io::Error`] of its traits wraps this crate's [`Error`], as that of the reader in it does.
 ///

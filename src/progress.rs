@@ -48,14 +48,16 @@ pub struct Progress {
     pub done: u64,
     /// Total number of bytes, if known.
     pub total: Option<u64>,
-    /// The part of `done` that an earlier, interrupted transfer had already done.
+    /// The part of `done` that an earlier, interrupted transfer had already done; all of a file that
+    /// is up to date.
     #[doc(alias = "resume")]
     pub resumed: u64,
 }
 
 /// A listener for the progress of an operation.
 ///
-/// Implemented for closures that take a [`Progress`]. It is called at most every 50 ms, except for
+/// Implemented for closures that take a [`Progress`], whose type must be written, as in
+/// `|progress: Progress|`. It is called at most every 50 ms, except for
 /// the first and last call. After the last call of a successful transfer, `done` equals `total`. A
 /// [wait](crate::djinn::WaitDownloaded::progress) has no `total`.
 ///
@@ -74,7 +76,8 @@ pub struct Progress {
 /// ```
 #[doc(alias = "callback")]
 pub trait ProgressListener: Send + Sync + 'static {
-    /// Handles one update. The transfer waits for it, so it must return quickly.
+    /// Handles one update. The transfer waits for it, so it must return quickly. A panic is that of
+    /// the call.
     fn progress(&self, progress: Progress);
 }
 

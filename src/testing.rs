@@ -70,11 +70,11 @@
 //!         if name == "debian-12" {
 //!             return Ok(testing::image(42, name));
 //!         }
-//!         Err(testing::error(ErrorKind::NotFound))
+//!         Err(testing::error(ErrorKind::NotFoundOrUnauthorized))
 //!     }
 //! }
 //! # assert_eq!(Fake.find("debian-12").await.unwrap().id, 42.into());
-//! # assert_eq!(Fake.find("web").await.unwrap_err().kind(), ErrorKind::NotFound);
+//! # assert_eq!(Fake.find("web").await.unwrap_err().kind(), ErrorKind::NotFoundOrUnauthorized);
 //! # }
 //! ```
 

@@ -49,8 +49,8 @@ impl Delete {
     /// # Errors
     ///
     /// - [`NotFoundOrUnauthorized`](crate::ErrorKind::NotFoundOrUnauthorized) if there is no such
-    ///   image, or the token is wrong or lacks `image:write`:
-    ///   [`check`](super::Client::check) tells which.
+    ///   image, or the token is wrong or lacks `image:write`: [`check`](super::Client::check) tells
+    ///   whether it is wrong, and [`get`](Images::get), which needs no scope, whether there is one.
     /// - [`Unauthorized`](crate::ErrorKind::Unauthorized) if the request had to be repeated and the
     ///   token is wrong.
     /// - [`UnexpectedContent`](crate::ErrorKind::UnexpectedContent) or

@@ -48,7 +48,8 @@ impl Check {
     ///
     /// # Errors
     ///
-    /// - [`Unauthorized`](crate::ErrorKind::Unauthorized) if the token is wrong or missing.
+    /// - [`Unauthorized`](crate::ErrorKind::Unauthorized) if the token is wrong or missing, or the
+    ///   base URL has more than the path of the API, which gets the same response.
     /// - [`UnknownRoute`](crate::ErrorKind::UnknownRoute) if the base URL is not that of the API.
     /// - [`Connect`](crate::ErrorKind::Connect), [`Tls`](crate::ErrorKind::Tls) and the like if the
     ///   server cannot be reached.

@@ -37,6 +37,8 @@ impl Images {
     /// there the call does not wait, and the inspection fails if the image is not complete yet; with
     /// [`unchecked`](WaitDownloaded::unchecked) it succeeds at once.
     ///
+    /// While the server is away, the call waits on, once a first request was successful.
+    ///
     /// The server accepts anything that its source sends, an error page too. So the header of the
     /// downloaded image is inspected.
     ///

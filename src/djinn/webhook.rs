@@ -133,7 +133,9 @@ pub fn from_headers(
 fn check(secrets: &[impl AsRef<[u8]>], signature: &str, body: &[u8]) -> Result<()> {
     let secrets = secrets.iter().map(AsRef::as_ref);
     if secrets.len() == 0 || secrets.clone().any(<[u8]>::is_empty) {
-        return Err(Error::invalid("the secret of the webhook is empty"));
+        return Err(Error::invalid(
+            "a webhook needs a secret, which must not be empty",
+        ));
     }
     if body.len() > MAX_BODY {
         let message = format!("the body is longer than {MAX_BODY} bytes");

@@ -51,7 +51,8 @@ kinds! {
     /// The credentials lack a permission (403; on a DevOps Service also 401 with a message).
     #[doc(alias = "permission")]
     Forbidden = "forbidden";
-    /// The image does not exist (404).
+    /// The image, or the provider, does not exist (404). Only a DevOps Service says so: a call to a
+    /// Djinn CI server fails with [`NotFoundOrUnauthorized`](Self::NotFoundOrUnauthorized).
     NotFound = "not_found";
     /// The image does not exist, or the token is wrong or lacks a permission.
     ///

@@ -62,7 +62,7 @@ impl Refusal {
     fn distinct_message(&self, reason: Option<&str>) -> Option<&str> {
         let message = self.message.as_deref()?;
         let same = reason.is_some_and(|reason| reason.eq_ignore_ascii_case(message.trim()));
-        (!same).then_some(message)
+        (!same && !message.is_empty()).then_some(message)
     }
 }
 

@@ -28,6 +28,12 @@ macro_rules! id {
             }
         }
 
+        impl From<&$name> for $name {
+            fn from(id: &$name) -> Self {
+                *id
+            }
+        }
+
         impl From<$name> for i64 {
             fn from(id: $name) -> Self {
                 id.0

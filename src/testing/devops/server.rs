@@ -145,7 +145,8 @@ impl DevopsServer {
     }
 
     /// Restarts the server: resets all connections, refuses new ones for `downtime`, then serves
-    /// on with the same images. Returns once all are closed, or after a second.
+    /// on with the same images. Returns once all are closed, or after a second, and does not wait
+    /// for the end of `downtime`.
     pub fn restart(&self, downtime: Duration) {
         self.server.restart(downtime);
     }

@@ -188,7 +188,8 @@ impl DjinnServer {
 
     /// Serves bytes as the source of a download, and returns the URL.
     ///
-    /// They have the media type that downloads require.
+    /// They have the media type that downloads require. While this server is down, so is that URL: for
+    /// a download that goes on during a [`restart`](Self::restart), publish on another server.
     ///
     /// # Errors
     /// Returns an error if the bytes cannot be written to a temporary file.
@@ -228,7 +229,8 @@ impl DjinnServer {
     }
 
     /// Restarts the server: resets all connections, refuses new ones for `downtime`, then serves
-    /// on with the same images. Returns once all are closed, or after a second.
+    /// on with the same images. Returns once all are closed, or after a second, and does not wait
+    /// for the end of `downtime`.
     ///
     /// Uploads delayed by [`Fault::SlowCopy`] are lost. Downloads continue.
     ///
