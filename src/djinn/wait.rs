@@ -32,12 +32,12 @@ impl Images {
     ///
     /// `Endpoint: GET /images/:id`
     ///
-    /// The request is repeated at growing intervals, from 0.25 s to 15 s, or after a `Retry-After`. An image that was
-    /// uploaded needs no waiting. Older servers do not report the [download](Image::download):
-    /// there the call does not wait, and the inspection fails if the image is not complete yet; with
-    /// [`unchecked`](WaitDownloaded::unchecked) it succeeds at once.
+    /// The request is repeated at growing intervals, from 0.25 s to 15 s, after any `Retry-After`. An
+    /// image that was uploaded needs no waiting. Older servers do not report the
+    /// [download](Image::download): there the call does not wait, and the inspection fails if the
+    /// image is not complete yet; with [`unchecked`](WaitDownloaded::unchecked) it succeeds at once.
     ///
-    /// While the server is away, the call waits on, once a first request was successful.
+    /// After the first successful request, the call keeps waiting while the server is unavailable.
     ///
     /// The server accepts anything that its source sends, an error page too. So the header of the
     /// downloaded image is inspected.
@@ -186,7 +186,7 @@ impl WaitDownloaded {
                 }
                 (Ok(Err(error)), _) => return Err(error),
                 (Err(_), Some(found)) => {
-                    let state = format!("the server does not answer; before that, {found}");
+                    let state = format!("{found}, and the server does not answer");
                     return Err(self.timed_out(&state));
                 }
                 (Err(_), None) => return Err(self.timed_out("the server has not answered")),
@@ -210,9 +210,15 @@ impl WaitDownloaded {
         let image = image?;
         let text = match image.download.as_ref().map(Download::state) {
             None | Some(DownloadState::Finished) => {
-                let text = "the download has finished, but the image has not been inspected";
-                *found = Some(text.into());
-                return self.check(operation).await.map(|()| Some(image));
+                *found = Some("the image has not been inspected".into());
+                let checked = self.check(operation).await;
+                if let Err(ErrorKind::NotFoundOrUnauthorized) =
+                    checked.as_ref().map_err(Error::kind)
+                {
+                    // Without its contents, or deleted?
+                    self.get(true).await?;
+                }
+                return checked.map(|()| Some(image));
             }
             Some(DownloadState::Failed) => {
                 let reason = image.download.and_then(|download| download.error);

@@ -213,6 +213,26 @@ async fn a_server_that_asks_for_an_endless_pause_is_out_of_time() {
     let wait = images(&server).wait_downloaded(42).unchecked();
     let error = wait.timeout(Duration::from_secs(1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains("asks to wait"), "{error}");
+    assert_eq!(server.received_requests().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_image_that_is_deleted_before_its_inspection_is_gone() {
+    let missing = || json_answer(404, &json!({"message": "Not Found"}));
+    let done = json_answer(200, &downloading(true, true, None));
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(done)
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    Mock::given(any())
+        .respond_with(missing())
+        .mount(&server)
+        .await;
+    let error = images(&server).wait_downloaded(42).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Deleted);
 }
 
 #[tokio::test]
