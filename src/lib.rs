@@ -77,7 +77,8 @@
 //! # Crates in signatures
 //!
 //! The crates whose types are in this crate's signatures are re-exported: `bytes`, `http`, `jiff`,
-//! `reqwest`, `serde_json` and `url`. The traits are those of `futures`, `serde` and `tokio`.
+//! `reqwest`, `serde_json` and `url`. Traits in signatures come from `futures`, `serde` and `tokio`,
+//! which are not re-exported.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attempt;

@@ -57,8 +57,8 @@ pub struct Progress {
 /// A listener for the progress of an operation.
 ///
 /// Implemented for closures that take a [`Progress`], whose type must be written, as in
-/// `|progress: Progress|`. It is called at most every 50 ms, except for
-/// the first and last call. After the last call of a successful transfer, `done` equals `total`. A
+/// `|progress: Progress|`. It is called at most every 50 ms, except for the first and last call.
+/// After the last call of a successful transfer, `done` equals `total`. A
 /// [wait](crate::djinn::WaitDownloaded::progress) has no `total`.
 ///
 /// ```
@@ -76,8 +76,8 @@ pub struct Progress {
 /// ```
 #[doc(alias = "callback")]
 pub trait ProgressListener: Send + Sync + 'static {
-    /// Handles one update. The transfer waits for it, so it must return quickly. A panic is that of
-    /// the call.
+    /// Handles one update. The transfer waits for it, so it must return quickly. A panic in
+    /// the listener propagates to the caller.
     fn progress(&self, progress: Progress);
 }
 

@@ -125,7 +125,7 @@ impl RetryPolicy {
     /// Sets the maximum `Retry-After` to wait for. Defaults to 60 s.
     ///
     /// If the server asks for more, the operation fails, and [`Error::retry_after`] has the time.
-    /// Only [`wait_downloaded`](crate::djinn::Images::wait_downloaded) goes on, within its own limit.
+    /// [`wait_downloaded`](crate::djinn::Images::wait_downloaded) keeps waiting, up to its own timeout.
     pub fn max_retry_after(mut self, delay: Duration) -> Self {
         self.max_retry_after = delay;
         self

@@ -9,9 +9,9 @@
 //! A fetch of 1 GiB begins with one connection and one request for all of it. [`Line`](line::Line) adds
 //! others, up to 8 unless a number is set: if a round trip takes over 5 ms, all during the first one, or
 //! else when the rate no longer grows by itself, and as long as they bring more. One without work takes
-//! the end of the run that will be done last, for 16 latencies or half of the time that is left, and at
-//! most so much that both end together. Whoever loses the end of a run stops reading there, and its TCP
-//! connection with it. The last bytes may be asked for twice; each is written once, as it was hashed.
+//! the end of the run that will be done last, for half of the time that is left, or at least 16 latencies,
+//! but no more than lets both end together. Whoever loses the end of a run stops reading there, and its
+//! TCP connection with it. The last bytes may be asked for twice; each is written once, as it was hashed.
 //!
 //! If a TCP connection breaks, `Body` asks on a new one for what is left of the run, if the image is
 //! still the same version, as often as the retry policy has it. If that fails, others can claim the

@@ -42,6 +42,11 @@ pub(crate) fn closed(error: io::Error) -> Failure {
     }
 }
 
+/// A text on one line, whatever a server says.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// A text that came from a server or an image, on one line and without what a terminal obeys.
 fn plain(text: &str) -> String {
     let is_obeyed = |c: char| {
@@ -94,7 +99,6 @@ impl Output {
         out.flush().map_err(closed)
     }
 
-    /// What was deleted.
     /// Whether someone at a terminal sees how things go.
     pub(crate) fn is_watched(&self) -> bool {
         !self.json && io::stderr().is_terminal()
@@ -105,7 +109,7 @@ impl Output {
         let policy = RetryPolicy::default();
         match self.is_watched() {
             true => policy.on_retry(|error, delay| {
-                let text = plain(&error.to_string());
+                let text = plain(&one_line(&format!("{error:#}")));
                 // Nothing can be done if it cannot be shown.
                 let _ = writeln!(
                     io::stderr(),
@@ -117,6 +121,7 @@ impl Output {
         }
     }
 
+    /// What was deleted.
     pub(crate) fn deleted(&self, id: &(impl Serialize + std::fmt::Display)) -> Result {
         match self.json {
             true => self.line(&json!({ "deleted": id })),
@@ -136,8 +141,7 @@ impl Output {
             ),
             Failure::ClosedOutput => return,
         };
-        // One line, whatever a server says.
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = one_line(&text);
         let line = match self.json {
             false => format!("error: {}", plain(&text)),
             true => json!({

@@ -75,7 +75,7 @@ impl<R: Ranges> Seekable<R> {
         }
     }
 
-    /// Sets the number of bytes that are read at once in order. They are in memory.
+    /// Sets the number of bytes that sequential reads fetch at a time. They are held in memory.
     pub(crate) fn set_read_ahead(&mut self, bytes: u64) {
         self.read_ahead = bytes.clamp(1, MAX_READ_AHEAD);
     }

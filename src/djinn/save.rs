@@ -24,9 +24,9 @@ impl Images {
     /// file that is already at `path` stays until then. If the call fails, is dropped or killed,
     /// the next one to the same path continues with what is in `PATH.part` and
     /// `PATH.part.state`, provided that the server still has the same version; after a kill, up to
-    /// 512 KiB for each connection are fetched again. Runs of zeros become holes. The file's time is set to the image's `Last-Modified`. A symbolic link at
-    /// `path` is replaced, not followed. If `.part.state` makes the name longer than 255 bytes,
-    /// the names of these two files are shortened.
+    /// 512 KiB for each connection are fetched again. Runs of zeros become holes. The file's time is
+    /// set to the image's `Last-Modified`. A symbolic link at `path` is replaced, not followed. If
+    /// `.part.state` makes the name longer than 255 bytes, the names of these two files are shortened.
     ///
     /// On Unix, `PATH.part` is readable only by the user of the process. The file gets the mode of
     /// the file it replaces, or that of a new one. In a world-writable directory a `PATH.part`

@@ -65,9 +65,10 @@ awaitable!(Check, send -> User);
 pub(super) async fn user(transport: &Transport) -> Result<User> {
     let request = Request::new(Method::GET).path(["user"])?;
     match transport.fetch(request).await {
-        Err(error) if error.kind() == ErrorKind::NotFoundOrUnauthorized => {
-            Err(error.meaning(ErrorKind::Unauthorized, "the token is wrong"))
-        }
+        Err(error) if error.kind() == ErrorKind::NotFoundOrUnauthorized => Err(error.meaning(
+            ErrorKind::Unauthorized,
+            "the token or the base URL is wrong",
+        )),
         response => response?.json(),
     }
 }

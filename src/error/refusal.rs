@@ -60,8 +60,8 @@ impl Refusal {
 
     /// Returns the server's message, unless it only repeats the status.
     fn distinct_message(&self, reason: Option<&str>) -> Option<&str> {
-        let message = self.message.as_deref()?;
-        let same = reason.is_some_and(|reason| reason.eq_ignore_ascii_case(message.trim()));
+        let message = self.message.as_deref()?.trim();
+        let same = reason.is_some_and(|reason| reason.eq_ignore_ascii_case(message));
         (!same && !message.is_empty()).then_some(message)
     }
 }

@@ -33,6 +33,7 @@ pub fn error(kind: ErrorKind) -> Error {
 /// assert_eq!(error.kind(), ErrorKind::Rejected);
 /// assert_eq!(error.message(), Some("Name already exists"));
 /// assert_eq!(error.to_string(), "422 Unprocessable Entity: Name already exists");
+/// assert_eq!(testing::status_error(422, " ").to_string(), "422 Unprocessable Entity");
 /// ```
 #[must_use]
 pub fn status_error(status: u16, message: impl Into<String>) -> Error {

@@ -100,7 +100,7 @@ impl Transfer {
         if work.alive == 1 {
             return Err(error);
         }
-        tracing::debug!(error = %error, "one connection less");
+        tracing::debug!(target: "machine_images::transfer", error = %error, "one connection less");
         work.line.refused(error.retry_after());
         work.alive -= 1;
         Ok(())

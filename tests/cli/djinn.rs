@@ -83,7 +83,7 @@ fn list_shows_one_namespace() {
         .collect();
     assert_eq!(names, ["kernel", "web"]);
 
-    let narrowed = "--json djinn list --namespace eli/lab --search we";
+    let narrowed = "djinn list --namespace lab@eli --search we --json";
     assert_eq!(run(on(&server), narrowed).ok().json().len(), 1);
 
     let people = run(on(&server), "djinn list --namespace eli/lab").ok();

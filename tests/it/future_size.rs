@@ -21,9 +21,12 @@ fn of_content(content: Content) -> [String; 2] {
     ]
 }
 
+fn client() -> Client {
+    Client::builder("http://127.0.0.1:1").build().unwrap()
+}
+
 fn images() -> Images {
-    let client = Client::builder("http://127.0.0.1:1").build().unwrap();
-    client.images()
+    client().images()
 }
 
 async fn content() -> Content {
@@ -54,6 +57,7 @@ async fn public_futures_are_small_and_send() {
             "create_download.send",
             images.create_download("x", url).send(),
         ),
+        check("check.send", client().check().send()),
         check("digest.send", images.digest(1).send()),
         check("wait_downloaded.send", images.wait_downloaded(1).send()),
         check(

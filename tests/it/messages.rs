@@ -155,7 +155,7 @@ async fn a_bad_token_is_told_from_a_missing_image() {
     assert_eq!(user.username, "tester");
     let error = client(&server, "wr0ng").check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthorized);
-    let text = "check login: the token is wrong (404 Not Found)";
+    let text = "check login: the token or the base URL is wrong (404 Not Found)";
     assert_eq!(lines(&error), text);
     server.inject(Fault::Html { status: 404 }.on("GET", "/user"));
     let error = client(&server, server.token()).check().await.unwrap_err();
