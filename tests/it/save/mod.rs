@@ -165,8 +165,9 @@ impl Setup {
     where
         T: std::fmt::Debug + Send + 'static,
     {
+        // Slow enough for several connections to be far from the end when half was sent.
         let slow = Fault::Trickle {
-            bytes: 256 * 1024,
+            bytes: self.image.len() / 128,
             every: Duration::from_millis(5),
         };
         self.server.inject(self.on(slow).always());
@@ -182,6 +183,7 @@ impl Setup {
         self.server.clear_faults();
         // The lock tells when the last thread has let go.
         while !self.is_let_go() {
+            assert!(self.part().exists(), "it ended before it was dropped");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         self.server.clear_requests();
