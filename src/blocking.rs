@@ -65,13 +65,14 @@
 //! an upload that was not fully sent.
 
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures::stream::{Stream, StreamExt};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::{Error, Result};
+use crate::sync::lock;
 
 /// Waits for the result of a call.
 ///
@@ -199,7 +200,7 @@ fn io_runtime() -> io::Result<Arc<Runtime>> {
 /// Returns the runtime of all blocking calls, which the first of them makes.
 fn runtime() -> Result<Arc<Runtime>> {
     static RUNTIME: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
-    let mut made = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut made = lock(&RUNTIME);
     if let Some(runtime) = &*made {
         return Ok(Arc::clone(runtime));
     }

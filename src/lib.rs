@@ -109,6 +109,7 @@ mod save;
 mod source;
 #[cfg(feature = "fs")]
 mod spans;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "fs")]

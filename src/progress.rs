@@ -1,8 +1,10 @@
 //! Progress of long operations, reported to a listener.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::sync::lock;
 
 /// Minimum time between two calls of a listener, except for the first and last of an operation.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -214,10 +216,6 @@ impl Meter {
             shared.listener.progress(current);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

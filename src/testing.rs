@@ -99,7 +99,6 @@ mod restart;
 mod server;
 mod shared;
 mod socket;
-mod sync;
 
 pub use devops::{AccessPolicy, DevopsServer, DevopsServerBuilder};
 pub use djinn::{DjinnServer, DjinnServerBuilder, ImageBuilder};

@@ -4,7 +4,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use futures::future::{BoxFuture, Either, select};
@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Span, dispatcher};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::lock;
 use crate::transport::Transport;
 
 /// The caller of a transfer, who may have left.
@@ -69,10 +70,6 @@ impl Caller {
         *lock(&caller.has_left) = true;
         caller
     }
-}
-
-fn lock(has_left: &Mutex<bool>) -> MutexGuard<'_, bool> {
-    has_left.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Tells the transfer, when it is dropped, that the caller has left.

@@ -11,7 +11,7 @@
 //! else when the rate no longer grows by itself, and as long as they bring more. One without work takes
 //! the end of the run that will be done last, for half of the time that is left, or at least 16 latencies,
 //! but no more than lets both end together. Whoever loses the end of a run stops reading there, and its
-//! TCP connection with it. The last bytes may be asked for twice; each is written once, as it was hashed.
+//! TCP connection with it. The last bytes may be asked for twice, and are written once: they may be hashed.
 //!
 //! If a TCP connection breaks, `Body` asks on a new one for what is left of the run, if the image is
 //! still the same version, as often as the retry policy has it. If that fails, others can claim the
@@ -45,6 +45,7 @@ use crate::file::{Sink, State};
 use crate::join::lost;
 use crate::progress::Meter;
 use crate::spans::Spans;
+use crate::sync::lock;
 use crate::thread::{runtime, seen_by_caller, until};
 use line::{Line, TICK};
 use pieces::Pieces;
@@ -135,11 +136,11 @@ impl Transfer {
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.work)
     }
 
     fn state(&self) -> MutexGuard<'_, Option<State>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn is_complete(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::iter;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -16,6 +16,7 @@ use crate::operation::Operation;
 use crate::qcow2::{
     Code, Decompressor, Extent, ExtentKind, Finding, Lookup, Map, Report, Severity, Slice,
 };
+use crate::sync::lock;
 
 /// The number of parts of L2 tables that are kept, of at most 64 KiB.
 const TABLES: usize = 64;
@@ -126,7 +127,7 @@ impl Guest {
 
     async fn table(&self, slice: &Slice) -> Result<Bytes> {
         let at = slice.file.start;
-        let tables = || self.0.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables = || lock(&self.0.tables);
         {
             let mut tables = tables();
             let found = tables.iter().position(|(start, _)| *start == at);

@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::available_parallelism;
 
 use bytes::Bytes;
@@ -26,6 +26,7 @@ use crate::qcow2::{
     CLUSTER, Clusters, Compression, Inspection, Layout, MAX_SIZE, Part, Parts, Policy, Report,
     Stored, inspect,
 };
+use crate::sync::lock;
 
 /// A raw disk, sent as a QCOW2 image: see [`Source::raw`](super::Source::raw).
 ///
@@ -207,7 +208,7 @@ struct Memory(Mutex<(Buffers, Vec<Compressor>)>);
 
 impl Memory {
     fn lock(&self) -> MutexGuard<'_, (Buffers, Vec<Compressor>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

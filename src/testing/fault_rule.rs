@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use super::fault::Fault;
 use super::request_log::Received;
-use super::sync::lock;
+use crate::sync::lock;
 
 type Predicate = Arc<dyn Fn(&Received) -> bool + Send + Sync>;
 

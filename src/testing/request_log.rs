@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use hyper::http::request::Parts;
 
-use super::sync::lock;
+use crate::sync::lock;
 
 /// The most bytes of a JSON body that are kept.
 const KEPT_BODY: usize = 64 * 1024;

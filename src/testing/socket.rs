@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::sync::lock;
+use crate::sync::lock;
 
 /// The time for which a closed connection discards what the client still sends, so that the
 /// client can read the answer before the kernel resets the connection.

@@ -13,6 +13,7 @@ use http_body::{Frame, SizeHint};
 use super::rate::{MinRate, Pace};
 use crate::progress::Meter;
 use crate::source::{Chunks, Opened};
+use crate::sync::lock;
 
 /// The largest piece that is given to the connection at once; with a minimum rate, the share of
 /// one window that a piece may have.
@@ -57,7 +58,7 @@ impl Sending {
     }
 
     fn with<T>(&self, use_state: impl FnOnce(&mut State) -> T) -> T {
-        use_state(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        use_state(&mut lock(&self.0))
     }
 
     /// Returns when the body last moved, and whether it was sent. Waiting for a source with a time

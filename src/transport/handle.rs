@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 #[cfg(feature = "fs")]
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 #[cfg(feature = "fs")]
 use std::thread;
 use std::time::Duration;
@@ -22,6 +22,8 @@ use super::service::Service;
 use crate::attempt::Listener;
 use crate::error::Result;
 use crate::retry::RetryPolicy;
+#[cfg(feature = "fs")]
+use crate::sync::lock;
 
 /// The maximum number of HTTP clients to keep for later transfers.
 #[cfg(feature = "fs")]
@@ -160,8 +162,7 @@ impl Transport {
 
     #[cfg(feature = "fs")]
     fn spare(&self) -> MutexGuard<'_, Vec<reqwest::Client>> {
-        let spare = self.inner.spare.lock();
-        spare.unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner.spare)
     }
 
     pub(crate) fn base(&self) -> &Url {

@@ -4,13 +4,14 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use super::assembly::Assembly;
-use super::workers::{Workers, lock};
+use super::workers::Workers;
 use crate::digest::{Digest, Hasher};
 use crate::disk::{Places, rejected};
 use crate::error::Error;
 use crate::file::Sink;
 use crate::qcow2::{Finding, Report};
 use crate::spans::Spans;
+use crate::sync::lock;
 
 /// Takes the bytes of the image, and writes the guest's to a raw disk.
 pub(super) struct RawSink {

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use super::assembly::Assembly;
 use crate::disk::{Places, undone};
 use crate::file::Sink;
 use crate::qcow2::{Decompressor, Finding};
+use crate::sync::lock;
 
 /// The jobs that wait, for each thread: a cluster each.
 const WAITING: usize = 4;
@@ -32,10 +33,6 @@ struct Shared {
     assembly: Arc<Mutex<Assembly>>,
     /// The first failure. What comes after it is dropped.
     failed: Mutex<Option<io::Error>>,
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Workers {

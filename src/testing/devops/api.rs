@@ -10,9 +10,9 @@ use super::access::{Login, log_in};
 use super::answer::{Refusal, html, json_answer, pretty_answer};
 use super::route::{Route, check_target};
 use super::state::State;
+use crate::sync::lock;
 use crate::testing::message::{Answer, Request, Service};
 use crate::testing::query::Query;
-use crate::testing::sync::lock;
 
 /// The API of a DevOps Service: its settings and state.
 pub(super) struct Api {

@@ -12,10 +12,10 @@ use super::image::Image;
 use super::state::{Provider, State};
 use crate::devops::{ApiVersion, Client};
 use crate::error::Result;
+use crate::sync::lock;
 use crate::testing::fault_rule::FaultRule;
 use crate::testing::request_log::Received;
 use crate::testing::server::{Listen, Server};
-use crate::testing::sync::lock;
 
 const USER: &str = "root";
 const PASSWORD: &str = "secret";

@@ -11,10 +11,10 @@ use super::api::Api;
 use super::download;
 use super::download_url::{DownloadUrl, DownloadUrlError};
 use super::state::{Download, Row, State};
+use crate::sync::lock;
 use crate::testing::content::{Content, ContentWriter};
 use crate::testing::message::{Answer, Request, empty, json, message};
 use crate::testing::query::Query;
-use crate::testing::sync::lock;
 
 /// The size of a form up to which the real server reports a missing image. A larger form is an
 /// invalid image.

@@ -6,8 +6,8 @@ use reqwest::header::CONTENT_TYPE;
 use super::api::{Api, MEDIA_TYPE};
 use super::download_url::DownloadUrl;
 use super::state::{Download, Image};
+use crate::sync::lock;
 use crate::testing::content::{Content, ContentWriter};
-use crate::testing::sync::lock;
 
 /// The end of a download job.
 enum Outcome {

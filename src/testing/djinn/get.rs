@@ -11,11 +11,11 @@ use jiff::Timestamp;
 
 use super::api::{Api, MEDIA_TYPE};
 use super::state::Image;
+use crate::sync::lock;
 use crate::testing::content::Content;
 use crate::testing::http_date;
 use crate::testing::message::{Answer, Request, empty, json, message, set, text};
 use crate::testing::range::{self, Unsatisfiable};
-use crate::testing::sync::lock;
 
 const BOUNDARY: &str = "dca8ff749ca53576b863c8ca0d198fe2588e88c5e6f4625e262db3d9c396";
 

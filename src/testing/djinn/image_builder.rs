@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use super::api::Api;
 use super::state::Row;
 use crate::djinn::ImageId;
+use crate::sync::lock;
 use crate::testing::content::Content;
-use crate::testing::sync::lock;
 
 /// A builder that adds an image to a [`DjinnServer`](super::DjinnServer), as if it had been
 /// uploaded.

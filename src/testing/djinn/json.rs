@@ -3,8 +3,8 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::state::{Download, Image, Namespace, State, User, micros};
+use crate::sync::lock;
 use crate::testing::message::{self, Answer};
-use crate::testing::sync::lock;
 
 impl Api {
     /// Returns an image as GET and lists show it.

@@ -6,9 +6,9 @@ use super::api::Api;
 use super::get::not_found;
 use super::search::SearchPattern;
 use super::state::{Grant, Image, Namespace};
+use crate::sync::lock;
 use crate::testing::message::{Answer, json, message, set};
 use crate::testing::query::Query;
-use crate::testing::sync::lock;
 
 const PAGE: usize = 25;
 

@@ -8,9 +8,9 @@ use super::api::{Api, MEDIA_TYPE};
 use super::create::{is_form, redirect_back};
 use super::get::not_found;
 use super::state::Grant;
+use crate::sync::lock;
 use crate::testing::message::{Answer, Request, Service, empty, message, page, set};
 use crate::testing::query::{Query, unescape};
-use crate::testing::sync::lock;
 
 impl Service for Arc<Api> {
     fn answer<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Answer> {

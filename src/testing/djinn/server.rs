@@ -12,12 +12,12 @@ use super::image_builder::ImageBuilder;
 use super::state::{Grant, Row, State};
 use crate::djinn::{Client, ImageId, NamespaceId, Visibility};
 use crate::error::Result;
+use crate::sync::lock;
 use crate::testing::content::Content;
 use crate::testing::empty_qcow2;
 use crate::testing::fault_rule::FaultRule;
 use crate::testing::request_log::Received;
 use crate::testing::server::{Listen, Server};
-use crate::testing::sync::lock;
 
 const USER: &str = "tester";
 const TOKEN: &str = "866913559a626dc4522c6aa7b1554861";

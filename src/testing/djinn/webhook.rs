@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use url::Url;
 
-use crate::testing::sync::lock;
+use crate::sync::lock;
 
 /// The time that a receiver has to answer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@ use std::io;
 
 use super::DjinnServer;
 use crate::djinn::ImageId;
-use crate::testing::sync::lock;
+use crate::sync::lock;
 
 impl DjinnServer {
     /// Adds a webhook for the changes of images, and returns its id.
