@@ -48,12 +48,13 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
 /// Opens a regular file that is at this very path, not behind a link.
 pub(crate) fn open_in_place(path: &Path) -> io::Result<File> {
     // Looked at before, as opening a device can do something, and after, as it may be another one.
-    let is_file = std::fs::symlink_metadata(path)?.is_file();
-    let file = is_file.then(|| open_regular(path)).transpose()?;
-    match file {
-        Some(file) if guarded::is_at(&file, path)? => Ok(file),
-        _ => Err(io::Error::other("not a regular file")),
+    if std::fs::symlink_metadata(path)?.is_file() {
+        let file = open_regular(path)?;
+        if guarded::is_at(&file, path)? {
+            return Ok(file);
+        }
     }
+    Err(io::Error::other("not a regular file"))
 }
 
 /// Opens a regular file or a block device for reading; returns its length as well.

@@ -102,7 +102,7 @@ impl Create {
     }
 
     async fn create(self) -> Result<Created> {
-        self.register.images.check(&self.register.image.id)?;
+        self.register.images.check_id(&self.register.image.id)?;
         match self.reconcile {
             None => self.register.post().await,
             Some(within) => reconcile::create(&self.register, within).await,

@@ -25,7 +25,7 @@ pub struct Images {
 
 impl Images {
     /// Refuses an id by which a request would not get to its image.
-    pub(super) fn check(&self, id: &ImageId) -> Result<()> {
+    pub(super) fn check_id(&self, id: &ImageId) -> Result<()> {
         if self.version == ApiVersion::V2 && is_navigation(id.as_str()) {
             let message = "version 2 would resolve the slashes and dots of this id to another path";
             return Err(Error::invalid(message));
@@ -35,7 +35,7 @@ impl Images {
 
     /// Starts a request to `image/:image_id`.
     pub(super) fn request(&self, method: Method, id: &ImageId) -> Result<Request> {
-        self.check(id)?;
+        self.check_id(id)?;
         Request::new(method).path(["image", id.as_str()])
     }
 }

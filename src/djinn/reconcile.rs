@@ -160,7 +160,11 @@ impl<'a> Search<'a> {
                 Err(_) => None,
             };
             if let Some(error) = error {
-                tracing::debug!(target: "machine_images::djinn", error = %error, "the upload cannot be looked for");
+                tracing::debug!(
+                    target: "machine_images::djinn",
+                    error = %error,
+                    "the upload cannot be looked for"
+                );
             }
             if began.elapsed() >= deadline {
                 let message = format!("the server could not be asked within {deadline:?}");

@@ -167,6 +167,7 @@ impl WaitDownloaded {
 
     async fn wait(&self, operation: &Operation, mut hints: Hints) -> Result<Image> {
         let deadline = Instant::now() + self.timeout.min(LONGEST_WAIT);
+        let left = || deadline.saturating_duration_since(Instant::now());
         // What the last request found.
         let mut found = None;
         loop {
@@ -174,28 +175,28 @@ impl WaitDownloaded {
             // Boxed, as it would make the future half as large again.
             let looked = Box::pin(self.look(operation, &mut found));
             let looked = tokio::time::timeout_at(deadline + GRACE, looked).await;
-            let left = deadline.saturating_duration_since(Instant::now());
-            match (looked, &found) {
-                (Ok(Ok(Some(image))), _) => return Ok(image),
-                (Ok(Ok(None)), _) => {}
+            let Ok(looked) = looked else {
+                let state = match found {
+                    Some(found) => format!("{found}, and the server does not answer"),
+                    None => "the server has not answered".to_owned(),
+                };
+                return Err(self.timed_out(&state));
+            };
+            match looked {
+                Ok(Some(image)) => return Ok(image),
+                Ok(None) => {}
                 // The image was there, and the server may answer again.
-                (Ok(Err(error)), Some(_)) if error.is_retryable() => {
+                Err(error) if found.is_some() && error.is_retryable() => {
                     let pause = error.retry_after().unwrap_or_default();
-                    tokio::time::sleep(pause.min(left)).await;
+                    tokio::time::sleep(pause.min(left())).await;
                     found = Some(format!("the last request failed ({error})").into());
                 }
-                (Ok(Err(error)), _) => return Err(error),
-                (Err(_), Some(found)) => {
-                    let state = format!("{found}, and the server does not answer");
-                    return Err(self.timed_out(&state));
-                }
-                (Err(_), None) => return Err(self.timed_out("the server has not answered")),
+                Err(error) => return Err(error),
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left().is_zero() {
                 return Err(self.timed_out(found.as_deref().unwrap_or_default()));
             }
-            hints.wait(left).await;
+            hints.wait(left()).await;
         }
     }
 
@@ -212,9 +213,8 @@ impl WaitDownloaded {
             None | Some(DownloadState::Finished) => {
                 *found = Some("the image has not been inspected".into());
                 let checked = self.check(operation).await;
-                if let Err(ErrorKind::NotFoundOrUnauthorized) =
-                    checked.as_ref().map_err(Error::kind)
-                {
+                let is_missing = |error: &Error| error.kind() == ErrorKind::NotFoundOrUnauthorized;
+                if checked.as_ref().is_err_and(is_missing) {
                     // Without its contents, or deleted?
                     self.get(true).await?;
                 }

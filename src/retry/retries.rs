@@ -66,7 +66,13 @@ impl Retries {
         let Some(delay) = delay else {
             return Err(error);
         };
-        tracing::debug!(target: "machine_images::retry", attempt = self.failed, error = %error, delay = ?delay, "retrying");
+        tracing::debug!(
+            target: "machine_images::retry",
+            attempt = self.failed,
+            error = %error,
+            delay = ?delay,
+            "retrying"
+        );
         if let Some(listener) = &self.policy.listener {
             listener(&error, delay);
         }

@@ -78,6 +78,31 @@ fn an_upload_that_fails_ends_while_standard_input_stays_open() {
 }
 
 #[cfg(unix)]
+#[test]
+fn a_limit_on_files_is_an_error() {
+    let server = DjinnServer::start().unwrap();
+    let mut image = machine_images::testing::empty_qcow2(1 << 30);
+    image.resize(8 << 20, 1);
+    let id = server.add_image("web", &image).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let program = on(&server);
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -f 1000; exec \"$0\" \"$@\""]);
+    limited.arg(program.get_program()).args(program.get_args());
+    let envs = program.get_envs();
+    limited.envs(envs.filter_map(|(name, value)| Some((name, value?))));
+    limited.args(["djinn", "content", &id.to_string()]);
+    limited.arg(directory.path().join("web.qcow2"));
+
+    let ran = super::Ran::new(limited.output().unwrap());
+
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(ran.err.starts_with("error: save image"), "{ran:?}");
+    assert!(ran.err.contains("File too large"), "{ran:?}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
 mod interrupted {
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
@@ -129,30 +154,6 @@ mod interrupted {
 
         assert_eq!(ran.status, Some(130), "{ran:?}");
         assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
-    }
-
-    #[test]
-    fn a_limit_on_files_is_an_error() {
-        let server = DjinnServer::start().unwrap();
-        let mut image = machine_images::testing::empty_qcow2(1 << 30);
-        image.resize(8 << 20, 1);
-        let id = server.add_image("web", &image).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let program = on(&server);
-        let mut limited = Command::new("sh");
-        limited.args(["-c", "ulimit -f 1000; exec \"$0\" \"$@\""]);
-        limited.arg(program.get_program()).args(program.get_args());
-        let envs = program.get_envs();
-        limited.envs(envs.filter_map(|(name, value)| Some((name, value?))));
-        limited.args(["djinn", "content", &id.to_string()]);
-        limited.arg(directory.path().join("web.qcow2"));
-
-        let ran = Ran::new(limited.output().unwrap());
-
-        assert_eq!(ran.status, Some(1), "{ran:?}");
-        assert!(ran.err.starts_with("error: save image"), "{ran:?}");
-        assert!(ran.err.contains("File too large"), "{ran:?}");
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]

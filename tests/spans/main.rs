@@ -27,11 +27,13 @@ const DISK: &[u8] = include_bytes!("../data/disk.qcow2");
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>);
 
-/// The documented target of a span, if it is not one of this test.
-fn target(span: &str) -> Option<&'static str> {
-    match span {
+/// The documented target of a span or an event, if it is not one of this test.
+fn target(name: &str) -> Option<&'static str> {
+    match name {
         "operation" => Some("machine_images::operation"),
         "request" => Some("machine_images::transport"),
+        "retrying" => Some("machine_images::retry"),
+        "one connection less" => Some("machine_images::transfer"),
         _ => None,
     }
 }
@@ -76,6 +78,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
         if event.metadata().target().starts_with("machine_images") {
             let mut fields = Fields(String::new());
             event.record(&mut fields);
+            let found = event.metadata().target();
+            let names = ["retrying", "one connection less"];
+            for name in names.into_iter().filter(|name| fields.0.contains(name)) {
+                assert_eq!(target(name), Some(found));
+            }
             let scope = context.event_scope(event).into_iter().flatten();
             let spans: Vec<_> = scope.map(|span| span.name()).collect();
             let line = format!("{spans:?}{}", fields.0);

@@ -221,16 +221,8 @@ async fn a_server_that_asks_for_an_endless_pause_is_out_of_time() {
 async fn an_image_that_is_deleted_before_its_inspection_is_gone() {
     let missing = || json_answer(404, &json!({"message": "Not Found"}));
     let done = json_answer(200, &downloading(true, true, None));
-    let server = MockServer::start().await;
-    Mock::given(any())
-        .respond_with(done)
-        .up_to_n_times(1)
-        .mount(&server)
-        .await;
-    Mock::given(any())
-        .respond_with(missing())
-        .mount(&server)
-        .await;
+    // The contents, what they lack, and whether the image is there.
+    let server = serve([done, missing(), missing(), missing()]).await;
     let error = images(&server).wait_downloaded(42).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Deleted);
 }
