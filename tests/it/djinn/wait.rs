@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use futures::channel::mpsc;
 use futures::stream::{self, StreamExt};
 use machine_images::djinn::DownloadState;
-use machine_images::testing::empty_qcow2;
 use machine_images::{ErrorKind, Phase, Progress, RetryPolicy};
 use serde_json::{Value, json};
 use wiremock::matchers::{any, method, path};
@@ -198,7 +197,7 @@ async fn a_server_that_is_away_before_the_inspection_does_not_end_the_wait() {
         done(),
         ResponseTemplate::new(502),
         done(),
-        disk_answer(200, empty_qcow2(1 << 20)),
+        disk_answer(200, include_bytes!("../../data/disk.qcow2")),
     ])
     .await;
     let client = builder(&server).retry(RetryPolicy::none()).build().unwrap();
