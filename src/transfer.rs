@@ -18,9 +18,10 @@
 //! rest, and the connection ends; the last one's error is that of the fetch.
 //!
 //! The **state** file says which bytes were written, and which of them are on the disk. It is brought up
-//! to date after each 512 KiB times the number of connections. For a digest, or to sync each 64 MiB, one
-//! more thread follows: it reads what is done from the first byte on. The plan of the next fetch is what
-//! the state lacks: of the written bytes after a kill, of those on the disk after a power loss.
+//! to date after each 512 KiB times the number of connections, except for the last. For a digest, or to
+//! sync each 64 MiB, one more thread follows: it reads what is done from the first byte on. The plan of
+//! the next fetch is what the state lacks: of the written bytes after a kill, of those on the disk after
+//! a power loss.
 
 mod connection;
 mod line;
@@ -50,7 +51,7 @@ use crate::thread::{runtime, seen_by_caller, until};
 use line::{Line, TICK};
 use pieces::Pieces;
 
-/// The bytes that the connections write, each, between two records of the state: a kill costs so many.
+/// What each connection writes between two records of the state: a kill costs up to twice as much.
 const RECORD: u64 = 512 << 10;
 /// The bytes that are written between two syncs of the sink.
 const SYNC: u64 = 64 << 20;
@@ -175,7 +176,7 @@ impl Transfer {
         let first = work.pieces.claim_first(0);
         drop(work);
         // Less is not worth a file.
-        if resumed == 0 && left > RECORD {
+        if resumed == 0 && left > 2 * RECORD {
             self.record(&mut self.state())?;
         }
         self.setup.meter.start(self.setup.version.total, resumed);
@@ -202,7 +203,7 @@ impl Transfer {
         work.unsynced += count;
         work.unrecorded += count;
         let done = work.pieces.done.total();
-        let is_due = work.unrecorded >= RECORD * work.alive as u64;
+        let is_due = work.unrecorded >= RECORD * work.alive as u64 && work.pieces.left > RECORD;
         drop(work);
         self.moved.notify_one();
         if is_due {

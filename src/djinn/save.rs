@@ -24,7 +24,7 @@ impl Images {
     /// file that is already at `path` stays until then. If the call fails, is dropped or killed,
     /// the next one to the same path continues with what is in `PATH.part` and
     /// `PATH.part.state`, provided that the server still has the same version; after a kill, up to
-    /// 512 KiB for each connection are fetched again. Runs of zeros become holes. The file's time is
+    /// 1 MiB for each connection is fetched again. Runs of zeros become holes. The file's time is
     /// set to the image's `Last-Modified`. A symbolic link at `path` is replaced, not followed. If
     /// `.part.state` makes the name longer than 255 bytes, the names of these two files are shortened.
     ///

@@ -299,3 +299,19 @@ async fn a_full_disk_is_an_error_that_can_be_continued_from() {
         assert!(bytes.unwrap() == setup.image);
     }
 }
+
+#[tokio::test]
+async fn an_image_of_a_mib_has_no_state_and_a_larger_one_has() {
+    for (length, is_kept) in [(MIB, false), (MIB + 1, true)] {
+        let setup = Setup::of(super::image(length));
+        let (state, seen) = (setup.state(), Arc::new(AtomicBool::new(false)));
+        let has_seen = seen.clone();
+        let save = setup.save(1, setup.target());
+        let save = save.progress(move |_: machine_images::Progress| {
+            has_seen.fetch_or(state.exists(), Ordering::Relaxed);
+        });
+        save.await.unwrap();
+        assert_eq!(seen.load(Ordering::Relaxed), is_kept, "{length}");
+        setup.assert_saved();
+    }
+}

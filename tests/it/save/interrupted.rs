@@ -149,8 +149,8 @@ fn apply(damage: &Damage, mut state: Vec<u8>) -> Vec<u8> {
 #[test]
 fn a_damaged_state_is_never_trusted() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    // Small, as each of many cases fetches it.
-    let setup = Setup::of(image(MIB));
+    // Small, as each of many cases fetches it, but large enough for a state.
+    let setup = Setup::of(image(2 * MIB));
     runtime.block_on(setup.leave_half(1));
     let part = std::fs::read(setup.part()).unwrap();
     let state = std::fs::read(setup.state()).unwrap();

@@ -228,7 +228,7 @@ async fn what_another_user_left_is_not_continued() {
 
 #[tokio::test]
 async fn a_file_with_another_name_is_not_written_to() {
-    let setup = Setup::of(image(MIB));
+    let setup = Setup::of(image(2 * MIB));
     let bystander = setup.directory.path().join("bystander");
     fs::write(&bystander, "precious").unwrap();
     for resume in [true, false] {
