@@ -22,8 +22,7 @@ impl Images {
     ///
     /// A name is unique in each namespace, and among the images of one user that are in none.
     /// Without a [`namespace`](Find::namespace), returns the image in no namespace that the token's
-    /// user owns. The token needs `image:read`; with a namespace that is not public,
-    /// `namespace:read`.
+    /// user owns. The token needs `image:read`.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {
@@ -39,9 +38,9 @@ impl Images {
     ///
     /// | namespace | requests |
     /// |---|---|
-    /// | `lab@gordon` | the list of the namespace, narrowed to names like this one: usually one page; then the image if it was found, or `GET /user` if the namespace was not |
+    /// | `lab@gordon` | the list of the namespace, narrowed to names like this one: usually one page; then the image if it was found |
     /// | `lab` | the same, after `GET /user` |
-    /// | a path shared by two of the owner's namespaces | the list, which fails; `GET /user`; then the pages of all images |
+    /// | one that does not exist, that the token must not list, or whose path two of the owner's namespaces share | the list, which fails; `GET /user`; then the pages of all images, as without a namespace |
     /// | none | `GET /user`, then the pages of all images that the user owns, 25 a page, up to the image; if it does not exist, all pages, and at least twice unless there is only one |
     #[doc(alias = "lookup")]
     #[doc(alias = "search")]
@@ -76,8 +75,8 @@ impl Find {
     /// Sends the requests. Awaiting the builder does the same.
     ///
     /// Returns `None` if there is no such image or no such namespace. A server does not tell a
-    /// missing namespace from one that the token must not list: a token without `namespace:read`
-    /// finds images in public namespaces only.
+    /// missing namespace from one that the token must not list, as without `namespace:read`: then
+    /// the image is looked for in the list of all, which has those of the token's user.
     ///
     /// A list of several pages is read again until no image was missed, at most 10 times: see
     /// [`ListAll::consistent`](super::ListAll::consistent). If parallel uploads created several
@@ -86,8 +85,7 @@ impl Find {
     /// # Errors
     ///
     /// - [`Unauthorized`](ErrorKind::Unauthorized) if the token is wrong or missing.
-    /// - [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if it lacks `image:read`,
-    ///   without a namespace.
+    /// - [`NotFoundOrUnauthorized`](ErrorKind::NotFoundOrUnauthorized) if it lacks `image:read`.
     /// - [`Server`](ErrorKind::Server) if another user has two namespaces with the path, and the list of
     ///   all images does not have this one.
     /// - Those of [`ListAll::all`](super::ListAll::all).
@@ -108,18 +106,14 @@ impl Find {
             return images.named_without_namespace(&name, &me).try_next().await;
         };
         let row = match images.named_in(&name, &namespace).try_next().await {
-            Err(error) if error.kind() == ErrorKind::NotFoundOrUnauthorized => {
-                // The same response as to a bad token.
-                user(transport).await?;
-                None
-            }
-            Err(error) if is_ambiguous(&error) => {
+            Err(error) if is_missing(&error) || is_ambiguous(&error) => {
+                // A bad token gets the same response as one that must not list the namespace.
                 let me = user(transport).await?.username;
                 let owner = namespace.owner().unwrap_or(&me).to_owned();
                 let mut all = images.named_in_all(&name, namespace.of(&owner));
                 return match all.try_next().await? {
                     // The list of all has no images of others that are only public.
-                    None if owner != me => Err(error),
+                    None if owner != me && is_ambiguous(&error) => Err(error),
                     found => Ok(found),
                 };
             }
@@ -131,7 +125,7 @@ impl Find {
         // The list of a namespace leaves most fields out.
         match get::fetch(transport, row.id).await {
             // Deleted in the meantime.
-            Err(error) if error.kind() == ErrorKind::NotFoundOrUnauthorized => Ok(None),
+            Err(error) if is_missing(&error) => Ok(None),
             image => image.map(Some),
         }
     }
@@ -177,6 +171,10 @@ impl Images {
         let list = self.list().search(&name).consistent(MAX_PASSES).stream();
         list.try_filter(move |image| future::ready(image.name == name && is_in(image, &namespace)))
     }
+}
+
+fn is_missing(error: &Error) -> bool {
+    error.kind() == ErrorKind::NotFoundOrUnauthorized
 }
 
 /// Returns `true` if the server could not list a namespace as another has the same path: an upload to

@@ -98,6 +98,24 @@ async fn a_private_namespace_is_found_by_those_who_may_list_it() {
 }
 
 #[tokio::test]
+async fn an_image_of_the_user_is_found_where_the_token_may_list_nothing_else() {
+    let server = DjinnServer::builder().scoped_token("5c0ped", &["image:read"]);
+    let server = server.start().unwrap();
+    server.add_namespace("lab", Visibility::Private).unwrap();
+    let id = server.new_image("web").namespace("lab").add().unwrap();
+    server.new_image("web").namespace("other").add().unwrap();
+    for namespace in ["lab", "lab@tester"] {
+        let find = in_namespace(images(&server, "5c0ped").find("web"), Some(namespace));
+        assert_eq!(find.await.unwrap().unwrap().id, id);
+    }
+    let blind = DjinnServer::builder().scoped_token("b1ind", &[]);
+    let blind = blind.start().unwrap();
+    let find = in_namespace(images(&blind, "b1ind").find("web"), Some("lab"));
+    let error = find.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFoundOrUnauthorized);
+}
+
+#[tokio::test]
 async fn a_bad_token_is_an_error_and_not_none() {
     let (server, ..) = site();
     for namespace in [None, Some("lab"), Some("nowhere@eli")] {
