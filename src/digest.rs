@@ -174,25 +174,24 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let invalid = || {
-            let error = Error::invalid(EXPECTED);
+        parse(text).map_err(|message| {
+            let error = Error::invalid(message);
             error.during(&Operation::new("parse digest"))
-        };
-        parse(text).ok_or_else(invalid)
+        })
     }
 }
 
-const EXPECTED: &str = "a SHA-256 digest has 64 hexadecimal digits";
-
-fn parse(text: &str) -> Option<Digest> {
+fn parse(text: &str) -> Result<Digest, String> {
+    let invalid = || format!("{text:?} is not a SHA-256 digest of 64 hexadecimal digits");
     let mut bytes = [0; 32];
     if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
+        return Err(invalid());
     }
     for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+        let digits = text.get(at..at + 2).ok_or_else(invalid)?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| invalid())?;
     }
-    Some(Digest(bytes))
+    Ok(Digest(bytes))
 }
 
 impl fmt::Display for Digest {
@@ -216,7 +215,7 @@ impl Serialize for Digest {
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        parse(&text).ok_or_else(|| de::Error::custom(EXPECTED))
+        parse(&text).map_err(de::Error::custom)
     }
 }
 

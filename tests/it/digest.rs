@@ -22,9 +22,10 @@ fn other_text_is_no_digest() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert_eq!(
         error.to_string(),
-        "parse digest: a SHA-256 digest has 64 hexadecimal digits"
+        "parse digest: \"sha256:12\" is not a SHA-256 digest of 64 hexadecimal digits"
     );
-    assert!(serde_json::from_str::<Digest>("\"12\"").is_err());
+    let error = serde_json::from_str::<Digest>("\"12\"").unwrap_err();
+    assert!(error.to_string().starts_with("\"12\" is not"), "{error}");
     assert!(serde_json::from_str::<Digest>("12").is_err());
 }
 
