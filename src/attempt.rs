@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::ErrorKind;
+use crate::retry::Retries;
 
 /// The outcome of one request.
 ///
@@ -50,18 +51,26 @@ pub(crate) type Listener = Arc<dyn Fn(&Attempt) + Send + Sync>;
 pub(crate) struct Observed {
     listener: Option<Listener>,
     started: Instant,
+    /// The beginning of the first attempt.
+    pub(crate) began: tokio::time::Instant,
     pub(crate) attempt: Attempt,
 }
 
 impl Observed {
-    pub(crate) fn new(listener: Option<Listener>, method: &str, url: &str, number: u32) -> Self {
+    pub(crate) fn new(
+        listener: Option<Listener>,
+        method: &str,
+        url: &str,
+        retries: &Retries,
+    ) -> Self {
         Self {
             listener,
             started: Instant::now(),
+            began: retries.began(),
             attempt: Attempt {
                 method: method.to_owned(),
                 url: url.to_owned(),
-                number,
+                number: retries.attempt(),
                 status: None,
                 error: None,
                 sent: 0,

@@ -139,6 +139,12 @@ impl Error {
         self.0.sent
     }
 
+    /// Forgets the number of attempts, for those that are counted anew.
+    pub(crate) fn uncounted(mut self) -> Self {
+        (self.0.attempts, self.0.elapsed) = (0, Duration::ZERO);
+        self
+    }
+
     /// Raises the number of attempts to that of another error.
     pub(crate) fn attempts_of(self, other: &Self) -> Self {
         self.after(other.0.attempts, other.0.elapsed)

@@ -169,6 +169,8 @@ impl Body {
     /// Asks for the missing bytes of the same version. If it is dropped, the next call finds the
     /// broken answer again, and resumes it.
     async fn resume(&mut self, broken: Error) -> Result<()> {
+        // Its request may have been one of several, before the bytes that came.
+        let broken = broken.uncounted();
         let validator = self.answer.version.validator.clone();
         let validator = validator.filter(|_| self.end.is_some());
         // Some servers answer with parts of what is asked for. Tiny ones are no progress.

@@ -107,6 +107,11 @@ impl Retries {
         self.attempted.elapsed()
     }
 
+    /// Returns the beginning of the attempts that are counted.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Returns the number of the current attempt, from 1.
     pub(crate) fn attempt(&self) -> u32 {
         self.failed + 1

@@ -36,7 +36,7 @@ impl Transport {
         read: bool,
     ) -> Result<Response> {
         loop {
-            let response = match self.attempt(&mut request, retries.attempt()).await {
+            let response = match self.attempt(&mut request, retries).await {
                 Ok(response) if read => response.read().await.map_err(|error| {
                     // It was done, but its result is unknown.
                     let unknown = !request.is_idempotent() && error.is_retryable();
@@ -58,14 +58,14 @@ impl Transport {
         }
     }
 
-    async fn attempt(&self, request: &mut Request, number: u32) -> Result<Response> {
+    async fn attempt(&self, request: &mut Request, retries: &Retries) -> Result<Response> {
         let own = request.url(&self.inner.base);
         let mut url = own.clone();
         for _ in 0..=MAX_REDIRECTS {
             let shown = self.inner.shown(&url, &own, &request.secrets);
-            let span = attempt_span(request, &url, &shown, number);
+            let span = attempt_span(request, &url, &shown, retries.attempt());
             let listener = self.inner.listener.clone();
-            let observed = Observed::new(listener, request.method.as_str(), &shown, number);
+            let observed = Observed::new(listener, request.method.as_str(), &shown, retries);
             let response = self
                 .exchange(request, &url, observed)
                 .instrument(span)

@@ -195,7 +195,7 @@ impl Response {
         };
         Error::new(cause)
             .at(self.observed.attempt.url.clone())
-            .after(self.observed.attempt.number, Duration::ZERO)
+            .after(self.observed.attempt.number, self.observed.began.elapsed())
             .with_sent(self.observed.attempt.sent)
     }
 

@@ -101,6 +101,40 @@ async fn a_break_and_the_requests_that_follow_it_are_counted_together() {
 }
 
 #[tokio::test]
+async fn what_failed_before_the_last_progress_is_not_counted() {
+    let server = DjinnServer::start().unwrap();
+    let id = server.add_image("disk", DISK).unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let sink = heard.clone();
+    let policy = quick(5).on_retry(move |error, _| {
+        sink.lock().unwrap().push(error.attempts());
+    });
+    let cut = Fault::CutResponse {
+        after: 50_000,
+        close: Close::Clean,
+    };
+    server.inject(cut.times(3));
+    let content = images(&server, policy).content(id).send().await.unwrap();
+    assert_eq!(content.bytes().await.unwrap(), DISK);
+    assert_eq!(*heard.lock().unwrap(), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_tells_the_time_of_all_attempts() {
+    let server = DjinnServer::start().unwrap();
+    let id = server.add_image("disk", DISK).unwrap();
+    server.inject(Fault::Status {
+        status: 503,
+        retry_after: Some(RetryAfter::Seconds(1)),
+    });
+    server.inject(Fault::Html { status: 200 });
+    let images = images(&server, quick(2));
+    let error = images.get(id).await.unwrap_err();
+    assert_eq!(error.attempts(), 2, "{error:?}");
+    assert!(error.elapsed() >= Duration::from_secs(1), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_user_decides_what_is_worth_another_request() {
     let server = DjinnServer::start().unwrap();
     let id = server.add_image("disk", DISK).unwrap();
