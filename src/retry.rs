@@ -92,7 +92,8 @@ impl fmt::Debug for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Returns a policy that sends every request once.
+    /// Returns a policy that sends every request once. Of a transfer with several connections, the
+    /// others take over from one that fails.
     pub fn none() -> Self {
         Self {
             retries: 0,
@@ -173,6 +174,17 @@ impl RetryPolicy {
                 .as_ref()
                 .map_or_else(|| is_worth(error), |d| d(error));
             retries && !error.is_too_many()
+        })
+    }
+
+    /// The same, but another listener hears of each error, too.
+    pub(crate) fn heard(self, listener: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        let first = self.listener.clone();
+        self.on_retry(move |error, delay| {
+            listener(error);
+            if let Some(first) = &first {
+                first(error, delay);
+            }
         })
     }
 

@@ -4,6 +4,7 @@ mod hints;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::stream::{BoxStream, Stream, StreamExt};
@@ -18,6 +19,7 @@ use crate::inspect::accept;
 use crate::operation::Operation;
 use crate::progress::{Meter, Phase, ProgressListener};
 use crate::qcow2::Policy;
+use crate::sync::lock;
 use crate::transport::Transport;
 use hints::Hints;
 
@@ -84,7 +86,8 @@ impl fmt::Debug for WaitDownloaded {
 }
 
 impl WaitDownloaded {
-    /// Sets the total time limit. Defaults to one hour.
+    /// Sets the total time limit. Defaults to one hour. A request that is under way at its end may
+    /// take half a second longer.
     ///
     /// It cannot be disabled, since a server may leave a download running forever.
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -160,25 +163,39 @@ impl WaitDownloaded {
         self.run(Hints::new(None)).await
     }
 
-    async fn run(self, hints: Hints) -> Result<Image> {
+    async fn run(mut self, hints: Hints) -> Result<Image> {
         let operation = Operation::new("wait for download of image").on(self.id);
-        operation.run(self.wait(&operation, hints)).await
+        let failed = Arc::<Mutex<Option<String>>>::default();
+        let (meter, last) = (self.meter.clone(), Arc::clone(&failed));
+        self.transport = self.transport.heard(move |error| {
+            meter.repeat();
+            *lock(&last) = Some(format!("{error:#}"));
+        });
+        operation.run(self.wait(&operation, hints, &failed)).await
     }
 
-    async fn wait(&self, operation: &Operation, mut hints: Hints) -> Result<Image> {
+    /// `failed` is the error of the request before, if that is being repeated.
+    async fn wait(
+        &self,
+        operation: &Operation,
+        mut hints: Hints,
+        failed: &Mutex<Option<String>>,
+    ) -> Result<Image> {
         let deadline = Instant::now() + self.timeout.min(LONGEST_WAIT);
         let left = || deadline.saturating_duration_since(Instant::now());
         // What the last request found.
         let mut found = None;
         loop {
             hints.clear();
+            *lock(failed) = None;
             // Boxed, as it would make the future half as large again.
             let looked = Box::pin(self.look(operation, &mut found));
             let looked = tokio::time::timeout_at(deadline + GRACE, looked).await;
             let Ok(looked) = looked else {
-                let state = match found {
-                    Some(found) => format!("{found}, and the server does not answer"),
-                    None => "the server has not answered".to_owned(),
+                let state = match (lock(failed).take(), found) {
+                    (Some(error), _) => failure(&error),
+                    (None, Some(found)) => format!("{found}, and the server does not answer"),
+                    (None, None) => "the server has not answered".to_owned(),
                 };
                 return Err(self.timed_out(&state));
             };
@@ -189,7 +206,7 @@ impl WaitDownloaded {
                 Err(error) if found.is_some() && error.is_retryable() => {
                     let pause = error.retry_after().unwrap_or_default();
                     tokio::time::sleep(pause.min(left())).await;
-                    found = Some(format!("the last request failed ({error})").into());
+                    found = Some(failure(&format!("{error:#}")).into());
                 }
                 Err(error) => return Err(error),
             }
@@ -254,6 +271,10 @@ impl WaitDownloaded {
         let message = format!("{state} after {:?}", self.timeout);
         Error::plain(ErrorKind::Timeout, message)
     }
+}
+
+fn failure(error: &str) -> String {
+    format!("the last request failed ({error})")
 }
 
 /// A builder that waits for a download with hints: see [`WaitDownloaded::woken_by`].

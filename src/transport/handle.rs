@@ -20,7 +20,7 @@ use super::rate::MinRate;
 use super::redact;
 use super::service::Service;
 use crate::attempt::Listener;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::retry::RetryPolicy;
 #[cfg(feature = "fs")]
 use crate::sync::lock;
@@ -89,6 +89,15 @@ impl Transport {
     pub(crate) fn once(&self) -> Self {
         Self {
             retry: Arc::new(RetryPolicy::none()),
+            ..self.clone()
+        }
+    }
+
+    /// Returns a handle that tells of each error after which a request is repeated.
+    pub(crate) fn heard(&self, listener: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        let retry = RetryPolicy::clone(&self.retry).heard(listener);
+        Self {
+            retry: Arc::new(retry),
             ..self.clone()
         }
     }

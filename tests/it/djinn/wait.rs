@@ -240,15 +240,26 @@ async fn a_wait_for_a_server_that_went_away_tells_why() {
     let server = serve([json_answer(200, &downloading(false, false, None))]).await;
     let broken = ResponseTemplate::new(502);
     Mock::given(any()).respond_with(broken).mount(&server).await;
-    let client = builder(&server).retry(RetryPolicy::none()).build().unwrap();
-    let wait = client.images().wait_downloaded(42).unchecked();
-    let error = wait.timeout(Duration::from_secs(1)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout);
-    let text = error.to_string();
-    assert!(
-        text.contains("the last request failed") && text.contains("502"),
-        "{text}"
-    );
+    let patient = RetryPolicy::default().retries(1000);
+    for policy in [RetryPolicy::none(), patient] {
+        let client = builder(&server).retry(policy).build().unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&calls);
+        let wait = client.images().wait_downloaded(42).unchecked();
+        let wait = wait.progress(move |_: Progress| {
+            seen.fetch_add(1, Relaxed);
+        });
+        let before = server.received_requests().await.unwrap().len();
+        let error = wait.timeout(Duration::from_secs(1)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        let text = error.to_string();
+        assert!(
+            text.contains("the last request failed") && text.contains("502"),
+            "{text}"
+        );
+        let requests = server.received_requests().await.unwrap().len() - before;
+        assert!(requests > 1 && calls.load(Relaxed) == requests);
+    }
 }
 
 #[tokio::test]
