@@ -85,7 +85,8 @@ impl Save {
     /// number is set here or a round trip takes more than 5 ms, or else as long as the rate grows by
     /// a tenth with them. Images of less than 8 MiB, and images of servers without ranges or dates,
     /// are fetched with one, and each connection has 2 MiB or more to fetch. If the server refuses a
-    /// connection with 429 or 503, the others take over its share.
+    /// connection with 429 or 503, or one breaks and its retries do not help, the others take over
+    /// its share: the call fails only with the last one.
     ///
     /// ```
     /// # async fn example(images: machine_images::djinn::Images) -> machine_images::Result<()> {

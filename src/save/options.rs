@@ -67,8 +67,9 @@ pub struct Saved {
     pub path: PathBuf,
     /// Its length in bytes.
     pub bytes: u64,
-    /// The number of bytes of it that came over the network. Tables that the inspection read from
-    /// elsewhere in the image are not counted.
+    /// The number of bytes that came over the network, including those that came twice, as the last
+    /// ones of several connections may. Tables that the inspection read from elsewhere in the image
+    /// are not counted.
     pub fetched: u64,
     /// The number of bytes left by an earlier fetch that was resumed.
     pub resumed_from: u64,
