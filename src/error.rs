@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub(crate) use cause::Cause;
+use cause::looked;
 pub use kind::ErrorKind;
 pub use refusal::FieldErrors;
 pub(crate) use refusal::Refusal;
@@ -116,6 +117,14 @@ impl Error {
         self
     }
 
+    /// Says of an upload that was not sent completely that its source can be read again.
+    pub(crate) fn replayable(mut self) -> Self {
+        if let Cause::NotSent { is_replayable, .. } = &mut self.0.cause {
+            *is_replayable = true;
+        }
+        self
+    }
+
     /// Returns the error of this crate that ended the source of an upload.
     pub(crate) fn into_source_error(self) -> Result<Self, Self> {
         let inner = *self.0;
@@ -162,7 +171,24 @@ impl Error {
     /// Turns the error of a request that must not be repeated into
     /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown).
     pub(crate) fn outcome_unknown(mut self) -> Self {
-        self.0.cause = Cause::OutcomeUnknown(Box::new(self.0.cause));
+        self.0.cause = Cause::OutcomeUnknown {
+            is_missing: false,
+            source: Box::new(self.0.cause),
+        };
+        self
+    }
+
+    /// Says of a creation whose outcome is unknown that its image was looked for, and not found.
+    pub(crate) fn not_found(mut self) -> Self {
+        match &mut self.0.cause {
+            Cause::OutcomeUnknown { is_missing, .. } => *is_missing = true,
+            Cause::Refused(refusal) => {
+                if let Some(meaning) = &mut refusal.meaning {
+                    *meaning = format!("{meaning}{}", looked(true)).into();
+                }
+            }
+            _ => {}
+        }
         self
     }
 
@@ -261,7 +287,8 @@ impl Error {
     /// - [`Server`](ErrorKind::Server) with the status 502, 503 or 504, or with a 500 that is not in
     ///   the API's form;
     /// - [`UnexpectedStatus`](ErrorKind::UnexpectedStatus) with the status 408;
-    /// - [`NotSent`](ErrorKind::NotSent) if the source of the upload can be read again.
+    /// - [`NotSent`](ErrorKind::NotSent) if the source of the upload can be read again, as that of a
+    ///   copy always can.
     ///
     /// A creation whose outcome is unknown is never retryable: see
     /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown).

@@ -39,7 +39,7 @@ pub(super) async fn create(register: &Register, within: Duration) -> Result<Crea
     // An earlier attempt may have created it.
     let mut unclear = false;
     loop {
-        let error = match register.post().await {
+        let mut error = match register.post().await {
             Ok(created) => return Ok(created),
             Err(error) => error,
         };
@@ -64,7 +64,7 @@ pub(super) async fn create(register: &Register, within: Duration) -> Result<Crea
                 });
             }
             Some(Found::Other) => return Err(name_taken(register).attempts_of(&error)),
-            Some(Found::Nothing) if kind != ErrorKind::NameTaken => {}
+            Some(Found::Nothing) if kind != ErrorKind::NameTaken => error = error.not_found(),
             _ => return Err(error),
         }
         // The time of the lookup does not count towards that of the retries.

@@ -247,7 +247,8 @@ impl CopyImage {
         };
         let image = uploaded.map_err(|error| match error.into_source_error() {
             Ok(error) => of_source(error),
-            Err(error) => error.on_side(Side::Target),
+            // The source is read from the server again.
+            Err(error) => error.replayable().on_side(Side::Target),
         })?;
         match passed.get() {
             Some(&(bytes, sha256)) => Ok(Copied {

@@ -101,7 +101,7 @@ impl<'a> Search<'a> {
         let mut sent = None;
         loop {
             let again = source.again();
-            let error = match self.target.upload(source, meter.clone()).await {
+            let mut error = match self.target.upload(source, meter.clone()).await {
                 Ok(image) => return Ok(image),
                 Err(error) => error,
             };
@@ -120,7 +120,7 @@ impl<'a> Search<'a> {
                 (kind, Some(length)) if is_unclear(kind) || may_be_taken => {
                     match self.find(length).await {
                         Ok(Some(image)) => return Ok(image),
-                        Ok(None) if kind == ErrorKind::OutcomeUnknown => {}
+                        Ok(None) if kind == ErrorKind::OutcomeUnknown => error = error.not_found(),
                         _ => return Err(error),
                     }
                 }

@@ -22,8 +22,12 @@ pub(crate) enum Cause {
     /// A connection that could not be made, or broke.
     #[error("{1}")]
     Network(ErrorKind, String, #[source] Option<Source>),
-    #[error("no answer came, so the server may or may not have created the image")]
-    OutcomeUnknown(#[source] Source),
+    #[error("no answer came, so the server may or may not have created the image{}", looked(*.is_missing))]
+    OutcomeUnknown {
+        /// The image was looked for, and not found.
+        is_missing: bool,
+        source: Source,
+    },
     #[error("the request was not sent completely, so the server created nothing")]
     NotSent {
         /// The source can be read again.
@@ -41,6 +45,14 @@ pub(crate) enum Cause {
     Image(Box<qcow2::Report>),
 }
 
+/// Says what looking for an image that may not have been created found.
+pub(super) fn looked(is_missing: bool) -> &'static str {
+    match is_missing {
+        true => "; it was looked for, and is not there",
+        false => "",
+    }
+}
+
 fn rejections(report: &qcow2::Report) -> String {
     let findings = report.rejections().map(ToString::to_string);
     findings.collect::<Vec<_>>().join("; ")
@@ -52,7 +64,7 @@ impl Cause {
             Self::Invalid(_) | Self::Setup(_) => ErrorKind::InvalidInput,
             Self::Plain(kind, _) | Self::Network(kind, ..) => *kind,
             Self::Refused(refusal) => refusal.kind(),
-            Self::OutcomeUnknown(_) => ErrorKind::OutcomeUnknown,
+            Self::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
             Self::NotSent { .. } => ErrorKind::NotSent,
             Self::Decode(_) => ErrorKind::Decode,
             Self::Source(_) => ErrorKind::Source,

@@ -53,7 +53,10 @@ fn of_kind(kind: ErrorKind) -> Error {
         ErrorKind::Tls => network("the server's certificate is not trusted", None),
         ErrorKind::Proxy => status(407),
         ErrorKind::Transport => network("the connection broke", Some(reset().into())),
-        ErrorKind::OutcomeUnknown => Error::new(Cause::OutcomeUnknown(reset().into())),
+        ErrorKind::OutcomeUnknown => Error::new(Cause::OutcomeUnknown {
+            is_missing: false,
+            source: reset().into(),
+        }),
         ErrorKind::NotSent => Error::new(Cause::NotSent {
             is_replayable: true,
             source: reset().into(),

@@ -198,7 +198,10 @@ fn cause(
     if (never_sent && !has_arrived) || request.is_idempotent() {
         cause
     } else if is_sent {
-        Cause::OutcomeUnknown(failure::line(&cause).into())
+        Cause::OutcomeUnknown {
+            is_missing: false,
+            source: failure::line(&cause).into(),
+        }
     } else {
         not_sent(request, failure::line(&cause))
     }

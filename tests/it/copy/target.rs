@@ -50,6 +50,7 @@ async fn an_upload_that_breaks_before_its_end_creates_nothing() {
             site.target.inject(upload(fault.clone()));
             let error = site.copy().reconcile(reconcile).await.unwrap_err();
             site.check_failure(&error, Side::Target, ErrorKind::NotSent);
+            assert!(error.is_retryable());
             let requests = site.target.requests();
             let posts = requests.iter().filter(|request| request.method == "POST");
             assert_eq!(posts.count(), 1);
@@ -80,6 +81,24 @@ async fn a_lost_response_is_an_unknown_outcome_or_is_reconciled() {
         assert_eq!(site.target.image_count(), 3);
         site.check_requests();
     }
+}
+
+#[tokio::test]
+async fn an_outcome_that_stays_unknown_says_that_the_image_was_looked_for() {
+    let site = Site::new(DISK.to_vec());
+    for is_reconciled in [false, true] {
+        site.target.inject(upload(Fault::Html { status: 502 }));
+        let copy = site.copy();
+        let copy = match is_reconciled {
+            true => copy.reconcile_within(Duration::from_millis(100)),
+            false => copy,
+        };
+        let error = copy.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error:?}");
+        let text = error.to_string();
+        assert_eq!(text.contains("is not there"), is_reconciled, "{text}");
+    }
+    assert_eq!(site.target.image_count(), 0);
 }
 
 #[tokio::test]
