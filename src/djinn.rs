@@ -71,7 +71,7 @@ mod save;
 mod save_raw;
 mod service;
 mod stat;
-mod upload;
+mod target;
 mod user;
 mod wait;
 #[cfg(feature = "webhooks")]

@@ -11,7 +11,7 @@ use super::images::Images;
 use super::model::{Image, ImageId};
 use super::name::{NamespacePath, check_name, check_new_namespace};
 use super::reconcile::{Reconcile, Search};
-use super::upload::Target;
+use super::target::Target;
 use super::{content, get};
 use crate::call::awaitable;
 use crate::content::{Body, inspect_arriving};

@@ -1,19 +1,19 @@
 //! Creating an image by a download that the server makes.
 
 use std::fmt;
+use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
-use reqwest::Method;
-use serde::Serialize;
 use url::Url;
 
 use super::images::Images;
 use super::model::Image;
-use super::name::{NamespacePath, check_name, check_new_namespace, taken};
+use super::name::{NamespacePath, check_name, check_new_namespace};
+use super::reconcile::{Reconcile, Search};
+use super::target::Target;
 use crate::call::awaitable;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
-use crate::transport::{Request, Transport, public_url};
+use crate::transport::public_url;
 
 impl Images {
     /// Creates an image that the server downloads from a URL, some time later.
@@ -38,10 +38,13 @@ impl Images {
     /// ```
     pub fn create_download(&self, name: impl Into<String>, url: Url) -> CreateDownload {
         CreateDownload {
-            transport: self.transport.clone(),
-            name: name.into(),
+            target: Target {
+                transport: self.transport.clone(),
+                name: name.into(),
+                namespace: None,
+            },
             url,
-            namespace: None,
+            reconcile: None,
         }
     }
 }
@@ -50,30 +53,22 @@ impl Images {
 #[derive(Clone)]
 #[must_use = "`create_download` does nothing unless awaited"]
 pub struct CreateDownload {
-    transport: Transport,
-    name: String,
+    target: Target,
     url: Url,
-    namespace: Option<NamespacePath>,
+    reconcile: Option<Reconcile>,
 }
 
 /// Leaves out the secrets of the URL.
 impl fmt::Debug for CreateDownload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CreateDownload")
-            .field("transport", &self.transport)
-            .field("name", &self.name)
+            .field("transport", &self.target.transport)
+            .field("name", &self.target.name)
             .field("url", &public_url(&self.url))
-            .field("namespace", &self.namespace)
+            .field("namespace", &self.target.namespace)
+            .field("reconcile", &self.reconcile)
             .finish()
     }
-}
-
-#[derive(Serialize)]
-struct Parameters<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    namespace: Option<String>,
-    download_url: &'a str,
 }
 
 impl CreateDownload {
@@ -82,7 +77,30 @@ impl CreateDownload {
     /// `lab` is a namespace of the token's user, and created if it does not exist; `lab@gordon` is
     /// one of the user `gordon`.
     pub fn namespace(mut self, namespace: NamespacePath) -> Self {
-        self.namespace = Some(namespace);
+        self.target.namespace = Some(namespace);
+        self
+    }
+
+    /// Looks for the image if the response is lost, instead of failing with
+    /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown). Defaults to `false`.
+    ///
+    /// As for [`CreateUpload::reconcile`](super::CreateUpload::reconcile), the name is looked up
+    /// first, the image that is returned is new and was created by the token's user in the same
+    /// namespace, and the request is sent again if the server has no such image. Instead of a length
+    /// the image has the [source](super::Download::source) that was sent. The token needs `image:read`
+    /// as well.
+    #[doc(alias = "idempotent")]
+    pub fn reconcile(mut self, reconcile: bool) -> Self {
+        self.reconcile = reconcile.then(|| self.reconcile.unwrap_or_default());
+        self
+    }
+
+    /// Enables [`reconcile`](Self::reconcile), and sets its deadline. Defaults to 60 s.
+    ///
+    /// This is how long to look for the image while the server cannot be reached. If the server
+    /// responds and has no such image, it is looked for a quarter of this time.
+    pub fn reconcile_within(mut self, limit: Duration) -> Self {
+        self.reconcile.get_or_insert_default().within = limit;
         self
     }
 
@@ -105,44 +123,34 @@ impl CreateDownload {
     ///   created the image by then, never downloads it, and keeps its name: [`find`](Images::find)
     ///   and delete it before trying again.
     /// - [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the connection breaks before the
-    ///   response: [`find`](Images::find) the image before trying again.
+    ///   response: [`find`](Images::find) the image before trying again, or use
+    ///   [`reconcile`](Self::reconcile).
+    ///
+    /// With [`reconcile`](Self::reconcile) also:
+    /// - [`Unauthorized`](crate::ErrorKind::Unauthorized) if the token is wrong, or the server does
+    ///   not tell its user: see [`check`](super::Client::check).
+    /// - [`Limit`](crate::ErrorKind::Limit) if the list of images keeps changing.
     pub async fn send(self) -> Result<Image> {
-        let operation = Operation::new("create image").on(format!("{:?}", self.name));
+        let operation = Operation::new("create image").on(format!("{:?}", self.target.name));
         operation.run(self.create()).await
     }
 
     async fn create(self) -> Result<Image> {
-        check_name(&self.name)?;
-        check_new_namespace(self.namespace.as_ref())?;
+        check_name(&self.target.name)?;
+        check_new_namespace(self.target.namespace.as_ref())?;
         check_url(&self.url)?;
-        let body = Parameters {
-            name: &self.name,
-            namespace: self.namespace.as_ref().map(ToString::to_string),
-            download_url: self.url.as_str(),
-        };
-        let mut request = Request::new(Method::POST).path(["images"])?.json(&body)?;
-        for secret in secrets(&self.url) {
-            // The server repeats URLs in lower case.
-            request = request.secret(&secret).secret(&secret.to_lowercase());
+        match self.reconcile {
+            None => self.target.download(&self.url).await,
+            // Boxed, as it is rarely used and would make the future several times as large.
+            Some(options) => {
+                let search = Box::pin(Search::begin(&self.target, options)).await?;
+                Box::pin(search.download(&self.url)).await
+            }
         }
-        let response = self.transport.fetch(request).await;
-        response.map_err(|error| taken(error, &self.name))?.json()
     }
 }
 
 awaitable!(CreateDownload, send -> Image);
-
-/// Returns the secrets of a URL: its password, or else its user, and long values of its query, such
-/// as signatures; percent-encoded and decoded. Short ones are removed with the query of the URL.
-fn secrets(url: &Url) -> Vec<String> {
-    let pairs = url.query().unwrap_or_default().split('&');
-    let values = pairs.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
-    let login = url.password().unwrap_or(url.username());
-    let sent = values.filter(|value| value.len() >= 8).chain([login]);
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    sent.flat_map(|text| [text.to_owned(), decoded(text)])
-        .collect()
-}
 
 /// Refuses a URL that the server would reject.
 fn check_url(url: &Url) -> Result<()> {

@@ -7,7 +7,7 @@ use super::images::Images;
 use super::model::Image;
 use super::name::{NamespacePath, check_name, check_new_namespace};
 use super::reconcile::{Reconcile, Search};
-use super::upload::Target;
+use super::target::Target;
 use crate::call::awaitable;
 use crate::digest::Digest;
 use crate::error::Result;

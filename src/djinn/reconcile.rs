@@ -1,16 +1,17 @@
-//! Uploads that look for the image after a lost response.
+//! Creations that look for the image after a lost response.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::TryStreamExt;
 use tokio::time::{Instant, sleep, timeout};
+use url::Url;
 
 use super::find::is_in;
 use super::name::is_taken;
-use super::upload::Target;
+use super::target::Target;
 use super::user::{is_user, user};
-use super::{Image, ImageId, Images, List, NamespacePath, Source, User, get};
+use super::{Image, ImageId, Images, List, NamespacePath, Source, SourceUrl, User, get};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
@@ -43,6 +44,24 @@ impl Default for Reconcile {
     }
 }
 
+/// What tells the image of a creation from others of its name.
+enum Sign {
+    /// The length of an upload.
+    Length(u64),
+    /// The source of the server's download.
+    Source(Url),
+}
+
+impl Sign {
+    /// Returns the time that the server may take to create the image.
+    fn delay(&self) -> Duration {
+        match self {
+            Self::Length(length) => Duration::from_secs(length / BYTES_PER_SECOND),
+            Self::Source(_) => Duration::ZERO,
+        }
+    }
+}
+
 /// Returns `true` if the server may have created the image although the call failed.
 fn is_unclear(kind: ErrorKind) -> bool {
     matches!(
@@ -63,7 +82,9 @@ pub(super) struct Search<'a> {
     /// The namespace of the image, with its owner.
     namespace: Option<NamespacePath>,
     options: Reconcile,
-    /// Images that the upload did not create: those that existed before, in any namespace, and
+    /// The sign of an image that was sent to its end and not clearly answered.
+    sent: Option<Sign>,
+    /// Images that the creation did not make: those that existed before, in any namespace, and
     /// those that were found to be others.
     others: HashSet<ImageId>,
 }
@@ -84,6 +105,7 @@ impl<'a> Search<'a> {
             me,
             namespace,
             options,
+            sent: None,
             others: HashSet::new(),
         };
         let listed = search.list(&search.images).await?;
@@ -97,35 +119,17 @@ impl<'a> Search<'a> {
     /// Sends the image until it exists or cannot be created.
     pub(super) async fn upload(mut self, mut source: Source, meter: Meter) -> Result<Image> {
         let mut retries = self.target.transport.retry().start();
-        // The length of an upload that was sent to its end and not clearly answered.
-        let mut sent = None;
         loop {
             let again = source.again();
-            let mut error = match self.target.upload(source, meter.clone()).await {
+            let error = match self.target.upload(source, meter.clone()).await {
                 Ok(image) => return Ok(image),
                 Err(error) => error,
             };
-            let kind = error.kind();
-            if is_unclear(kind) {
-                sent = Some(error.sent());
-            }
-            // An earlier attempt may have created it. The body of the response may be lost.
-            let may_be_taken = match kind {
-                ErrorKind::NameTaken => true,
-                ErrorKind::Rejected => error.fields().is_none(),
-                _ => false,
+            let sign = Sign::Length(error.sent());
+            let error = match self.settle(error, sign).await? {
+                Ok(image) => return Ok(image),
+                Err(error) => error,
             };
-            match (kind, sent) {
-                (ErrorKind::NotSent, _) => {}
-                (kind, Some(length)) if is_unclear(kind) || may_be_taken => {
-                    match self.find(length).await {
-                        Ok(Some(image)) => return Ok(image),
-                        Ok(None) if kind == ErrorKind::OutcomeUnknown => error = error.not_found(),
-                        _ => return Err(error),
-                    }
-                }
-                _ => return Err(error),
-            }
             let Some(again) = again else {
                 return Err(error);
             };
@@ -136,13 +140,58 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Asks for a download until the image exists or cannot be created.
+    pub(super) async fn download(mut self, url: &Url) -> Result<Image> {
+        let mut retries = self.target.transport.retry().start();
+        loop {
+            let error = match self.target.download(url).await {
+                Ok(image) => return Ok(image),
+                Err(error) => error,
+            };
+            let error = match self.settle(error, Sign::Source(url.clone())).await? {
+                Ok(image) => return Ok(image),
+                Err(error) => error,
+            };
+            retries.restart_clock();
+            retries.pause(error, true).await?;
+        }
+    }
+
+    /// Finds out what came of a creation that failed: returns its image, or the error that allows for
+    /// another attempt.
+    ///
+    /// Fails if there must be none.
+    async fn settle(&mut self, mut error: Error, sign: Sign) -> Result<Result<Image, Error>> {
+        let kind = error.kind();
+        if is_unclear(kind) {
+            self.sent = Some(sign);
+        }
+        // An earlier attempt may have created it. The body of the response may be lost.
+        let may_be_taken = match kind {
+            ErrorKind::NameTaken => true,
+            ErrorKind::Rejected => error.fields().is_none(),
+            _ => false,
+        };
+        let is_looked_for = self.sent.is_some() && (is_unclear(kind) || may_be_taken);
+        if is_looked_for {
+            match self.find().await {
+                Ok(Some(image)) => return Ok(Ok(image)),
+                Ok(None) if kind == ErrorKind::OutcomeUnknown => error = error.not_found(),
+                _ => return Err(error),
+            }
+        } else if kind != ErrorKind::NotSent {
+            return Err(error);
+        }
+        Ok(Err(error))
+    }
+
     /// Looks for the image until it exists, or the server has had the time to create it.
     ///
     /// Fails if the server could not be asked.
-    async fn find(&mut self, length: u64) -> Result<Option<Image>> {
+    async fn find(&mut self) -> Result<Option<Image>> {
         let Reconcile { within, .. } = self.options;
         let began = Instant::now();
-        let copying = Duration::from_secs(length / BYTES_PER_SECOND);
+        let copying = self.sent.as_ref().map_or(Duration::ZERO, Sign::delay);
         let enough = copying.saturating_add(within / 4);
         let deadline = copying.saturating_add(within);
         let mut interval = (within / 16).clamp(LEAST, FIRST);
@@ -150,7 +199,7 @@ impl<'a> Search<'a> {
             let asked = began.elapsed();
             // The last lookup has some time, too.
             let left = deadline.saturating_sub(asked).max(FIRST);
-            let error = match timeout(left, self.candidates(length)).await {
+            let error = match timeout(left, self.candidates()).await {
                 Ok(Ok(candidates)) => match self.choose(candidates).await {
                     Ok(None) if asked < enough => None,
                     Ok(found) => return Ok(found),
@@ -163,7 +212,7 @@ impl<'a> Search<'a> {
                 tracing::debug!(
                     target: "machine_images::djinn",
                     error = %error,
-                    "the upload cannot be looked for"
+                    "the image cannot be looked for"
                 );
             }
             if began.elapsed() >= deadline {
@@ -175,8 +224,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Returns the images that the upload may have created, without comparing their digests.
-    async fn candidates(&mut self, length: u64) -> Result<Vec<Image>> {
+    /// Returns the images that the creation may have made, without comparing their digests.
+    async fn candidates(&mut self) -> Result<Vec<Image>> {
         // The lookup is repeated as a whole.
         let images = Images {
             transport: self.images.transport.once(),
@@ -198,20 +247,28 @@ impl<'a> Search<'a> {
                 continue;
             }
             let is_mine = is_user(&self.me, image.author_id, image.author.as_ref());
-            if !is_mine || image.download.is_some() {
-                self.others.insert(image.id);
-                continue;
-            }
-            let Some(found_length) = existing(total_length(&images, image.id).await)? else {
-                continue;
+            let is_sent = match is_mine {
+                true => existing(self.has_sign(&images, &image).await)?,
+                false => Some(false),
             };
-            if found_length == length {
-                candidates.push(image);
-            } else {
-                self.others.insert(image.id);
+            match is_sent {
+                Some(true) => candidates.push(image),
+                Some(false) => drop(self.others.insert(image.id)),
+                None => {}
             }
         }
         Ok(candidates)
+    }
+
+    /// Returns `true` if an image has the sign of the one that was sent.
+    async fn has_sign(&self, images: &Images, image: &Image) -> Result<bool> {
+        match (&self.sent, &image.download) {
+            (Some(Sign::Length(length)), None) => {
+                Ok(total_length(images, image.id).await? == *length)
+            }
+            (Some(Sign::Source(sent)), Some(download)) => Ok(is_source(sent, &download.source)),
+            _ => Ok(false),
+        }
     }
 
     /// Returns the first image with the expected digest; without one, the first.
@@ -283,6 +340,20 @@ fn existing<T>(answer: Result<T>) -> Result<Option<T>> {
     }
 }
 
+/// Returns `true` if the server shows this URL as the source of a download: in lower case, and without
+/// the password.
+fn is_source(sent: &Url, shown: &SourceUrl) -> bool {
+    let plain = |text: String| {
+        let mut url = Url::parse(&text.to_lowercase()).ok()?;
+        url.set_fragment(None);
+        // Of a URL without a host, which has no login.
+        let _ = url.set_password(None).and_then(|()| url.set_username(""));
+        Some(url)
+    };
+    let sent = plain(sent.to_string());
+    sent.is_some() && sent == plain(shown.to_string())
+}
+
 /// Returns the length of an image's content.
 async fn total_length(images: &Images, id: ImageId) -> Result<u64> {
     match images.content(id).range(0..1).send().await {
@@ -306,4 +377,27 @@ fn unknown_user(error: Error) -> Error {
     }
     let text = "the token is wrong, or the server does not tell its user, as `reconcile` needs";
     error.meaning(ErrorKind::Unauthorized, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_known_again_as_the_server_shows_it() {
+        let sent = Url::parse("https://User:Secret@Example.org/Ok.qcow2?Sig=AbC").unwrap();
+        for (shown, is_same) in [
+            ("https://user:xxxxx@example.org/ok.qcow2?sig=abc", true),
+            ("https://example.org/ok.qcow2?sig=abc", true),
+            ("https://user:xxxxx@example.org:443/ok.qcow2?sig=abc", true),
+            ("http://user:xxxxx@example.org/ok.qcow2?sig=abc", false),
+            ("https://user:xxxxx@example.org/other.qcow2?sig=abc", false),
+            ("https://user:xxxxx@example.org/ok.qcow2", false),
+            ("not a URL", false),
+            ("", false),
+        ] {
+            let shown = SourceUrl::from(shown.to_owned());
+            assert_eq!(is_source(&sent, &shown), is_same, "{shown}");
+        }
+    }
 }

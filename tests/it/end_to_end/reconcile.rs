@@ -1,5 +1,6 @@
 //! Uploads that find out what came of them.
 
+mod downloads;
 mod hostile;
 mod random;
 mod table;
