@@ -179,7 +179,7 @@ impl Error {
     }
 
     /// Says of a creation whose outcome is unknown that its image was looked for, and not found.
-    pub(crate) fn not_found(mut self) -> Self {
+    pub(crate) fn looked_for(mut self) -> Self {
         match &mut self.0.cause {
             Cause::OutcomeUnknown { is_missing, .. } => *is_missing = true,
             Cause::Refused(refusal) => {

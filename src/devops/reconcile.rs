@@ -64,7 +64,7 @@ pub(super) async fn create(register: &Register, within: Duration) -> Result<Crea
                 });
             }
             Some(Found::Other) => return Err(name_taken(register).attempts_of(&error)),
-            Some(Found::Nothing) if kind != ErrorKind::NameTaken => error = error.not_found(),
+            Some(Found::Nothing) if kind != ErrorKind::NameTaken => error = error.looked_for(),
             _ => return Err(error),
         }
         // The time of the lookup does not count towards that of the retries.

@@ -87,8 +87,12 @@ impl CreateDownload {
     /// As for [`CreateUpload::reconcile`](super::CreateUpload::reconcile), the name is looked up
     /// first, the image that is returned is new and was created by the token's user in the same
     /// namespace, and the request is sent again if the server has no such image. Instead of a length
-    /// the image has the [source](super::Download::source) that was sent. The token needs `image:read`
-    /// as well.
+    /// the image has the [source](super::Download::source) that was sent, in letters of any case and
+    /// with any login. An older server does not tell the source: there the call fails with
+    /// [`NameTaken`](crate::ErrorKind::NameTaken). The token needs `image:read` as well.
+    ///
+    /// Assumed, by the server's code: if the connection breaks before the server has queued the
+    /// download, the image stays queued. Then [`wait_downloaded`](Images::wait_downloaded) times out.
     #[doc(alias = "idempotent")]
     pub fn reconcile(mut self, reconcile: bool) -> Self {
         self.reconcile = reconcile.then(|| self.reconcile.unwrap_or_default());
@@ -106,8 +110,8 @@ impl CreateDownload {
 
     /// Sends the request. Awaiting the builder does the same.
     ///
-    /// Returns before the download begins, without a [`download`](Image::download): see
-    /// [`Images::wait_downloaded`].
+    /// Returns before the download is complete, and without a [`download`](Image::download) unless the
+    /// image was looked for: see [`Images::wait_downloaded`].
     ///
     /// # Errors
     ///

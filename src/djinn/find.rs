@@ -40,7 +40,7 @@ impl Images {
     /// |---|---|
     /// | `lab@gordon` | the list of the namespace, narrowed to names like this one: usually one page; then the image if it was found |
     /// | `lab` | the same, after `GET /user` |
-    /// | one that does not exist, that the token must not list, or whose path two of the owner's namespaces share | the list, which fails; `GET /user`; then the pages of all images, as without a namespace |
+    /// | one that does not exist, that the token must not list, or whose path two of the owner's namespaces share | as above, but the list fails; then `GET /user` and the pages of all images, as without a namespace |
     /// | none | `GET /user`, then the pages of all images that the user owns, 25 a page, up to the image; if it does not exist, all pages, and at least twice unless there is only one |
     #[doc(alias = "lookup")]
     #[doc(alias = "search")]
@@ -76,7 +76,7 @@ impl Find {
     ///
     /// Returns `None` if there is no such image or no such namespace. A server does not tell a
     /// missing namespace from one that the token must not list, as without `namespace:read`: then
-    /// the image is looked for in the list of all, which has those of the token's user.
+    /// the image is looked for in the list of all that the token's user can see without that.
     ///
     /// A list of several pages is read again until no image was missed, at most 10 times: see
     /// [`ListAll::consistent`](super::ListAll::consistent). If parallel uploads created several

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::TryStreamExt;
+use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
@@ -44,7 +45,7 @@ impl Default for Reconcile {
     }
 }
 
-/// What tells the image of a creation from others of its name.
+/// The property by which the image of a creation is told from others of its name.
 enum Sign {
     /// The length of an upload.
     Length(u64),
@@ -176,7 +177,7 @@ impl<'a> Search<'a> {
         if is_looked_for {
             match self.find().await {
                 Ok(Some(image)) => return Ok(Ok(image)),
-                Ok(None) if kind == ErrorKind::OutcomeUnknown => error = error.not_found(),
+                Ok(None) if kind == ErrorKind::OutcomeUnknown => error = error.looked_for(),
                 _ => return Err(error),
             }
         } else if kind != ErrorKind::NotSent {
@@ -248,27 +249,31 @@ impl<'a> Search<'a> {
             }
             let is_mine = is_user(&self.me, image.author_id, image.author.as_ref());
             let is_sent = match is_mine {
-                true => existing(self.has_sign(&images, &image).await)?,
+                true => existing(self.has_sign(&images, &image).await)?.flatten(),
                 false => Some(false),
             };
             match is_sent {
                 Some(true) => candidates.push(image),
                 Some(false) => drop(self.others.insert(image.id)),
+                // Deleted, or not complete yet.
                 None => {}
             }
         }
         Ok(candidates)
     }
 
-    /// Returns `true` if an image has the sign of the one that was sent.
-    async fn has_sign(&self, images: &Images, image: &Image) -> Result<bool> {
-        match (&self.sent, &image.download) {
+    /// Returns `true` if an image has the sign of the one that was sent, and `None` if that is yet to
+    /// be seen.
+    async fn has_sign(&self, images: &Images, image: &Image) -> Result<Option<bool>> {
+        Ok(match (&self.sent, &image.download) {
             (Some(Sign::Length(length)), None) => {
-                Ok(total_length(images, image.id).await? == *length)
+                Some(total_length(images, image.id).await? == *length)
             }
-            (Some(Sign::Source(sent)), Some(download)) => Ok(is_source(sent, &download.source)),
-            _ => Ok(false),
-        }
+            (Some(Sign::Source(sent)), Some(download)) => Some(is_source(sent, &download.source)),
+            // The server stores an image before its download.
+            (Some(Sign::Source(_)), None) => None,
+            _ => Some(false),
+        })
     }
 
     /// Returns the first image with the expected digest; without one, the first.
@@ -340,18 +345,20 @@ fn existing<T>(answer: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Returns `true` if the server shows this URL as the source of a download: in lower case, and without
-/// the password.
+/// Returns `true` if the server shows this URL as the source of a download: in lower case, without the
+/// password, and with more or fewer characters percent-encoded.
 fn is_source(sent: &Url, shown: &SourceUrl) -> bool {
-    let plain = |text: String| {
-        let mut url = Url::parse(&text.to_lowercase()).ok()?;
-        url.set_fragment(None);
-        // Of a URL without a host, which has no login.
-        let _ = url.set_password(None).and_then(|()| url.set_username(""));
-        Some(url)
+    let decoded = |text: &str| {
+        let mut bytes: Vec<u8> = percent_decode_str(text).collect();
+        bytes.make_ascii_lowercase();
+        bytes
     };
-    let sent = plain(sent.to_string());
-    sent.is_some() && sent == plain(shown.to_string())
+    let parts = |url: &Url| {
+        let host = url.host_str().map(str::to_owned);
+        let address = (url.scheme().to_owned(), host, url.port_or_known_default());
+        (address, decoded(url.path()), url.query().map(decoded))
+    };
+    Url::parse(&shown.to_string()).is_ok_and(|shown| parts(&shown) == parts(sent))
 }
 
 /// Returns the length of an image's content.
@@ -399,5 +406,9 @@ mod tests {
             let shown = SourceUrl::from(shown.to_owned());
             assert_eq!(is_source(&sent, &shown), is_same, "{shown}");
         }
+        // As the server encodes it once it has to.
+        let sent = Url::parse("http://h/A|b^c%20d/\u{e9}").unwrap();
+        let shown = SourceUrl::from("http://h/a%7cb%5ec%20d/%c3%a9".to_owned());
+        assert!(is_source(&sent, &shown));
     }
 }

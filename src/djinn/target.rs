@@ -1,4 +1,4 @@
-//! The place of a new image, and the request that creates it.
+//! The name and namespace of a new image, and the request that creates it.
 
 use percent_encoding::percent_decode_str;
 use reqwest::Method;
@@ -22,7 +22,7 @@ struct Parameters<'a> {
     download_url: &'a str,
 }
 
-/// The place of a new image.
+/// The name and namespace of a new image, and the server.
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) transport: Transport,
@@ -44,6 +44,7 @@ impl Target {
         meter.finish();
         response.json()
     }
+
     pub(super) async fn download(&self, url: &Url) -> Result<Image> {
         let body = Parameters {
             name: &self.name,

@@ -165,21 +165,21 @@ impl WaitDownloaded {
 
     async fn run(mut self, hints: Hints) -> Result<Image> {
         let operation = Operation::new("wait for download of image").on(self.id);
-        let failed = Arc::<Mutex<Option<String>>>::default();
-        let (meter, last) = (self.meter.clone(), Arc::clone(&failed));
+        let failure = Arc::<Mutex<Option<String>>>::default();
+        let (meter, last) = (self.meter.clone(), Arc::clone(&failure));
         self.transport = self.transport.heard(move |error| {
             meter.repeat();
             *lock(&last) = Some(format!("{error:#}"));
         });
-        operation.run(self.wait(&operation, hints, &failed)).await
+        operation.run(self.wait(&operation, hints, &failure)).await
     }
 
-    /// `failed` is the error of the request before, if that is being repeated.
+    /// `failure` is the error of the last request, while it is being repeated.
     async fn wait(
         &self,
         operation: &Operation,
         mut hints: Hints,
-        failed: &Mutex<Option<String>>,
+        failure: &Mutex<Option<String>>,
     ) -> Result<Image> {
         let deadline = Instant::now() + self.timeout.min(LONGEST_WAIT);
         let left = || deadline.saturating_duration_since(Instant::now());
@@ -187,13 +187,12 @@ impl WaitDownloaded {
         let mut found = None;
         loop {
             hints.clear();
-            *lock(failed) = None;
             // Boxed, as it would make the future half as large again.
-            let looked = Box::pin(self.look(operation, &mut found));
+            let looked = Box::pin(self.look(operation, &mut found, failure));
             let looked = tokio::time::timeout_at(deadline + GRACE, looked).await;
             let Ok(looked) = looked else {
-                let state = match (lock(failed).take(), found) {
-                    (Some(error), _) => failure(&error),
+                let state = match (lock(failure).take(), found) {
+                    (Some(error), _) => last_failed(&error),
                     (None, Some(found)) => format!("{found}, and the server does not answer"),
                     (None, None) => "the server has not answered".to_owned(),
                 };
@@ -206,7 +205,7 @@ impl WaitDownloaded {
                 Err(error) if found.is_some() && error.is_retryable() => {
                     let pause = error.retry_after().unwrap_or_default();
                     tokio::time::sleep(pause.min(left())).await;
-                    found = Some(failure(&format!("{error:#}")).into());
+                    found = Some(last_failed(&format!("{error:#}")).into());
                 }
                 Err(error) => return Err(error),
             }
@@ -222,9 +221,11 @@ impl WaitDownloaded {
         &self,
         operation: &Operation,
         found: &mut Option<Cow<'static, str>>,
+        failure: &Mutex<Option<String>>,
     ) -> Result<Option<Image>> {
         let image = self.get(found.is_some()).await;
         self.meter.repeat();
+        *lock(failure) = None;
         let image = image?;
         let text = match image.download.as_ref().map(Download::state) {
             None | Some(DownloadState::Finished) => {
@@ -273,7 +274,7 @@ impl WaitDownloaded {
     }
 }
 
-fn failure(error: &str) -> String {
+fn last_failed(error: &str) -> String {
     format!("the last request failed ({error})")
 }
 

@@ -90,7 +90,7 @@ async fn an_outcome_that_stays_unknown_says_that_the_image_was_looked_for() {
         site.target.inject(upload(Fault::Html { status: 502 }));
         let copy = site.copy();
         let copy = match is_reconciled {
-            true => copy.reconcile_within(Duration::from_millis(100)),
+            true => copy.reconcile_within(Duration::from_secs(1)),
             false => copy,
         };
         let error = copy.await.unwrap_err();

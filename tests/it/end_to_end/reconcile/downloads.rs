@@ -1,10 +1,16 @@
 //! Downloads that the server makes, whose answer is lost.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use machine_images::ErrorKind;
 use machine_images::djinn::{CreateDownload, Images};
 use machine_images::testing::{Close, DjinnServer, Fault};
+use serde_json::json;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{QUICK, disk, lose_the_answer, meanwhile, posts, site};
+use crate::support::{builder, image, json_answer, page};
 
 fn create(server: &DjinnServer, images: &Images) -> CreateDownload {
     let url = server.publish(disk()).unwrap();
@@ -89,4 +95,40 @@ async fn a_server_that_stays_away_leaves_the_outcome_unknown() {
     let error = create(&server, &images).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
     assert_eq!(posts(&server), 1);
+}
+
+/// The server stores an image, then its download.
+#[tokio::test]
+async fn an_image_whose_download_is_not_stored_yet_is_waited_for() {
+    let made = image(9, "lost");
+    let mut me = made["author"].clone();
+    me["id"] = 1.into();
+    let mut complete = made.clone();
+    complete["download"] = json!({"source": "http://example.org/disk"});
+    let (lists, gets) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let server = MockServer::start().await;
+    let row = made.clone();
+    let list = move |_: &wiremock::Request| match lists.fetch_add(1, Ordering::Relaxed) {
+        0 => page(&[], 0, 0),
+        _ => page(std::slice::from_ref(&row), 1, 1),
+    };
+    let get = move |_: &wiremock::Request| match gets.fetch_add(1, Ordering::Relaxed) {
+        0..2 => json_answer(200, &made),
+        _ => json_answer(200, &complete),
+    };
+    let lost = ResponseTemplate::new(504).set_body_raw("<html>", "text/html");
+    for mock in [
+        Mock::given(path("/api/user")).respond_with(json_answer(200, &me)),
+        Mock::given(method("POST")).respond_with(lost).expect(1),
+        Mock::given(path("/api/images")).respond_with(list),
+        Mock::given(path("/api/images/9")).respond_with(get),
+    ] {
+        mock.mount(&server).await;
+    }
+    let images = builder(&server).build().unwrap().images();
+    let url = "http://Example.org/Disk".parse().unwrap();
+
+    let create = images.create_download("lost", url).reconcile(true);
+
+    assert_eq!(create.await.unwrap().id.get(), 9);
 }
