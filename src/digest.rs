@@ -182,7 +182,10 @@ impl FromStr for Digest {
 }
 
 fn parse(text: &str) -> Result<Digest, String> {
-    let invalid = || format!("{text:?} is not a SHA-256 digest of 64 hexadecimal digits");
+    let invalid = || {
+        let start: String = text.chars().take(80).collect();
+        format!("{start:?} is not a SHA-256 digest of 64 hexadecimal digits")
+    };
     let mut bytes = [0; 32];
     if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(invalid());

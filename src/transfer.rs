@@ -51,7 +51,7 @@ use crate::thread::{runtime, seen_by_caller, until};
 use line::{Line, TICK};
 use pieces::Pieces;
 
-/// What each connection writes between two records of the state: a kill costs up to twice as much.
+/// The bytes of each connection between two records of the state: a kill costs up to twice as many.
 const RECORD: u64 = 512 << 10;
 /// The bytes that are written between two syncs of the sink.
 const SYNC: u64 = 64 << 20;

@@ -119,10 +119,15 @@ impl Body {
         }
         // An answer that does not say where it ends may have more than an earlier one said.
         let ends = self.end == Some(self.position) && self.answer.end.is_none();
-        if ends && self.answer.response.chunk().await?.is_some() {
+        if ends && self.more().await? {
             return Err(self.longer());
         }
         Ok(None)
+    }
+
+    async fn more(&mut self) -> Result<bool> {
+        let chunk = self.answer.response.chunk().await;
+        chunk.map(|chunk| chunk.is_some()).map_err(Error::uncounted)
     }
 
     fn count(&mut self, chunk: Bytes) -> Result<Bytes> {
@@ -163,7 +168,7 @@ impl Body {
 
     fn length_error(&self, message: String) -> Error {
         let cause = Cause::Plain(ErrorKind::Length, message);
-        self.answer.response.error(cause)
+        self.answer.response.error(cause).uncounted()
     }
 
     /// Asks for the missing bytes of the same version. If it is dropped, the next call finds the
