@@ -258,7 +258,9 @@ async fn a_wait_for_a_server_that_went_away_tells_why() {
             "{text}"
         );
         let requests = server.received_requests().await.unwrap().len() - before;
-        assert!(requests > 1 && calls.load(Relaxed) == requests);
+        // The last one may have been under way.
+        let calls = calls.load(Relaxed);
+        assert!(requests > 1 && (calls..=calls + 1).contains(&requests));
     }
 }
 

@@ -62,7 +62,7 @@ async fn a_directory_that_becomes_another_one_gets_nothing() {
 
 #[tokio::test]
 async fn what_is_no_directory_is_an_error_and_nothing_is_asked_for() {
-    let setup = Setup::of(image(MIB));
+    let setup = Setup::of(image(2 * MIB));
     let mut rows = Vec::new();
     for kind in [
         Kind::Fifo,

@@ -12,7 +12,7 @@ async fn in_a_directory_for_everyone_nothing_of_others_is_taken() {
     if !is_root("being someone else") {
         return;
     }
-    let setup = Setup::of(image(MIB));
+    let setup = Setup::of(image(2 * MIB));
     let copies = tempfile::tempdir().unwrap();
     let (url, token) = (setup.server.url(), setup.server.token());
     let mut rows = Vec::new();

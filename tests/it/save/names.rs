@@ -14,7 +14,7 @@ async fn names_of_any_length_that_a_file_can_have_are_saved_and_continued() {
     let lengths = (236..=255).map(|length| "n".repeat(length));
     let names = lengths.chain(["é".repeat(127), "€".repeat(85), "n".repeat(64)]);
     for name in names {
-        let setup = Setup::of(image(MIB));
+        let setup = Setup::of(image(2 * MIB));
         let target = setup.directory.path().join(&name);
         let slow = Fault::Trickle {
             bytes: MIB / 8,
@@ -38,7 +38,7 @@ async fn names_of_any_length_that_a_file_can_have_are_saved_and_continued() {
 
 #[tokio::test]
 async fn names_that_no_file_can_have_leave_nothing_and_are_not_fetched() {
-    let setup = Setup::of(image(MIB));
+    let setup = Setup::of(image(2 * MIB));
     for name in [
         "n".repeat(256),
         "n".repeat(5000),
@@ -55,7 +55,7 @@ async fn names_that_no_file_can_have_leave_nothing_and_are_not_fetched() {
 /// Two long names that begin alike have nothing in common.
 #[tokio::test]
 async fn long_names_are_told_apart() {
-    let setup = Setup::of(image(MIB));
+    let setup = Setup::of(image(2 * MIB));
     let stall = Fault::StallResponse {
         after: MIB as u64 / 2,
         wait: Duration::from_secs(600),

@@ -155,7 +155,7 @@ async fn a_fetch_that_begins_again_leaves_the_files_of_others_alone() {
 
 #[tokio::test]
 async fn a_relative_path_is_one_of_the_directory_where_the_fetch_began() {
-    let setup = Setup::of(image(MIB));
+    let setup = Setup::of(image(2 * MIB));
     let (from, to) = (
         setup.directory.path().join("from"),
         setup.directory.path().join("to"),
@@ -167,7 +167,7 @@ async fn a_relative_path_is_one_of_the_directory_where_the_fetch_began() {
     let url = setup.server.url();
     let child = Child::new(url.as_str(), setup.server.token(), Path::new("disk"));
     let outcome = child.moves(&from, &to).outcome().await;
-    assert_eq!(outcome, format!("ok {MIB}"));
+    assert_eq!(outcome, format!("ok {}", 2 * MIB));
     assert!(fs::read(from.join("disk")).unwrap() == setup.image);
     assert_eq!(fs::read_dir(&from).unwrap().count(), 1);
     assert_eq!(fs::read(to.join("disk.part")).unwrap(), b"another's");
@@ -177,7 +177,7 @@ async fn a_relative_path_is_one_of_the_directory_where_the_fetch_began() {
 #[tokio::test]
 async fn a_fifo_is_refused_and_never_waited_for() {
     for resume in [true, false] {
-        let setup = Setup::of(image(MIB));
+        let setup = Setup::of(image(2 * MIB));
         for path in [setup.target(), setup.part(), setup.state()] {
             fifo(&path);
             let fetch = setup.save(1, setup.target()).resume(resume);
@@ -311,7 +311,7 @@ async fn nobody_else_reads_what_is_being_written_and_the_target_has_its_mode() {
 
 #[tokio::test]
 async fn a_link_or_anothers_file_at_the_target_opens_nothing_to_others() {
-    let setup = Setup::of(image(MIB));
+    let setup = Setup::of(image(2 * MIB));
     let usual = usual_mode(setup.directory.path());
     let elsewhere = setup.directory.path().join("elsewhere");
     fs::write(&elsewhere, "precious").unwrap();
@@ -335,7 +335,7 @@ async fn a_directory_that_cannot_be_read_is_no_reason_to_fail() {
     if !is_root("being someone else") {
         return;
     }
-    let setup = Setup::of(image(MIB));
+    let setup = Setup::of(image(2 * MIB));
     let copies = tempfile::tempdir().unwrap();
     let directory = setup.directory.path().join("write-only");
     set_mode(setup.directory.path(), 0o755);
@@ -345,7 +345,7 @@ async fn a_directory_that_cannot_be_read_is_no_reason_to_fail() {
     let (url, token) = (setup.server.url(), setup.server.token());
     let target = directory.join("disk");
     let child = Child::as_user(OTHER, copies.path(), url.as_str(), token, &target);
-    assert_eq!(child.outcome().await, format!("ok {MIB}"));
+    assert_eq!(child.outcome().await, format!("ok {}", 2 * MIB));
     assert!(fs::read(&target).unwrap() == setup.image);
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
 }
