@@ -1,10 +1,11 @@
 //! Creations that look for the image after a lost response.
 
+mod sign;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
@@ -12,19 +13,17 @@ use super::find::is_in;
 use super::name::is_taken;
 use super::target::Target;
 use super::user::{is_user, user};
-use super::{Image, ImageId, Images, List, NamespacePath, Source, SourceUrl, User, get};
+use super::{Image, ImageId, Images, List, NamespacePath, Source, User, get};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Meter;
+use sign::Sign;
 
 /// The first pause between two lookups, the least if there is little time, and the longest; each is
 /// twice the one before.
 const FIRST: Duration = Duration::from_millis(250);
 const LEAST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_secs(5);
-
-/// The least rate at which a server copies an upload; a real one was seen to copy 1 GiB in 6 s.
-const BYTES_PER_SECOND: u64 = 50 * 1024 * 1024;
 
 /// The maximum number of passes over a list that changes.
 const MAX_PASSES: u32 = 10;
@@ -41,24 +40,6 @@ impl Default for Reconcile {
         Self {
             within: Duration::from_secs(60),
             sha256: None,
-        }
-    }
-}
-
-/// The property by which the image of a creation is told from others of its name.
-enum Sign {
-    /// The length of an upload.
-    Length(u64),
-    /// The source of the server's download.
-    Source(Url),
-}
-
-impl Sign {
-    /// Returns the time that the server may take to create the image.
-    fn delay(&self) -> Duration {
-        match self {
-            Self::Length(length) => Duration::from_secs(length / BYTES_PER_SECOND),
-            Self::Source(_) => Duration::ZERO,
         }
     }
 }
@@ -248,9 +229,9 @@ impl<'a> Search<'a> {
                 continue;
             }
             let is_mine = is_user(&self.me, image.author_id, image.author.as_ref());
-            let is_sent = match is_mine {
-                true => existing(self.has_sign(&images, &image).await)?.flatten(),
-                false => Some(false),
+            let is_sent = match &self.sent {
+                Some(sign) if is_mine => existing(sign.is_of(&image, &images).await)?.flatten(),
+                _ => Some(false),
             };
             match is_sent {
                 Some(true) => candidates.push(image),
@@ -260,20 +241,6 @@ impl<'a> Search<'a> {
             }
         }
         Ok(candidates)
-    }
-
-    /// Returns `true` if an image has the sign of the one that was sent, and `None` if that is yet to
-    /// be seen.
-    async fn has_sign(&self, images: &Images, image: &Image) -> Result<Option<bool>> {
-        Ok(match (&self.sent, &image.download) {
-            (Some(Sign::Length(length)), None) => {
-                Some(total_length(images, image.id).await? == *length)
-            }
-            (Some(Sign::Source(sent)), Some(download)) => Some(is_source(sent, &download.source)),
-            // The server stores an image before its download.
-            (Some(Sign::Source(_)), None) => None,
-            _ => Some(false),
-        })
     }
 
     /// Returns the first image with the expected digest; without one, the first.
@@ -345,38 +312,6 @@ fn existing<T>(answer: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Returns `true` if the server shows this URL as the source of a download: in lower case, without the
-/// password, and with more or fewer characters percent-encoded.
-fn is_source(sent: &Url, shown: &SourceUrl) -> bool {
-    let decoded = |text: &str| {
-        let mut bytes: Vec<u8> = percent_decode_str(text).collect();
-        bytes.make_ascii_lowercase();
-        bytes
-    };
-    let parts = |url: &Url| {
-        let host = url.host_str().map(str::to_owned);
-        let address = (url.scheme().to_owned(), host, url.port_or_known_default());
-        (address, decoded(url.path()), url.query().map(decoded))
-    };
-    Url::parse(&shown.to_string()).is_ok_and(|shown| parts(&shown) == parts(sent))
-}
-
-/// Returns the length of an image's content.
-async fn total_length(images: &Images, id: ImageId) -> Result<u64> {
-    match images.content(id).range(0..1).send().await {
-        Ok(start) => match start.total() {
-            Some(total) => Ok(total),
-            None => {
-                let message = "the response does not have the length of the image";
-                Err(Error::plain(ErrorKind::Range, message))
-            }
-        },
-        // No first byte.
-        Err(error) if error.status() == Some(416) => Ok(0),
-        Err(error) => Err(error),
-    }
-}
-
 /// Adds what else a 404 may mean.
 fn unknown_user(error: Error) -> Error {
     if error.kind() != ErrorKind::Unauthorized {
@@ -384,31 +319,4 @@ fn unknown_user(error: Error) -> Error {
     }
     let text = "the token is wrong, or the server does not tell its user, as `reconcile` needs";
     error.meaning(ErrorKind::Unauthorized, text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_is_known_again_as_the_server_shows_it() {
-        let sent = Url::parse("https://User:Secret@Example.org/Ok.qcow2?Sig=AbC").unwrap();
-        for (shown, is_same) in [
-            ("https://user:xxxxx@example.org/ok.qcow2?sig=abc", true),
-            ("https://example.org/ok.qcow2?sig=abc", true),
-            ("https://user:xxxxx@example.org:443/ok.qcow2?sig=abc", true),
-            ("http://user:xxxxx@example.org/ok.qcow2?sig=abc", false),
-            ("https://user:xxxxx@example.org/other.qcow2?sig=abc", false),
-            ("https://user:xxxxx@example.org/ok.qcow2", false),
-            ("not a URL", false),
-            ("", false),
-        ] {
-            let shown = SourceUrl::from(shown.to_owned());
-            assert_eq!(is_source(&sent, &shown), is_same, "{shown}");
-        }
-        // As the server encodes it once it has to.
-        let sent = Url::parse("http://h/A|b^c%20d/\u{e9}").unwrap();
-        let shown = SourceUrl::from("http://h/a%7cb%5ec%20d/%c3%a9".to_owned());
-        assert!(is_source(&sent, &shown));
-    }
 }
