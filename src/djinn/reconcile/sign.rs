@@ -5,7 +5,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::super::{Image, ImageId, Images, SourceUrl};
+use crate::djinn::{Image, ImageId, Images, SourceUrl};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The least rate at which a server copies an upload; a real one was seen to copy 1 GiB in 6 s.
