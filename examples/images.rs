@@ -38,7 +38,7 @@ use output::{Failure, Output, Result};
 
 fn main() -> ExitCode {
     let Args { json, service } = Args::parse();
-    let output = Output { json };
+    let output = Output::new(json);
     match run(service, &output) {
         Ok(()) | Err(Failure::ClosedOutput) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -1,6 +1,6 @@
 //! Progress bars on standard error.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use machine_images::{Phase, Progress, ProgressListener};
 
 use super::output::Output;
@@ -10,11 +10,7 @@ pub(crate) struct Bar(ProgressBar);
 
 impl Bar {
     pub(crate) fn new(output: &Output, what: impl Into<String>) -> Self {
-        let target = match output.is_watched() {
-            true => ProgressDrawTarget::stderr(),
-            false => ProgressDrawTarget::hidden(),
-        };
-        let bar = ProgressBar::with_draw_target(None, target);
+        let bar = output.bars.add(ProgressBar::no_length());
         bar.set_message(what.into());
         Self(bar)
     }

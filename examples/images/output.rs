@@ -1,13 +1,16 @@
 //! What the program prints: tables for people, a JSON object a line for programs.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use machine_images::{Error, RetryPolicy};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 pub(crate) struct Output {
     pub(crate) json: bool,
+    /// They make room for lines that are printed meanwhile.
+    pub(crate) bars: MultiProgress,
 }
 
 pub(crate) enum Failure {
@@ -59,6 +62,16 @@ fn plain(text: &str) -> String {
 }
 
 impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        let target = match json {
+            true => ProgressDrawTarget::hidden(),
+            // Hidden as well, unless it is a terminal.
+            false => ProgressDrawTarget::stderr(),
+        };
+        let bars = MultiProgress::with_draw_target(target);
+        Self { json, bars }
+    }
+
     /// One object, as it is or as the rows of a table.
     pub(crate) fn object(&self, object: &impl Serialize, rows: &[(&str, String)]) -> Result {
         if self.json {
@@ -99,26 +112,20 @@ impl Output {
         out.flush().map_err(closed)
     }
 
-    /// Whether someone at a terminal sees how things go.
-    pub(crate) fn is_watched(&self) -> bool {
-        !self.json && io::stderr().is_terminal()
-    }
-
     /// The crate's own policy, which tells whoever watches why it waits.
     pub(crate) fn retry(&self) -> RetryPolicy {
         let policy = RetryPolicy::default();
-        match self.is_watched() {
-            true => policy.on_retry(|error, delay| {
-                let text = plain(&one_line(&format!("{error:#}")));
-                // Nothing can be done if it cannot be shown.
-                let _ = writeln!(
-                    io::stderr(),
-                    "{text}; trying again in {:.1} s",
-                    delay.as_secs_f64()
-                );
-            }),
-            false => policy,
+        if self.bars.is_hidden() {
+            return policy;
         }
+        let bars = self.bars.clone();
+        policy.on_retry(move |error, delay| {
+            let text = plain(&one_line(&format!("{error:#}")));
+            let wait = delay.as_secs_f64();
+            // Nothing can be done if it cannot be shown.
+            let tell = || writeln!(io::stderr(), "{text}; trying again in {wait:.1} s");
+            let _ = bars.suspend(tell);
+        })
     }
 
     /// What was deleted.
