@@ -32,6 +32,7 @@ pub(crate) enum Call {
     },
     Download {
         name: String,
+        reconcile: bool,
     },
     File {
         id: ImageId,
@@ -110,7 +111,10 @@ impl Call {
             });
         }
         if kind == 1 {
-            return Ok(Self::Download { name });
+            return Ok(Self::Download {
+                name,
+                reconcile: rng.bool(),
+            });
         }
         if kind == 2 {
             setup.server.add_images(rng.usize(..40))?;
@@ -155,7 +159,7 @@ impl Call {
     pub(crate) fn is_made_by(&self, request: &Received) -> bool {
         match self {
             Self::Upload { name, .. } | Self::Copy { name, .. } => request.target.contains(name),
-            Self::Download { name } => String::from_utf8_lossy(&request.body).contains(name),
+            Self::Download { name, .. } => String::from_utf8_lossy(&request.body).contains(name),
             _ => false,
         }
     }
@@ -163,17 +167,21 @@ impl Call {
     pub(crate) fn is_reconciled(&self) -> bool {
         matches!(
             self,
-            Self::Upload { reconcile, .. } | Self::Copy { reconcile, .. } if *reconcile
+            Self::Upload { reconcile, .. }
+                | Self::Download { reconcile, .. }
+                | Self::Copy { reconcile, .. }
+                if *reconcile
         )
     }
 
     /// Whether the name is another user's, or a search that faults led astray found nothing of the
-    /// first upload, and the second was refused.
+    /// first creation, and the second was refused.
     pub(crate) fn may_be_taken(&self) -> bool {
         match self {
             Self::Upload {
                 reconcile, taken, ..
             } => *reconcile || *taken,
+            Self::Download { reconcile, .. } => *reconcile,
             _ => false,
         }
     }
@@ -227,11 +235,15 @@ impl Call {
                 let same = setup.server.content(image.id.get()).as_deref() == Some(bytes);
                 Ok(check(same, "the server has other bytes"))
             }
-            Self::Download { name } => {
+            Self::Download { name, reconcile } => {
                 let Ok(url) = setup.server.publish(&setup.content.small) else {
                     return Ok(Err("nothing can be published".to_owned()));
                 };
-                let image = images.create_download(name, url).await?;
+                let mut create = images.create_download(name, url);
+                if *reconcile {
+                    create = create.reconcile(true).reconcile_within(RECONCILE);
+                }
+                let image = create.await?;
                 let wait = images.wait_downloaded(image.id);
                 let image = wait.timeout(Duration::from_secs(10)).await?;
                 let same =

@@ -42,7 +42,7 @@ impl Call {
                 self.created_violations(place, name, *shared, foreign, bytes)
                     .await
             }
-            Self::Download { name } => {
+            Self::Download { name, .. } => {
                 let bytes = Some(&*setup.content.small);
                 self.created_violations(setup.site(false), name, false, 0, bytes)
                     .await

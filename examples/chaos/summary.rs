@@ -64,7 +64,7 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "{} uploads reconciled, {} of them sent again",
+            "{} creations reconciled, {} of them sent again",
             self.reconciled, self.resent
         )?;
         writeln!(
