@@ -6,6 +6,7 @@ use machine_images::testing::empty_qcow2;
 use machine_images::{Digest, djinn};
 use tempfile::tempdir;
 
+use crate::end_to_end::without_certificates;
 use crate::support::raw::{Answer, RawServer, Received, Then};
 use crate::support::{QEMU_DISK, quick};
 
@@ -14,6 +15,11 @@ const LENGTH: usize = 16 << 20;
 const STALL: usize = 12 << 20;
 /// The end of the image, which comes last.
 const TAIL: usize = 4096;
+/// The time that others take to begin: by then the first one stands still.
+const BEGIN: Duration = Duration::from_millis(300);
+/// The times of the wrong bytes and of the end: by then others have the right ones, also on a busy
+/// machine.
+const TIMES: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(6)];
 
 /// The first answer goes on with bytes of its own when the right ones have been written and hashed.
 fn answer(request: &Received, image: &[u8]) -> Answer {
@@ -22,7 +28,7 @@ fn answer(request: &Received, image: &[u8]) -> Answer {
         let head = format!("HTTP/1.1 200 OK\r\n{head}Content-Length: {LENGTH}\r\n\r\n");
         let others = vec![0xee; LENGTH - STALL];
         let bytes = [head.as_bytes(), &image[..STALL], &others].concat();
-        return Answer::new(bytes, Then::Later(Duration::from_secs(1), others.len()));
+        return Answer::new(bytes, Then::Later(TIMES[0], others.len()));
     };
     let (start, last) = range["bytes=".len()..].split_once('-').unwrap();
     let start: usize = start.parse().unwrap();
@@ -35,7 +41,7 @@ fn answer(request: &Received, image: &[u8]) -> Answer {
     );
     let bytes = [head.as_bytes(), &image[start..end]].concat();
     let then = match end == LENGTH {
-        true => Then::Later(Duration::from_secs(2), TAIL.min(end - start)),
+        true => Then::Later(TIMES[1], TAIL.min(end - start)),
         false => Then::KeepAlive,
     };
     Answer::new(bytes, then)
@@ -47,7 +53,12 @@ async fn what_was_hashed_is_not_written_over() {
     image.resize(LENGTH, 7);
     let served = image.clone();
     let server = RawServer::answering(move |request| answer(request, &served)).await;
-    let client = djinn::Client::builder(server.url("")).retry(quick());
+    let client = djinn::Client::builder(server.url(""))
+        .retry(quick())
+        .reqwest_builder(|| {
+            std::thread::sleep(BEGIN);
+            without_certificates()
+        });
     let directory = tempdir().unwrap();
     let target = directory.path().join("image");
     let images = client.build().unwrap().images();
