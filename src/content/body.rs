@@ -103,7 +103,7 @@ impl Body {
 
     async fn receive(&mut self) -> Result<Option<Bytes>> {
         while self.end != Some(self.position) && self.position < self.stop {
-            let broken = match self.answer.response.chunk().await {
+            let broken = match self.chunk().await {
                 Ok(Some(chunk)) => return self.count(chunk).map(Some),
                 Ok(None) if self.end.is_none() => {
                     self.end = Some(self.position);
@@ -119,15 +119,16 @@ impl Body {
         }
         // An answer that does not say where it ends may have more than an earlier one said.
         let ends = self.end == Some(self.position) && self.answer.end.is_none();
-        if ends && self.more().await? {
+        if ends && self.chunk().await?.is_some() {
             return Err(self.longer());
         }
         Ok(None)
     }
 
-    async fn more(&mut self) -> Result<bool> {
+    /// Attempts are counted from the bytes that came last, not from the request for them.
+    async fn chunk(&mut self) -> Result<Option<Bytes>> {
         let chunk = self.answer.response.chunk().await;
-        chunk.map(|chunk| chunk.is_some()).map_err(Error::uncounted)
+        chunk.map_err(Error::uncounted)
     }
 
     fn count(&mut self, chunk: Bytes) -> Result<Bytes> {
@@ -174,8 +175,6 @@ impl Body {
     /// Asks for the missing bytes of the same version. If it is dropped, the next call finds the
     /// broken answer again, and resumes it.
     async fn resume(&mut self, broken: Error) -> Result<()> {
-        // Its request may have been one of several, before the bytes that came.
-        let broken = broken.uncounted();
         let validator = self.answer.version.validator.clone();
         let validator = validator.filter(|_| self.end.is_some());
         // Some servers answer with parts of what is asked for. Tiny ones are no progress.
